@@ -1,0 +1,1 @@
+"""varinv: variational inverse problems in imaging, certified, on any array library."""

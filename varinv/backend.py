@@ -1,0 +1,198 @@
+"""Which array library is this?  The only module that asks.
+
+Everything else takes ``xp = namespace(x)`` and calls the array API standard.  The rules (docs/decisions/0001):
+array in, same library, device and dtype out; constants follow the image; images never move between devices
+on their own; Python floats for steps.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import importlib.util
+import math
+import sys
+import sysconfig
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import array_api_compat as compat
+import array_api_compat.numpy as xnp
+import numpy as np
+
+Array = Any
+Shape = tuple[int, ...]
+
+
+def is_array(x: object) -> bool:
+    """True for an array of any library that follows the array API (not for lists and Python numbers)."""
+    return type(x) is np.ndarray or (compat.is_array_api_obj(x) and not isinstance(x, np.generic))
+
+
+def namespace(*arrays: Any) -> Any:
+    """The array API namespace of the arrays among the arguments; a TypeError where they mix libraries."""
+    found = [a for a in arrays if type(a) is not np.ndarray and is_array(a)]
+    if not found:
+        return xnp
+    if len(found) < sum(map(is_array, arrays)) or len({type(a).__module__.split(".")[0] for a in found}) > 1:
+        kinds = sorted({library(a) for a in arrays if is_array(a)})
+        raise TypeError(
+            f"arrays of different libraries: {', '.join(kinds)}; convert one side first, "
+            "e.g. with numpy.asarray(x) or cupy.asarray(x)"
+        )
+    return compat.array_namespace(*found)
+
+
+def library(x: Array) -> str:
+    """'numpy', 'cupy', 'torch', …: the name of the library that owns `x`."""
+    return type(x).__module__.split(".")[0]
+
+
+def device(x: Array) -> Any:
+    """The device `x` lives on."""
+    return compat.device(x)
+
+
+def to_numpy(x: Array) -> np.ndarray[Any, Any]:
+    """A NumPy array of the same numbers: the one place where data leaves its device, for files and pictures."""
+    if type(x) is np.ndarray:
+        return x
+    if hasattr(x, "get") and library(x) == "cupy":
+        return np.asarray(x.get())
+    if library(x) == "torch":
+        return np.asarray(x.detach().cpu().numpy())
+    return np.asarray(x)
+
+
+def like(constant: Any, x: Array) -> Array:
+    """A small constant (angles, a kernel, a filter) in the library, device and dtype of the image `x`."""
+    if type(x) is np.ndarray:
+        return np.asarray(to_numpy(constant) if is_array(constant) else constant, dtype=x.dtype)
+    return namespace(x).asarray(to_numpy(np.asarray(constant)), dtype=x.dtype, device=device(x))
+
+
+def indices_like(constant: Any, x: Array) -> Array:
+    """Integer indices in the library and device of `x`."""
+    xp = namespace(x)
+    return xp.asarray(np.asarray(constant, dtype=np.int64), dtype=xp.int64, device=device(x))
+
+
+def same_place(who: str, name: str, value: Array, x: Array) -> Array:
+    """`value` in the dtype of `x`; a TypeError that names the argument where library or device differ.
+
+    Image-sized weights and data never move on their own: the message says which call moves them.
+    """
+    if type(value) is np.ndarray and type(x) is np.ndarray:
+        return value if value.dtype == x.dtype else value.astype(x.dtype)
+    if library(value) != library(x):
+        raise TypeError(
+            f"{who}: {name} is a {library(value)} array but the image is a {library(x)} array; "
+            f"convert {name} first, e.g. {library(x)}.asarray({name})"
+        )
+    if device(value) != device(x):
+        raise TypeError(
+            f"{who}: {name} is on {device(value)} but the image is on {device(x)}; move {name} to that device first"
+        )
+    return value if value.dtype == x.dtype else namespace(x).astype(value, x.dtype)
+
+
+def double(x: Array) -> Array:
+    """`x` in float64: objectives, inner products and certificates are evaluated so."""
+    xp = namespace(x)
+    return x if x.dtype == xp.float64 else xp.astype(x, xp.float64)
+
+
+# ---------------------------------------------------------------------------------------------------------- buffers
+
+
+class _Pool:
+    """Buffers that are handed out again once nobody can see them any more.
+
+    States are immutable and a long run still allocates nothing: a buffer returns to use only when its reference
+    count shows that neither it nor a view of it is held.  Idle buffers not asked for in 256 requests are dropped.
+    """
+
+    small = 1 << 14  # bytes; below, the allocator is as fast
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.shelves: dict[tuple[Shape, str], list[np.ndarray[Any, Any]]] = {}
+        self.asked: dict[tuple[Shape, str], int] = {}
+        self.requests = 0
+        self.made = 0  # buffers allocated so far: the tests watch it
+        probe = [np.empty(1)]
+        self.idle = sys.getrefcount(probe[0])
+        self.enabled = not sysconfig.get_config_var("Py_GIL_DISABLED")
+
+    def take(self, shape: Shape, dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
+        if not self.enabled or math.prod(shape) * dtype.itemsize < self.small:
+            return np.empty(shape, dtype)
+        key = (shape, dtype.str)
+        with self.lock:
+            self.requests += 1
+            self.asked[key] = self.requests
+            shelf = self.shelves.setdefault(key, [])
+            for k in range(len(shelf)):
+                if sys.getrefcount(shelf[k]) == self.idle:
+                    return shelf[k]
+            self.drop(256)
+            self.made += 1
+            shelf.append(np.empty(shape, dtype))
+            return shelf[-1]
+
+    def drop(self, age: int) -> None:
+        """Forget the idle buffers of every shelf that nobody asked for in the last `age` requests."""
+        for key, shelf in self.shelves.items():
+            if self.requests - self.asked[key] >= age:
+                shelf[:] = [shelf[k] for k in range(len(shelf)) if sys.getrefcount(shelf[k]) > self.idle]
+
+
+POOL = _Pool()
+
+
+def empty(shape: Shape, dtype: Any, like: Array) -> Array:
+    """An uninitialised array in the library and on the device of `like`; NumPy buffers come from the pool."""
+    if type(like) is np.ndarray:
+        return POOL.take(tuple(shape), np.dtype(dtype))
+    return namespace(like).empty(shape, dtype=dtype, device=device(like))
+
+
+def release() -> None:
+    """Give the idle buffers of the pool back to the operating system."""
+    with POOL.lock:
+        POOL.drop(0)
+
+
+# ---------------------------------------------------------------------------------------------------------- kernels
+
+KERNELS: list[Any] = []  # every @kernel; one generic test holds each twin to its reference
+
+
+def kernel(reference: Callable[..., Any]) -> Callable[..., Any]:
+    """Let a pure array-API function have fast twins: same name and arguments, in `<module>_numba` or `_cupy`.
+
+    The twin is found by name on first use.  A twin may decline an input by calling `<function>.reference`.
+    """
+    twins: dict[str, Callable[..., Any]] = {}
+
+    @functools.wraps(reference)
+    def call(*args: Any) -> Any:
+        name = next((library(a) for a in args if is_array(a)), "numpy")
+        twin = twins.get(name)
+        if twin is None:
+            twin = twins[name] = _twin(reference, name)
+        return twin(*args)
+
+    call.reference = reference  # type: ignore[attr-defined]
+    KERNELS.append(call)
+    return call
+
+
+def _twin(reference: Callable[..., Any], name: str) -> Callable[..., Any]:
+    suffix = {"numpy": "numba", "cupy": "cupy"}.get(name)
+    module = f"{reference.__module__}_{suffix}"
+    if suffix is None or importlib.util.find_spec(module) is None:
+        return reference
+    found: Callable[..., Any] = getattr(importlib.import_module(module), reference.__name__, reference)
+    return found

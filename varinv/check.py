@@ -1,0 +1,128 @@
+"""Checks of what a caller passes: each error says who, what was expected, what came and what to do."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+from varinv.backend import Array, Shape, is_array, like, namespace
+
+
+def number(
+    who: str, name: str, value: Any, *, low: float = -math.inf, high: float = math.inf, strict: bool = False
+) -> float:
+    """A finite Python float in [low, high], or (low, high] if strict."""
+    try:
+        if isinstance(value, (str, bytes, bool)) or (is_array(value) and math.prod(value.shape) != 1):
+            raise TypeError
+        result = float(value)
+    except (TypeError, ValueError):
+        what = f"an array of shape {tuple(value.shape)}" if is_array(value) else repr(value)
+        raise TypeError(f"{who}: {name} must be a real number, got {what}") from None
+    if not math.isfinite(result):
+        raise ValueError(f"{who}: {name} must be finite, got {result}")
+    if result < low or result > high or (strict and result == low):
+        bound = f"greater than {low:g}" if strict else f"at least {low:g}"
+        if high < math.inf:
+            bound = f"between {low:g} and {high:g}"
+        raise ValueError(f"{who}: {name} must be {bound}, got {result:g}")
+    return result
+
+
+def integer(who: str, name: str, value: Any, *, low: int | None = None) -> int:
+    """A Python int, at least `low`."""
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        raise TypeError(f"{who}: {name} must be an integer, got {value!r}")
+    result = int(value.__index__())
+    if low is not None and result < low:
+        raise ValueError(f"{who}: {name} must be at least {low}, got {result}")
+    return result
+
+
+def shape(who: str, value: Any, *, ndim: Iterable[int] | None = None, name: str = "shape") -> Shape:
+    """A tuple of positive integers; with `ndim`, of one of these lengths."""
+    if hasattr(value, "__index__") and not isinstance(value, bool):
+        value = (value,)
+    if isinstance(value, (str, bytes)) or is_array(value) or not hasattr(value, "__iter__"):
+        raise TypeError(f"{who}: {name} must be a tuple of positive integers, got {describe(value)}")
+    result = tuple(integer(who, f"{name}[{k}]", n, low=1) for k, n in enumerate(value))
+    allowed = None if ndim is None else tuple(ndim)
+    if not result or (allowed is not None and len(result) not in allowed):
+        lengths = "at least one entry" if allowed is None else " or ".join(map(str, allowed)) + " entries"
+        raise ValueError(f"{who}: {name} must have {lengths}, got {result}")
+    return result
+
+
+def describe(value: Any) -> str:
+    """What came, in words; never the numbers of an array."""
+    if is_array(value):
+        return f"an array of shape {tuple(value.shape)} and dtype {value.dtype}"
+    return repr(value) if len(repr(value)) < 80 else f"a {type(value).__name__}"
+
+
+def real_array(who: str, name: str, value: Any, *, finite: bool = True, like_array: Array | None = None) -> Array:
+    """A real floating-point array of at least one entry, finite unless said otherwise.
+
+    Integers and booleans become float64, float16 becomes float32, foreign byte order becomes native;
+    lists and numbers become NumPy arrays.  Complex numbers, text and objects are refused.
+    """
+    if not is_array(value):
+        value = like(_plain(who, name, value), like_array) if like_array is not None else _plain(who, name, value)
+    xp = namespace(value)
+    try:
+        if xp.isdtype(value.dtype, ("integral", "bool")):
+            value = xp.astype(value, xp.float64)
+        elif str(value.dtype).endswith("float16"):
+            value = xp.astype(value, xp.float32)
+        elif not xp.isdtype(value.dtype, "real floating"):
+            raise TypeError
+    except TypeError:
+        raise TypeError(
+            f"{who}: {name} must be a real array, got dtype {value.dtype}; "
+            "for complex data pass the real and imaginary parts as separate channels"
+        ) from None
+    if value.dtype not in (xp.float32, xp.float64):  # longdouble, bfloat16, foreign byte order
+        value = xp.astype(value, xp.float32 if getattr(value.dtype, "itemsize", 8) == 4 else xp.float64)
+    if getattr(value.dtype, "isnative", True) is False:
+        value = value.astype(value.dtype.newbyteorder("="))
+    if math.prod(value.shape) == 0:
+        raise ValueError(f"{who}: {name} is empty, shape {tuple(value.shape)}")
+    if finite:
+        bad = int(xp.sum(xp.astype(~xp.isfinite(value), xp.int64)))
+        if bad:
+            raise ValueError(
+                f"{who}: {name} has {bad} NaN or infinite of {math.prod(value.shape)} values; "
+                "repair or mask them first (weights of zero exclude measurements)"
+            )
+    return value
+
+
+def _plain(who: str, name: str, value: Any) -> Array:
+    import array_api_compat.numpy as xnp
+
+    try:
+        result = xnp.asarray(value)
+    except ValueError:
+        raise TypeError(f"{who}: {name} must be an array, got {describe(value)}") from None
+    if result.dtype.kind not in "biufc":
+        raise TypeError(f"{who}: {name} must be a real array, got {describe(value)}")
+    return result
+
+
+def weight(who: str, value: Any, *, name: str = "weight") -> Any:
+    """A finite non-negative number (returned as float) or array of such."""
+    if not is_array(value) and not isinstance(value, (list, tuple)):
+        return number(who, name, value, low=0.0)
+    value = real_array(who, name, value)
+    low = float(namespace(value).min(value))
+    if low < 0:
+        raise ValueError(f"{who}: {name} must not be negative, its minimum is {low:g}")
+    return value
+
+
+def same_shape(who: str, name: str, array: Array, expected: Shape) -> None:
+    """An error naming both shapes where they differ."""
+    if tuple(array.shape) != tuple(expected):
+        hint = "; it looks transposed" if tuple(array.shape) == tuple(expected)[::-1] and len(expected) > 1 else ""
+        raise ValueError(f"{who}: {name} must have shape {tuple(expected)}, got {tuple(array.shape)}{hint}")

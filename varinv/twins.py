@@ -1,0 +1,38 @@
+"""What every numba twin shares: explicit signatures for two dtypes, read-only C-ordered inputs, cached code."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numba as nb
+import numpy as np
+from numba import types
+
+# sums may be reassociated into vector lanes (fixed at compile time) and multiply-adds fused; NaN and Inf stay honest
+FAST = {"reassoc", "contract", "nsz", "arcp"}
+
+
+def ro(dtype: Any, ndim: int) -> Any:
+    """A read-only C-ordered array argument (writable arrays are accepted too)."""
+    return types.Array(dtype, ndim, "C", readonly=True)
+
+
+def rw(dtype: Any, ndim: int) -> Any:
+    """A C-ordered output argument."""
+    return types.Array(dtype, ndim, "C")
+
+
+def compiled(signature: Callable[[Any], Any], **options: Any) -> Callable[..., Any]:
+    """Compile for float32 and float64: ``signature(f)`` gives the argument types for the float type f."""
+    settings: dict[str, Any] = {"parallel": True, "cache": True, "fastmath": FAST, "nogil": True, **options}
+    decorator: Callable[..., Any] = nb.njit([signature(f) for f in (types.float32, types.float64)], **settings)
+    return decorator
+
+
+def plain(*arrays: Any) -> Any:
+    """The arrays as C-ordered float32 or float64 of one common dtype (copies only where needed)."""
+    dtype = np.result_type(*arrays)
+    dtype = dtype if dtype in (np.float32, np.float64) else np.dtype(np.float64)
+    result = tuple(np.ascontiguousarray(a, dtype=dtype) for a in arrays)
+    return result[0] if len(result) == 1 else result
