@@ -1,0 +1,91 @@
+"""What every test shares: the array libraries, random images, and the folder of real data."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import array_api_compat.numpy as xnp
+import numpy as np
+import pytest
+
+from varinv.backend import to_numpy
+
+
+class ReadOnlyNumPy:
+    """NumPy whose arrays cannot be written to: code that changes its input fails here."""
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(xnp, name)
+        if not callable(found) or isinstance(found, type):
+            return found
+
+        def create(*args: Any, **kwargs: Any) -> Any:
+            result = found(*args, **kwargs)
+            if isinstance(result, np.ndarray):
+                result = result.copy() if any(result is a for a in args) else result
+                result.flags.writeable = False
+            return result
+
+        return create
+
+
+def _library(name: str) -> Any:
+    if name == "numpy":
+        return xnp
+    if name == "numpy-read-only":
+        return ReadOnlyNumPy()
+    if name == "strict":
+        return pytest.importorskip("array_api_strict", reason="array-api-strict is not installed")
+    if name == "torch":
+        pytest.importorskip("torch", reason="torch is not installed")
+        import array_api_compat.torch as xp
+
+        return xp
+    pytest.importorskip("cupy", reason="CuPy is not installed")
+    import array_api_compat.cupy as xp
+    import cupy
+
+    try:
+        cupy.cuda.runtime.getDeviceCount()
+    except cupy.cuda.runtime.CUDARuntimeError:
+        pytest.skip("CuPy is installed but finds no CUDA device")
+    return xp
+
+
+LIBRARIES = ["numpy", "numpy-read-only", "strict", "torch", pytest.param("cupy", marks=pytest.mark.gpu)]
+
+
+@pytest.fixture(params=LIBRARIES)
+def xp(request: pytest.FixtureRequest) -> Any:
+    """Each array library in turn, as its array API namespace; libraries that are not installed are skipped."""
+    return _library(request.param)
+
+
+@pytest.fixture(scope="session")
+def data() -> Path:
+    """The folder of real scans: $VARINV_DATA, or ../shared/data beside the repository."""
+    folder = Path(os.environ.get("VARINV_DATA", Path(__file__).parents[2] / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip(f"no real data at {folder.name}: set VARINV_DATA to the folder that holds them")
+    return folder
+
+
+def rand(xp: Any, shape: tuple[int, ...], seed: int, dtype: str = "float64", kind: str = "signed") -> Any:
+    """A random image of `xp`: "signed" normal, "non-negative" uniform, or "border" (zero but for the outer ring)."""
+    rng = np.random.default_rng([seed, *shape])
+    values = rng.uniform(size=shape) if kind == "non-negative" else rng.standard_normal(shape)
+    if kind == "border":
+        inner = tuple(slice(1, -1) for _ in shape)
+        values[inner] = 0
+    return xp.asarray(values.astype(dtype), dtype=getattr(xp, dtype))
+
+
+def dense(K: Any, adjoint: bool = False) -> np.ndarray:
+    """The matrix of a small operator, column by column from `forward` or row by row from `adjoint`."""
+    source = K.codomain if adjoint else K.domain
+    eye = np.eye(int(np.prod(source))).reshape(-1, *source)
+    apply = K.adjoint if adjoint else K.forward
+    columns = np.stack([to_numpy(apply(e)).reshape(-1) for e in eye], axis=-1)
+    return columns.T if adjoint else columns
