@@ -15,7 +15,7 @@ import sys
 import sysconfig
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Generic, ParamSpec, TypeVar
 
 import array_api_compat as compat
 import array_api_compat.numpy as xnp
@@ -166,25 +166,35 @@ def release() -> None:
 
 # ---------------------------------------------------------------------------------------------------------- kernels
 
-KERNELS: list[Any] = []  # every @kernel; one generic test holds each twin to its reference
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
 
 
-def kernel(reference: Callable[..., Any]) -> Callable[..., Any]:
+class Kernel(Generic[_P, _T]):
+    """A pure array-API function that may have fast twins; `reference` is the function as written."""
+
+    def __init__(self, reference: Callable[_P, _T]) -> None:
+        functools.update_wrapper(self, reference)
+        self.reference = reference
+        self.twins: dict[str, Callable[_P, _T]] = {}
+
+    def __call__(self, *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        name = next((library(a) for a in args if is_array(a)), "numpy")
+        twin = self.twins.get(name)
+        if twin is None:
+            twin = self.twins[name] = _twin(self.reference, name)
+        return twin(*args, **kwargs)
+
+
+KERNELS: list[Kernel[Any, Any]] = []  # one generic test holds every twin to its reference
+
+
+def kernel(reference: Callable[_P, _T]) -> Kernel[_P, _T]:
     """Let a pure array-API function have fast twins: same name and arguments, in `<module>_numba` or `_cupy`.
 
     The twin is found by name on first use.  A twin may decline an input by calling `<function>.reference`.
     """
-    twins: dict[str, Callable[..., Any]] = {}
-
-    @functools.wraps(reference)
-    def call(*args: Any) -> Any:
-        name = next((library(a) for a in args if is_array(a)), "numpy")
-        twin = twins.get(name)
-        if twin is None:
-            twin = twins[name] = _twin(reference, name)
-        return twin(*args)
-
-    call.reference = reference  # type: ignore[attr-defined]
+    call = Kernel(reference)
     KERNELS.append(call)
     return call
 

@@ -6,7 +6,6 @@ Sums run in float64 over fixed blocks in a fixed order: the bits do not depend o
 from __future__ import annotations
 
 import math
-from typing import Any
 
 from varinv.backend import Array, double, kernel, namespace
 
@@ -34,14 +33,6 @@ def step_in_box(x: Array, tau: float, g: Array, lo: float, hi: float, theta: flo
     """x' = clip(x − τ g, lo, hi) and the extrapolation x' + θ(x' − x)."""
     xp = namespace(x, g)
     new = x - tau * g
-    if lo > -math.inf:
-        new = xp.maximum(new, xp.asarray(lo, dtype=x.dtype, device=_device(x)))
-    if hi < math.inf:
-        new = xp.minimum(new, xp.asarray(hi, dtype=x.dtype, device=_device(x)))
+    new = xp.where(new < lo, xp.full_like(new, lo), new)
+    new = xp.where(new > hi, xp.full_like(new, hi), new)
     return new, new + theta * (new - x)
-
-
-def _device(x: Array) -> Any:
-    from varinv.backend import device
-
-    return device(x)

@@ -1,5 +1,6 @@
 """CPU twins of linalg: one pass over memory each, all cores."""
 
+# mypy: ignore-errors
 from __future__ import annotations
 
 import numba as nb

@@ -1,0 +1,187 @@
+"""Constraints: the discrepancy ball, boxes and non-negativity.  A constraint has no weight: λ·f is f."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from varinv import check
+from varinv.backend import Array, Shape, double, is_array, namespace, same_place
+from varinv.functionals.base import Functional
+from varinv.linalg import dot, norm, step_in_box
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class L2Ball(Functional):
+    r"""0 where ‖z − y‖ ≤ radius, else ∞: the discrepancy-constrained data term.
+
+    prox: y + (z − y)·min(1, r/‖z − y‖).  Conjugate r‖q‖ + ⟨q, y⟩; its prox: max(1 − σ r/‖t‖, 0)·t, t = q − σ y.
+
+    Parameters
+    ----------
+    y : the data, a real array.
+    radius : ≥ 0; for noise of standard deviation s in m measurements about s√m.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Data that are complex, empty, NaN or infinite; a negative radius.
+    """
+
+    y: Any
+    radius: float
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "y", check.real_array("L2Ball", "y", self.y))
+        object.__setattr__(self, "radius", check.number("L2Ball", "radius", self.radius, low=0.0))
+
+    def _y(self, z: Array) -> Array:
+        self.fits(tuple(z.shape))
+        return same_place("L2Ball", "y", self.y, z)
+
+    def __call__(self, z: Array) -> float:
+        z = double(z)
+        # rounding of a projection onto the sphere is allowed, nothing more
+        rounding = 1e-12 * (self.radius + norm(self._y(z)))
+        return 0.0 if norm(z - self._y(z)) <= self.radius + rounding else math.inf
+
+    def prox(self, z: Array, step: Any) -> Array:
+        d = z - self._y(z)
+        length = norm(d)
+        return z if length <= self.radius else self._y(z) + (self.radius / length) * d
+
+    def prox_conj(self, q: Array, step: float) -> Array:
+        t = q - step * self._y(q)
+        length = norm(t)
+        return max(1 - step * self.radius / length, 0.0) * t if length > 0 else t
+
+    def conj(self, q: Array) -> float:
+        q = double(q)
+        return self.radius * norm(q) + dot(q, self._y(q))
+
+    def feasible(self, q: Array) -> Array:
+        return q
+
+    def fits(self, shape: Shape) -> None:
+        check.same_shape("L2Ball", "y", self.y, shape)
+
+    def data(self) -> Array | None:
+        return self.y
+
+    def scale(self, lam: float) -> Functional:
+        return self  # a constraint has no weight
+
+    @classmethod
+    def examples(cls) -> Iterator[tuple[Functional, Shape]]:
+        yield cls([[1.0, -2.0, 0.5], [2.0, 7.0, 0.1]], 1.5), (2, 3)
+
+    def __repr__(self) -> str:
+        return f"L2Ball({tuple(self.y.shape)} data, radius={self.radius:g})"
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Box(Functional):
+    r"""0 where lo ≤ z ≤ hi entrywise, else ∞.  prox: clip.  Conjugate: Σ max(lo q, hi q).
+
+    Parameters
+    ----------
+    lo, hi : numbers (∓∞ allowed) or arrays of the shape of z, lo ≤ hi.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Bounds that are NaN or complex, lo above hi anywhere, arrays of another shape.
+    """
+
+    lo: Any = 0.0
+    hi: Any = 1.0
+    separable = True
+
+    def __post_init__(self) -> None:
+        lo, hi = _bound("lo", self.lo), _bound("hi", self.hi)
+        above = lo > hi
+        if bool(namespace(above).any(above)) if is_array(above) else above:
+            raise ValueError(f"Box: lo must not exceed hi, got lo={check.describe(lo)}, hi={check.describe(hi)}")
+        if lo == math.inf if not is_array(lo) else False:
+            raise ValueError("Box: lo must be below infinity")
+        object.__setattr__(self, "lo", lo)
+        object.__setattr__(self, "hi", hi)
+
+    def _bounds(self, z: Array) -> tuple[Array, Array]:
+        self.fits(tuple(z.shape))
+        return _beside("lo", self.lo, z), _beside("hi", self.hi, z)
+
+    def __call__(self, z: Array) -> float:
+        lo, hi = self._bounds(double(z))
+        return 0.0 if bool(namespace(z).all((double(z) >= lo) & (double(z) <= hi))) else math.inf
+
+    def prox(self, z: Array, step: Any) -> Array:
+        lo, hi = self._bounds(z)
+        xp = namespace(z)
+        return xp.minimum(xp.maximum(z, lo), hi)
+
+    def descend(self, x: Array, tau: float, g: Array, theta: float) -> tuple[Array, Array] | None:
+        if is_array(self.lo) or is_array(self.hi):
+            return None
+        return step_in_box(x, tau, g, self.lo, self.hi, theta)
+
+    def conj(self, q: Array) -> float:
+        q = double(q)
+        xp = namespace(q)
+        lo, hi = self._bounds(q)
+        down, up = q < 0, q > 0
+        if bool(xp.any((down & (lo == -math.inf)) | (up & (hi == math.inf)))):
+            return math.inf
+        lo = xp.where(down, lo, 0.0 * q)
+        hi = xp.where(up, hi, 0.0 * q)
+        return float(xp.sum(lo * q + hi * q))
+
+    def feasible(self, q: Array) -> Array:
+        xp = namespace(q)
+        lo, hi = self._bounds(q)
+        q = xp.where((q < 0) & (lo == -math.inf), 0 * q, q)
+        return xp.where((q > 0) & (hi == math.inf), 0 * q, q)
+
+    def fits(self, shape: Shape) -> None:
+        for name, value in (("lo", self.lo), ("hi", self.hi)):
+            if is_array(value):
+                check.same_shape("Box", name, value, shape)
+
+    def scale(self, lam: float) -> Functional:
+        return self
+
+    @classmethod
+    def examples(cls) -> Iterator[tuple[Functional, Shape]]:
+        yield cls(-0.5, 2.0), (2, 3)
+        yield cls([-1.0, 0.0, 0.5], [0.0, 2.0, 0.5]), (3,)
+        yield NonNegative(), (4,)
+
+    def __repr__(self) -> str:
+        if is_array(self.lo) or is_array(self.hi):
+            return "Box(array bounds)"
+        return "NonNegative()" if (self.lo, self.hi) == (0.0, math.inf) else f"Box({self.lo:g}, {self.hi:g})"
+
+
+def NonNegative() -> Box:
+    """0 where z ≥ 0 entrywise, else ∞: Box(0, ∞)."""
+    return Box(0.0, math.inf)
+
+
+def _bound(name: str, value: Any) -> Any:
+    if is_array(value) or isinstance(value, (list, tuple)):
+        value = check.real_array("Box", name, value, finite=False)
+        if bool(namespace(value).any(namespace(value).isnan(value))):
+            raise ValueError(f"Box: {name} has NaN entries")
+        return value
+    if isinstance(value, float) and math.isinf(value):
+        return value
+    return check.number("Box", name, value)
+
+
+def _beside(name: str, value: Any, z: Array) -> Array:
+    """A bound in the library, device and dtype of z; a number becomes an array of one entry per axis."""
+    if is_array(value):
+        return same_place("Box", name, value, z)
+    return namespace(z).full_like(z[(slice(0, 1),) * z.ndim], value)

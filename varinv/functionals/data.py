@@ -1,0 +1,274 @@
+"""Data terms: least squares and the Kullback–Leibler divergence."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from varinv import check
+from varinv.backend import Array, Shape, double, is_array, kernel, namespace, same_place
+from varinv.functionals.base import Functional
+from varinv.linalg import dot, norm
+from varinv.operators.base import LinearOperator
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class L2Squared(Functional):
+    r"""½ Σ weight |z − y|²: Gaussian noise.
+
+    prox: (z + t w y)/(1 + t w).  Conjugate: Σ q²/(2w) + q y (∞ where w = 0 and q ≠ 0); its prox: w (q − σ y)/(w + σ).
+    smoothness max w, convexity min w.
+
+    Parameters
+    ----------
+    y : the data, a real array, or a number for all entries.
+    weight : a number or an array of the shape of the data, ≥ 0; 1/variance makes it the log-likelihood,
+        0 excludes a measurement.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Data or weights that are complex, empty, NaN or infinite; negative weights; shapes that differ.
+    """
+
+    y: Any = 0.0
+    weight: Any = 1.0
+
+    separable = True
+
+    def __post_init__(self) -> None:
+        y, weight = self.y, check.weight("L2Squared", self.weight)
+        if is_array(y) or isinstance(y, (list, tuple)):
+            y = check.real_array("L2Squared", "y", y)
+            if is_array(weight):
+                check.same_shape("L2Squared", "weight", weight, y.shape)
+                weight = same_place("L2Squared", "weight", weight, y)
+        else:
+            y = check.number("L2Squared", "y", y)
+        object.__setattr__(self, "y", y)
+        object.__setattr__(self, "weight", weight)
+
+    def _parts(self, z: Array) -> tuple[Any, Any]:
+        """y and weight beside z: same library, device and dtype."""
+        self.fits(tuple(z.shape))
+        y = same_place("L2Squared", "y", self.y, z) if is_array(self.y) else self.y
+        w = same_place("L2Squared", "weight", self.weight, z) if is_array(self.weight) else self.weight
+        return y, w
+
+    def __call__(self, z: Array) -> float:
+        z = double(z)
+        y, w = self._parts(z)
+        return 0.5 * dot(w * (z - y), z - y)
+
+    def prox(self, z: Array, step: Any) -> Array:
+        y, w = self._parts(z)
+        return (z + step * w * y) / (1 + step * w)
+
+    def prox_conj(self, q: Array, step: Any) -> Array:
+        y, w = self._parts(q)
+        return w * (q - step * y) / (w + step)
+
+    def ascend(self, K: LinearOperator, q: Array, x: Array, step: float) -> Array:
+        y, w = self._parts(q)
+        return quadratic_ascent(q, K.forward(x), y, w, step)
+
+    def descend(
+        self, x: Array, tau: float, g: Array, theta: float, lo: float = -math.inf, hi: float = math.inf
+    ) -> tuple[Array, Array] | None:
+        y, w = self._parts(x)
+        if is_array(w) or not is_array(y):
+            return None
+        result: tuple[Array, Array] = quadratic_descent(x, tau, g, y, w, theta, lo, hi)
+        return result
+
+    def conj(self, q: Array) -> float:
+        q = double(q)
+        y, w = self._parts(q)
+        if not is_array(w):
+            if w == 0:
+                return 0.0 if norm(q) == 0 else math.inf
+            return float(dot(q, q) / (2 * w) + _sum_product(q, y))
+        xp = namespace(q)
+        if bool(xp.any((w == 0) & (q != 0))):
+            return math.inf
+        return 0.5 * dot(q, q / xp.where(w > 0, w, 1.0)) + _sum_product(q, y)
+
+    def feasible(self, q: Array) -> Array:
+        _, w = self._parts(q)
+        if not is_array(w):
+            return q if w > 0 else 0 * q
+        return namespace(q).where(w > 0, q, 0.0 * q)
+
+    def grad(self, z: Array) -> Array:
+        y, w = self._parts(z)
+        return w * (z - y)
+
+    def hvp(self, z: Array, p: Array) -> Array:
+        return self._parts(z)[1] * p
+
+    @property
+    def smoothness(self) -> float:
+        return float(namespace(self.weight).max(self.weight)) if is_array(self.weight) else self.weight
+
+    @property
+    def curvature(self) -> float:
+        return self.smoothness
+
+    @property
+    def convexity(self) -> float:
+        return float(namespace(self.weight).min(self.weight)) if is_array(self.weight) else self.weight
+
+    def fits(self, shape: Shape) -> None:
+        for name, value in (("y", self.y), ("weight", self.weight)):
+            if is_array(value):
+                check.same_shape("L2Squared", name, value, shape)
+
+    def data(self) -> Array | None:
+        return self.y if is_array(self.y) else self.weight if is_array(self.weight) else None
+
+    def scale(self, lam: float) -> Functional:
+        return dataclasses.replace(self, weight=lam * self.weight)
+
+    @classmethod
+    def examples(cls) -> Iterator[tuple[Functional, Shape]]:
+        yield cls(), (5,)
+        yield cls([[1.0, -2.0, 0.5], [3.0, 0.0, 1.0]], weight=2.5), (2, 3)
+        yield cls([1.0, -2.0, 0.5, 4.0], weight=[0.5, 1.0, 2.0, 3.0]), (4,)
+
+    def __repr__(self) -> str:
+        inside = f"{tuple(self.y.shape)} data" if is_array(self.y) else f"{self.y:g}"
+        if is_array(self.weight):
+            return f"L2Squared({inside}, weight={tuple(self.weight.shape)} array)"
+        return f"L2Squared({inside})" if self.weight == 1 else f"L2Squared({inside}, weight={self.weight:g})"
+
+
+@kernel
+def quadratic_ascent(q: Array, z: Array, y: Any, w: Any, step: float) -> Array:
+    """w (q + σ(z − y)) / (w + σ): the dual step of weighted least squares."""
+    return w * (q + step * (z - y)) / (w + step)
+
+
+@kernel
+def quadratic_descent(
+    x: Array, tau: float, g: Array, y: Array, w: float, theta: float, lo: float, hi: float
+) -> tuple[Array, Array]:
+    """x' = clip((x − τ(g − w y))/(1 + τ w), lo, hi) and x' + θ(x' − x): the primal step with ½ w (x − y)² and a box."""
+    xp = namespace(x, g)
+    new = (x - tau * (g - w * y)) / (1 + tau * w)
+    new = xp.where(new < lo, xp.full_like(new, lo), new)
+    new = xp.where(new > hi, xp.full_like(new, hi), new)
+    return new, new + theta * (new - x)
+
+
+def _sum_product(q: Array, y: Any) -> float:
+    return dot(q, double(y)) if is_array(y) else y * float(namespace(q).sum(q))
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class KullbackLeibler(Functional):
+    r"""Σ z + b − y + y log(y/(z + b)), with 0 log 0 = 0 and ∞ where z + b < 0 or (z + b = 0 and y > 0): Poisson counts.
+
+    Conjugate: Σ −y log(1 − q) − b q, domain q ≤ 1 (< 1 where y > 0).  Its prox, with v = q + σ b:
+    ((1 + v) − √((v − 1)² + 4σy))/2, written as 1 − 2σy/((v − 1) + √((v − 1)² + 4σy)) for v > 1, free of cancellation.
+
+    Parameters
+    ----------
+    y : counts, a real array ≥ 0.
+    background : expected background counts b ≥ 0, a number or an array of the shape of y.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Negative counts or background; complex, empty, NaN or infinite arrays; shapes that differ.
+    """
+
+    y: Any
+    background: Any = 0.0
+
+    separable = True
+
+    def __post_init__(self) -> None:
+        y = check.weight("KullbackLeibler", check.real_array("KullbackLeibler", "y", self.y), name="y")
+        b = check.weight("KullbackLeibler", self.background, name="background")
+        if is_array(b):
+            check.same_shape("KullbackLeibler", "background", b, y.shape)
+        object.__setattr__(self, "y", y)
+        object.__setattr__(self, "background", b)
+
+    def _parts(self, z: Array) -> tuple[Any, Any]:
+        self.fits(tuple(z.shape))
+        b = self.background
+        b = same_place("KullbackLeibler", "background", b, z) if is_array(b) else b
+        return same_place("KullbackLeibler", "y", self.y, z), b
+
+    def __call__(self, z: Array) -> float:
+        z = double(z)
+        xp = namespace(z)
+        y, b = self._parts(z)
+        u = z + b
+        if bool(xp.any((u < 0) | ((u == 0) & (y > 0)))):
+            return math.inf
+        counted = y > 0
+        ratio = xp.where(counted, y, 1.0) / xp.where(counted, u, 1.0)
+        return float(xp.sum(u - y + y * xp.log(ratio)))
+
+    def prox(self, z: Array, step: Any) -> Array:
+        y, b = self._parts(z)
+        return _larger_root(z + b - step, step * y) - b
+
+    def prox_conj(self, q: Array, step: Any) -> Array:
+        y, b = self._parts(q)
+        return 1 - _larger_root(1 - (q + step * b), step * y)
+
+    def conj(self, q: Array) -> float:
+        q = double(q)
+        xp = namespace(q)
+        y, b = self._parts(q)
+        if bool(xp.any((q > 1) | ((q == 1) & (y > 0)))):
+            return math.inf
+        counted = y > 0
+        return float(xp.sum(-y * xp.log(1 - xp.where(counted, q, 0.0)) - b * q))
+
+    def feasible(self, q: Array) -> Array:
+        xp = namespace(q)
+        y, _ = self._parts(q)
+        top = xp.where(y > 0, xp.asarray(1 - 1e-6, dtype=q.dtype), xp.asarray(1.0, dtype=q.dtype))
+        return xp.minimum(q, top)
+
+    def grad(self, z: Array) -> Array:
+        y, b = self._parts(z)
+        return 1 - y / (z + b)
+
+    def hvp(self, z: Array, p: Array) -> Array:
+        y, b = self._parts(z)
+        return y / (z + b) ** 2 * p
+
+    @property
+    def curvature(self) -> float:
+        """1 / mean count: the second derivative y/(z+b)² at z + b = y, typically."""
+        mean = float(namespace(self.y).mean(self.y))
+        return 1 / mean if mean > 0 else 1.0
+
+    def fits(self, shape: Shape) -> None:
+        check.same_shape("KullbackLeibler", "y", self.y, shape)
+
+    def data(self) -> Array | None:
+        return self.y
+
+    @classmethod
+    def examples(cls) -> Iterator[tuple[Functional, Shape]]:
+        yield cls([[1.0, 0.0, 4.5], [2.0, 7.0, 0.1]]), (2, 3)
+        yield cls([1.0, 0.0, 3.0], background=[0.5, 0.2, 0.0]), (3,)
+
+    def __repr__(self) -> str:
+        return f"KullbackLeibler({tuple(self.y.shape)} counts)"
+
+
+def _larger_root(a: Array, c: Array) -> Array:
+    """The root (a + √(a² + 4c))/2 of u² − a u − c = 0 for c ≥ 0, without cancellation for a < 0."""
+    xp = namespace(a)
+    s = xp.sqrt(a * a + 4 * c)
+    return xp.where(a >= 0, (a + s) / 2, 2 * c / xp.where(a >= 0, xp.ones_like(a), s - a))

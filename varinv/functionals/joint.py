@@ -1,0 +1,146 @@
+"""Several functionals of one and the same image, taken together in one exact prox."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from varinv.backend import Array, Shape, double, is_array, namespace
+from varinv.functionals.base import Functional
+from varinv.functionals.constraints import Box
+from varinv.functionals.data import L2Squared
+from varinv.linalg import dot
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Joint(Functional):
+    r"""f(z) = Σ_k ½ w_k (z − y_k)² + r(z) + box constraints, with one exact prox.
+
+    The squares complete to one (Σ w = W, Σ w y = C): argmin of f(z) + |z − v|²/2t is that of
+    r(z) + |z − v'|²/2t', t' = t/(1 + tW), v' = (v + tC)/(1 + tW), and for a convex sum over entries, clipping its
+    minimiser to the box gives the constrained one.  Conjugate where W > 0: the supremum is taken at
+    clip(prox_{r/W}((v + C)/W)).
+    """
+
+    squares: tuple[L2Squared, ...] = ()
+    rest: Any = None
+    boxes: tuple[Box, ...] = ()
+
+    def __call__(self, z: Array) -> float:
+        return sum((f(z) for f in self.parts), start=0.0)
+
+    @property
+    def parts(self) -> tuple[Functional, ...]:
+        return (*self.squares, *((self.rest,) if self.rest is not None else ()), *self.boxes)
+
+    @property
+    def separable(self) -> bool:  # type: ignore[override]
+        return all(f.separable for f in self.parts)
+
+    def _sums(self, z: Array) -> tuple[Any, Any]:
+        """W = Σ w and C = Σ w y beside z."""
+        W: Any = 0.0
+        C: Any = 0.0
+        for f in self.squares:
+            y, w = f._parts(z)
+            W, C = W + w, C + w * y
+        return W, C
+
+    def _clip(self, z: Array) -> Array:
+        for box in self.boxes:
+            z = box.prox(z, 1.0)
+        return z
+
+    def prox(self, z: Array, step: Any) -> Array:
+        W, C = self._sums(z)
+        z = (z + step * C) / (1 + step * W)
+        if self.rest is not None:
+            z = self.rest.prox(z, step / (1 + step * W))
+        return self._clip(z)
+
+    def descend(self, x: Array, tau: float, g: Array, theta: float) -> tuple[Array, Array] | None:
+        box = self.boxes[0] if self.boxes else Box(-math.inf, math.inf)
+        if self.rest is not None or len(self.squares) != 1 or is_array(box.lo) or is_array(box.hi):
+            return None
+        return self.squares[0].descend(x, tau, g, theta, box.lo, box.hi)
+
+    def conj(self, q: Array) -> float:
+        q = double(q)
+        if not self.squares:
+            return self.boxes[0].conj(q) if len(self.boxes) == 1 and self.rest is None else math.inf
+        W, C = self._sums(q)
+        least = float(namespace(W).min(W)) if is_array(W) else W
+        if least <= 0:
+            return math.inf
+        z = (q + C) / W
+        if self.rest is not None:
+            z = self.rest.prox(z, 1 / W)
+        z = self._clip(z)
+        return dot(q, z) - self(z)
+
+    @property
+    def convexity(self) -> float:
+        return sum(f.convexity for f in self.parts)
+
+    def fits(self, shape: Shape) -> None:
+        for f in self.parts:
+            f.fits(shape)
+
+    def data(self) -> Array | None:
+        return next((f.data() for f in self.parts if f.data() is not None), None)
+
+    @classmethod
+    def examples(cls) -> Iterator[tuple[Functional, Shape]]:
+        from varinv.functionals.sparsity import L1
+
+        yield cls((L2Squared([1.0, -2.0, 0.5]), L2Squared(0.3, 2.0)), L1(0.4), (Box(-0.5, 0.6),)), (3,)
+        yield cls((), None, (Box(0.0, 2.0),)), (2, 2)
+
+    def __repr__(self) -> str:
+        return " + ".join(map(repr, self.parts))
+
+
+def together(functionals: Iterable[Functional]) -> tuple[Functional | None, tuple[Functional, ...]]:
+    """(one functional with an exact prox, those left over) for functionals of the same image.
+
+    Squares, boxes and one more stay together; a non-separable one does not share its place with weights or boxes.
+    Those left over are dualised with the identity.
+    """
+    squares: list[L2Squared] = []
+    boxes: list[Box] = []
+    others: list[Functional] = []
+    for f in functionals:
+        (squares if isinstance(f, L2Squared) else boxes if isinstance(f, Box) else others).append(f)  # type: ignore
+    if len(boxes) > 1:
+        boxes = [_intersection(boxes)]
+    rest = None
+    images = bool(boxes) or any(is_array(f.weight) for f in squares)
+    for f in others:
+        if hasattr(f, "prox") and (f.separable or not images):
+            rest = f
+            break
+    left = tuple(f for f in others if f is not rest)
+    parts = (*squares, *((rest,) if rest is not None else ()), *boxes)
+    if len(parts) <= 1:
+        return (parts[0] if parts else None), left
+    return Joint(tuple(squares), rest, tuple(boxes)), left
+
+
+def _intersection(boxes: list[Box]) -> Box:
+    """One box for several; array bounds are intersected entrywise."""
+    lo, hi = boxes[0].lo, boxes[0].hi
+    for box in boxes[1:]:
+        lo, hi = _extreme("maximum", lo, box.lo), _extreme("minimum", hi, box.hi)
+    return Box(lo, hi)
+
+
+def _extreme(name: str, a: Any, b: Any) -> Any:
+    if not is_array(a) and not is_array(b):
+        return max(a, b) if name == "maximum" else min(a, b)
+    reference = a if is_array(a) else b
+    xp = namespace(reference)
+    a = a if is_array(a) else xp.full_like(reference, a)
+    b = b if is_array(b) else xp.full_like(reference, b)
+    return getattr(xp, name)(a, b)

@@ -1,0 +1,139 @@
+"""What a solve returns: the image, why it stopped, the history; to look at, to save."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from varinv.backend import Array, to_numpy
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Result:
+    """The outcome of `solve`.
+
+    x : the image, in the library, dtype and device of the data.
+    state : the solver's last state (``solver.states(problem, resume=state)`` goes on from there).
+    why : why it stopped, in words.
+    history : one dict per recorded iteration: k, seconds, what the rules read, what `observe` returned.
+    seconds : duration of the run.
+    """
+
+    x: Array
+    state: Any
+    why: str
+    history: tuple[dict[str, Any], ...] = ()
+    seconds: float = 0.0
+    problem: Any = None
+    solver: Any = None
+    notes: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether Ctrl-C ended the run."""
+        return self.why.startswith("interrupted")
+
+    @property
+    def gap(self) -> float | None:
+        """The last certified relative gap; None where none was evaluated."""
+        return next((row["gap"] for row in reversed(self.history) if "gap" in row), None)
+
+    def summary(self) -> str:
+        """A few lines for people: problem, why it stopped, figures."""
+        lines = [f"problem     {self.problem!r}", f"solver      {self.solver!r}", f"stopped     {self.why}"]
+        lines.append(f"iterations  {self.state.k} in {self.seconds:.2f} s")
+        figures = {k: v for row in self.history for k, v in row.items() if k not in ("k", "seconds")}
+        lines += [f"{name:<11} {value:.6g}" for name, value in figures.items() if isinstance(value, (int, float))]
+        low, high = float(to_numpy(self.x).min()), float(to_numpy(self.x).max())
+        lines.append(f"image       {'×'.join(map(str, self.x.shape))} {self.x.dtype}, {low:.4g} … {high:.4g}")
+        return "\n".join(lines)
+
+    def save(self, path: str | os.PathLike[str], **metadata: Any) -> Path:
+        """Write image, reason, history, settings and version to an HDF5 or TIFF file, by its suffix.
+
+        The file is written beside its place and moved there in one go: an interrupted save leaves no half file.
+        Numbers and text in `metadata` are stored with it (geometry, settings).
+        Raises ValueError for another suffix, OSError where the folder cannot be written.
+        """
+        return save_image(path, self.x, {"why": self.why, **self.settings(), **metadata}, self.history)
+
+    def settings(self) -> dict[str, Any]:
+        """Problem, solver and version in words."""
+        from varinv import __version__
+
+        return {
+            "problem": repr(self.problem),
+            "solver": repr(self.solver),
+            "iterations": self.state.k,
+            "seconds": self.seconds,
+            "varinv_version": __version__,
+            **self.notes,
+        }
+
+    def plot(self, path: str | os.PathLike[str] | None = None, *, truth: Array | None = None) -> Any:
+        """The image and its convergence as a picture; see varinv.plot.result."""
+        from varinv import plot
+
+        return plot.result(self, path, truth=truth)
+
+    def __repr__(self) -> str:
+        return f"Result({tuple(self.x.shape)}, {self.state.k} iterations: {self.why})"
+
+
+def save_image(
+    path: str | os.PathLike[str], x: Array, metadata: dict[str, Any], history: tuple[dict[str, Any], ...] = ()
+) -> Path:
+    """Write an image or volume with its metadata, atomically; HDF5 (.h5, .hdf5) or TIFF (.tif, .tiff)."""
+    path = Path(path)
+    writers = {".h5": _write_hdf5, ".hdf5": _write_hdf5, ".tif": _write_tiff, ".tiff": _write_tiff}
+    if path.suffix.lower() not in writers:
+        raise ValueError(f"save: the file name must end in .h5, .hdf5, .tif or .tiff, got {path.name!r}")
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"save: the folder {path.parent} does not exist; create it first")
+    handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
+    os.close(handle)
+    part = Path(name)
+    try:
+        writers[path.suffix.lower()](part, to_numpy(x), metadata, history)
+        umask = os.umask(0)
+        os.umask(umask)
+        part.chmod(0o666 & ~umask)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+    return path
+
+
+def _write_hdf5(path: Path, x: Any, metadata: dict[str, Any], history: tuple[dict[str, Any], ...]) -> None:
+    import h5py
+
+    with h5py.File(path, "w") as file:
+        file.create_dataset("image", data=x)
+        for name, value in metadata.items():
+            if isinstance(value, (str, int, float)):
+                file.attrs[name] = value
+            elif isinstance(value, dict):
+                group = file.require_group(name)
+                for key, entry in value.items():
+                    if isinstance(entry, (str, int, float)):
+                        group.attrs[key] = entry
+                    elif entry is not None:
+                        group.create_dataset(key, data=to_numpy(entry))
+            elif value is not None:
+                file.create_dataset(name, data=to_numpy(value))
+        columns = sorted({key for row in history for key in row})
+        for key in columns:
+            values = [row.get(key, float("nan")) for row in history]
+            if all(isinstance(v, (int, float)) for v in values):
+                file.create_dataset(f"history/{key}", data=values)
+
+
+def _write_tiff(path: Path, x: Any, metadata: dict[str, Any], history: tuple[dict[str, Any], ...]) -> None:
+    import tifffile
+
+    words = json.dumps(metadata, default=lambda a: to_numpy(a).tolist() if hasattr(a, "shape") else str(a))
+    tifffile.imwrite(path, x, description=words, metadata=None)
