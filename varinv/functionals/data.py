@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -109,15 +110,15 @@ class L2Squared(Functional):
     def hvp(self, z: Array, p: Array) -> Array:
         return self._parts(z)[1] * p
 
-    @property
+    @functools.cached_property
     def smoothness(self) -> float:
         return float(namespace(self.weight).max(self.weight)) if is_array(self.weight) else self.weight
 
-    @property
+    @functools.cached_property
     def curvature(self) -> float:
         return self.smoothness
 
-    @property
+    @functools.cached_property
     def convexity(self) -> float:
         return float(namespace(self.weight).min(self.weight)) if is_array(self.weight) else self.weight
 
@@ -246,7 +247,7 @@ class KullbackLeibler(Functional):
         y, b = self._parts(z)
         return y / (z + b) ** 2 * p
 
-    @property
+    @functools.cached_property
     def curvature(self) -> float:
         """1 / mean count: the second derivative y/(z+b)² at z + b = y, typically."""
         mean = float(namespace(self.y).mean(self.y))

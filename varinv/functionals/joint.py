@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -80,7 +81,7 @@ class Joint(Functional):
         z = self._clip(z)
         return dot(q, z) - self(z)
 
-    @property
+    @functools.cached_property
     def convexity(self) -> float:
         return sum(f.convexity for f in self.parts)
 

@@ -8,6 +8,7 @@ All three are Σ w φ(n) of a magnitude n (an absolute value, or the length of a
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -246,7 +247,7 @@ class Huber(Functional):
         along = xp.sum(unit * p, axis=0) * unit
         return w * xp.where(outside, (p - along) / xp.where(outside, n, xp.ones_like(n)), p / self.delta)
 
-    @property
+    @functools.cached_property
     def smoothness(self) -> float:
         w = self.weight
         return (float(namespace(w).max(w)) if is_array(w) else w) / self.delta

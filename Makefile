@@ -1,0 +1,52 @@
+# Two commands are enough on a machine with Python 3.11 or later: `make demo` and `make test`.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+SCAN   ?=
+OUT    ?= output
+
+.PHONY: demo test check format benchmark clean
+
+demo: $(VENV)/.core
+ifeq ($(SCAN),)
+	$(BIN)/varinv demo --out $(OUT)
+else
+	mkdir -p $(OUT)
+	$(BIN)/varinv reconstruct "$(SCAN)" -o $(OUT)/reconstruction.h5
+endif
+
+test: $(VENV)/.test
+	$(BIN)/python -m pytest
+
+check: $(VENV)/.dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: $(VENV)/.dev
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+benchmark: $(VENV)/.test
+	$(BIN)/python benchmarks/radon_against_astra.py
+	$(BIN)/python benchmarks/tv_against_skimage.py
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "varinv needs Python 3.11 or later, $(PYTHON) is $$($(PYTHON) -V); call make PYTHON=python3.12"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.core: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --editable .
+	@touch $@
+
+$(VENV)/.test: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --editable ".[test]"
+	@touch $@ $(VENV)/.core
+
+$(VENV)/.dev: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --editable ".[dev]"
+	@touch $@ $(VENV)/.test $(VENV)/.core
+
+clean:
+	rm -rf $(VENV) $(OUT) .pytest_cache .mypy_cache .ruff_cache
