@@ -1,1 +1,7 @@
+"""Real scans: `read` opens a file or folder as a `Scan`, which hands out line integrals and the geometry they fit."""
 
+from varinv.scan.errors import ScanError, ScanWarning
+from varinv.scan.reader import read
+from varinv.scan.scan import Scan
+
+__all__ = ["Scan", "ScanError", "ScanWarning", "read"]

@@ -1,0 +1,148 @@
+""".npy and .npz files: sinograms and stacks of projections, memory-mapped where possible, never unpickled."""
+
+from __future__ import annotations
+
+import io
+import math
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.lib import format as npy
+
+from varinv.scan.angles import Angles, match, to_radians
+from varinv.scan.errors import ScanError, afford
+from varinv.scan.frames import AnyArray, ArrayFrames, Raw
+
+DATA = ("data", "sinogram", "sinograms", "sino", "projections", "proj", "arr_0")
+ANGLES = ("angles", "theta", "angle", "thetas", "rotation_angle")
+FLATS = ("flats", "flat", "white", "data_white", "whites")
+DARKS = ("darks", "dark", "data_dark")
+
+
+def _header(file: Any, path: object, size: int) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Shape, order and type of an .npy stream whose whole length is `size` bytes, all checked."""
+    try:
+        version = npy.read_magic(file)
+        if version[0] not in (1, 2, 3):
+            raise ValueError(f"version {version}")
+        read = npy.read_array_header_1_0 if version[0] == 1 else npy.read_array_header_2_0
+        shape, fortran, dtype = read(file)
+    except (ValueError, EOFError, OSError, SyntaxError, TypeError) as error:
+        raise ScanError(f"{path}: damaged .npy header ({error})") from None
+    if dtype.hasobject:
+        raise ScanError(f"{path}: holds pickled Python objects, which are never loaded; save a numeric array")
+    numeric(path, "the array", dtype)
+    need = math.prod(shape) * dtype.itemsize
+    if need > size - file.tell():
+        raise ScanError(
+            f"{path}: the header promises shape {shape} of {dtype}, {need} bytes, but {size - file.tell()} follow"
+        )
+    return shape, fortran, dtype
+
+
+def numeric(path: object, what: str, dtype: np.dtype[Any]) -> None:
+    """A ScanError where the numbers are not real."""
+    if dtype.kind not in "buif":
+        raise ScanError(f"{path}: {what} must hold real numbers, it holds {dtype}")
+
+
+def load_npy(path: Path) -> AnyArray:
+    """A read-only memory map of an .npy file."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        shape, fortran, dtype = _header(file, path, size)
+        offset = file.tell()
+    if 0 in shape:
+        raise ScanError(f"{path}: the array is empty, shape {shape}")
+    return np.memmap(path, dtype, "r", offset, shape, "F" if fortran else "C")
+
+
+def _load_npz(path: Path) -> dict[str, AnyArray]:
+    result: dict[str, AnyArray] = {}
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for info in archive.infolist():
+                if not info.filename.endswith(".npy"):
+                    continue
+                where = f"{path}: {info.filename}"
+                afford(path, info.filename, info.file_size)
+                with archive.open(info) as file:
+                    stream = io.BytesIO(file.read())
+                shape, fortran, dtype = _header(stream, where, info.file_size)
+                flat = np.frombuffer(stream.getbuffer(), dtype, math.prod(shape), stream.tell())
+                result[info.filename.removesuffix(".npy")] = flat.reshape(shape, order="F" if fortran else "C")
+    except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError, RuntimeError) as error:
+        raise ScanError(f"{path}: damaged .npz archive ({error})") from None
+    return result
+
+
+def _first(found: dict[str, AnyArray], names: tuple[str, ...]) -> AnyArray | None:
+    return next((found[name] for name in names if name in found), None)
+
+
+def read_npy(path: Path, angles: Angles | None, notes: list[str]) -> Raw:
+    """A sinogram (angles, detectors) or a stack of projections (angles, rows, detectors)."""
+    return build(path, ".npy array", load_npy(path), angles, notes)
+
+
+def read_npz(path: Path, angles: Angles | None, notes: list[str]) -> Raw:
+    """An archive with `data` (or sinogram, projections …) and optionally angles, flats, darks, axis, pixel_size."""
+    found = _load_npz(path)
+    data = _first(found, DATA)
+    if data is None:
+        large = [name for name in found if found[name].ndim in (2, 3) and name not in FLATS + DARKS]
+        if len(large) != 1:
+            names = ", ".join(sorted(found)) or "nothing"
+            raise ScanError(f"{path}: no array is named {', '.join(DATA[:-1])}; the archive holds {names}")
+        data = found[large[0]]
+        notes.append(f"projections taken from the only stack in the archive, {large[0]!r}")
+    stated = next((name for name in ANGLES if name in found), None)
+    if angles is None and stated is not None:
+        angles = to_radians(found[stated].astype(np.float64), None, path, notes)
+    raw = build(path, ".npz archive", data, angles, notes)
+    flats, darks = (stack(path, a, raw.frames.shape) for a in (_first(found, FLATS), _first(found, DARKS)))
+    axis, spacing = found.get("axis"), found.get("pixel_size")
+    return Raw(
+        path, raw.format, raw.frames, raw.angles, flats, darks, raw.counts or flats is not None,
+        axis=None if axis is None else float(axis.reshape(-1)[0]),
+        spacing=1.0 if spacing is None else float(spacing.reshape(-1)[0]),
+    )  # fmt: skip
+
+
+def build(path: Path, kind: str, data: AnyArray, angles: Angles | None, notes: list[str]) -> Raw:
+    """A Raw from an array of two or three dimensions; the number of angles settles which axis they run along."""
+    numeric(path, "the array", data.dtype)
+    if data.ndim not in (2, 3) or 0 in data.shape:
+        raise ScanError(f"{path}: expected (angles, detectors) or (angles, rows, detectors), got shape {data.shape}")
+    n = None if angles is None else len(angles)
+    if n is not None and n != data.shape[0] and n == data.shape[1]:
+        what = "(detectors, angles)" if data.ndim == 2 else "(slices, angles, detectors)"
+        notes.append(f"shape {data.shape} is {what}: its second axis matches the {n} angles")
+        data = np.swapaxes(data, 0, 1)
+    if data.ndim == 2:
+        data = data[:, None, :]
+    if angles is not None:
+        angles = match(angles, data.shape[0], f"of shape {data.shape[1:]}", path, notes)
+    counts = data.dtype.kind in "bui"
+    notes.append("whole numbers: taken as counts" if counts else "fractional numbers: taken as line integrals")
+    return Raw(path, kind, ArrayFrames(data), angles, counts=counts)
+
+
+def stack(path: object, data: AnyArray | None, frame: tuple[int, int, int]) -> ArrayFrames | None:
+    """Flats or darks of shape (n, rows, columns), (rows, columns) or (columns,), made three-dimensional."""
+    if data is None:
+        return None
+    numeric(path, "flats and darks", data.dtype)
+    _, rows, columns = frame
+    shape = data.shape
+    if shape == (columns,) and rows == 1:
+        data = data[None, None]
+    elif data.ndim == 2 and shape == (rows, columns):
+        data = data[None]
+    elif data.ndim == 2 and rows == 1 and shape[1] == columns:
+        data = data[:, None]
+    if data.ndim != 3 or data.shape[1:] != (rows, columns) or not len(data):
+        raise ScanError(f"{path}: flats and darks must have shape (n, {rows}, {columns}), got {shape}")
+    return ArrayFrames(data)

@@ -1,0 +1,43 @@
+"""What goes wrong with files: one error, one warning."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from pathlib import Path
+
+
+class ScanError(ValueError):
+    """A file that cannot be read as a scan; the message names the file and the fault."""
+
+
+class ScanWarning(UserWarning):
+    """A file that can be read, but says something implausible; the same text is in `Scan.report`."""
+
+
+def warn(path: object, text: str, notes: list[str]) -> None:
+    """Issue a ScanWarning and put the same text on record."""
+    notes.append(text)
+    warnings.warn(f"{path}: {text}", ScanWarning, stacklevel=2)
+
+
+def afford(path: object, what: str, nbytes: int) -> None:
+    """A ScanError, before anything is allocated, where an array would not fit into half the memory of the machine."""
+    try:
+        room = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+    except (AttributeError, ValueError, OSError):  # not a POSIX system
+        room = 1 << 34
+    if nbytes > room:
+        raise ScanError(
+            f"{path}: {what} needs {nbytes / 2**30:.3g} GiB and half of this machine's memory is "
+            f"{room / 2**30:.3g} GiB; if the shape in the file is true, read fewer rows or views at a time"
+        )
+
+
+def head(path: Path, n: int = 512) -> bytes:
+    """The first `n` bytes, or a ScanError."""
+    try:
+        with path.open("rb") as file:
+            return file.read(n)
+    except OSError as error:
+        raise ScanError(f"{path}: cannot be read ({error.strerror or error})") from None

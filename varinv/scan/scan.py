@@ -1,0 +1,280 @@
+"""A scan: measurements on disk, the geometry they belong to, and the way from one to the other."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from varinv import check
+from varinv.operators.geometry import FanBeam, ParallelBeam
+from varinv.scan import correct, measure
+from varinv.scan.errors import ScanError, afford
+from varinv.scan.frames import Raw
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Scan:
+    """A scan as `read` opens it; `views`, `bin`, `crop`, `flip`, `reverse`, `using` return new ones.
+
+    `geometry` always fits what `sinogram` returns.  Frames stay on disk: only the rows that are asked for are read.
+    Views, bins and columns are chosen after flat field, repairs, stripes and air were done on whole detector rows,
+    so that these do not depend on the choice.
+
+    Units: angles in radians, lengths (`spacing`, distances) in `unit`; line integrals without unit.
+    """
+
+    raw: Raw
+    picked: NDArray[np.intp]  # views of the file, in order
+    window: tuple[int, int, int]  # first and last + 1 column of the file, columns a bin
+    mirrored: bool = False
+    turning: int = 1  # -1: angles reversed
+    options: correct.Options = correct.PLAIN
+    shared: dict[str, Any] = field(default_factory=dict)  # what all scans of one `read` have in common: the axis
+    seen: dict[int, correct.Repairs] = field(default_factory=dict)  # repairs of the rows corrected so far
+
+    # ------------------------------------------------------------------------------------------------ geometry
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(views, rows, detectors) of this selection."""
+        start, stop, k = self.window
+        return len(self.picked), self.raw.frames.shape[1], (stop - start) // k
+
+    @property
+    def angles(self) -> NDArray[np.float64]:
+        """One angle a view, radians; a ScanError where neither the file nor `read` gave any."""
+        if self.raw.angles is None:
+            raise ScanError(f"{self.raw.path}: the file states no angles; pass angles= to read")
+        return np.asarray(self.turning * self.raw.angles[self.picked], np.float64)
+
+    @property
+    def spacing(self) -> float:
+        """Pitch of the (binned) detector columns, in `unit`."""
+        return self.raw.spacing * self.window[2]
+
+    @property
+    def unit(self) -> str:
+        """The unit of lengths: "mm" where the file states it, else "pixel" (columns of the file)."""
+        return self.raw.unit
+
+    @property
+    def axis(self) -> float:
+        """Column of this selection onto which the rotation axis projects.
+
+        As `read` or the file gave it; else estimated once, from all views, by `find_axis`; where that is impossible
+        the middle of the detector, and `report` says so.
+        """
+        if self.raw.axis is not None:
+            return self._here(self.raw.axis)
+        if "axis" not in self.shared:
+            try:
+                self.shared["axis"] = measure.estimate_axis(self.raw, self.options)
+                self.shared["axis note"] = f"rotation axis at column {self.shared['axis']:.2f}, from the views"
+            except ScanError as error:
+                reason = str(error).removeprefix(f"{self.raw.path}: ")
+                self.shared["axis"] = (self.raw.frames.shape[2] - 1) / 2
+                self.shared["axis note"] = f"rotation axis assumed at the middle of the detector: {reason}"
+        return self._here(self.shared["axis"])
+
+    @property
+    def geometry(self) -> ParallelBeam | FanBeam:
+        """The geometry of `sinogram`: angles, detectors, spacing, axis; a fan beam where the file has distances."""
+        detectors = self.shape[2]
+        if self.raw.distances is not None:
+            return FanBeam(self.angles, detectors, self.spacing, *self.raw.distances, axis=self.axis)
+        return ParallelBeam(self.angles, detectors, self.spacing, axis=self.axis)
+
+    def find_axis(self) -> float:
+        """Estimate the rotation axis, in columns of this selection, from up to five rows and all views of the file.
+
+        Method and conditions: `varinv.scan.axis.estimate`.
+
+        Raises
+        ------
+        ScanError
+            Views that cover less than half a turn (fan beam: a turn), or measurements that prefer no axis.
+        """
+        if "estimate" not in self.shared:
+            self.shared["estimate"] = measure.estimate_axis(self.raw, self.options)
+        return self._here(self.shared["estimate"])
+
+    def _here(self, column: float) -> float:
+        """From a column of the file to a column of this selection: crop, bin, flip."""
+        start, _, k = self.window
+        column = (column - start - (k - 1) / 2) / k
+        return self.shape[2] - 1 - column if self.mirrored else column
+
+    # ------------------------------------------------------------------------------------------------ selection
+
+    def views(self, which: Any) -> Scan:
+        """Some of the views: a slice, indices or a mask over the present ones; the angles follow."""
+        try:
+            picked = self.picked[which]
+        except (IndexError, TypeError) as error:
+            raise type(error)(
+                f"views: expected a slice, indices or a mask for {len(self.picked)} views: {error}"
+            ) from None
+        picked = np.atleast_1d(picked)
+        if picked.ndim != 1 or not len(picked):
+            raise ValueError(f"views: {check.describe(which)} leaves no views of {len(self.picked)}")
+        return dataclasses.replace(self, picked=picked, seen={})
+
+    def bin(self, k: int) -> Scan:
+        """Join k detector columns: transmissions of counts are averaged before the logarithm, line integrals after it.
+
+        Spacing k times as wide, axis → (axis − (k − 1)/2)/k; columns beyond the last full bin are dropped.  A bin is
+        valid where all of its columns are.
+        """
+        k = check.integer("bin", "k", k, low=1)
+        start, stop, have = self.window
+        count = self.shape[2] // k
+        if not count:
+            raise ValueError(f"bin: {k} columns a bin, but there are only {self.shape[2]} columns")
+        if self.mirrored:
+            start = stop - count * k * have
+        return dataclasses.replace(self, window=(start, start + count * k * have, k * have), seen={})
+
+    def crop(self, a: int, b: int) -> Scan:
+        """Columns a to b (without b) of the present ones; axis → axis − a."""
+        n = self.shape[2]
+        a, b = check.integer("crop", "a", a), check.integer("crop", "b", b)
+        if not 0 <= a < b <= n:
+            raise ValueError(f"crop: columns must satisfy 0 <= a < b <= {n}, got {a} and {b}")
+        if self.mirrored:
+            a, b = n - b, n - a
+        start, _, k = self.window
+        return dataclasses.replace(self, window=(start + a * k, start + b * k, k), seen={})
+
+    def flip(self) -> Scan:
+        """Mirror the detector: columns in reverse order, axis → detectors − 1 − axis.  The image is mirrored too."""
+        return dataclasses.replace(self, mirrored=not self.mirrored, seen={})
+
+    def reverse(self) -> Scan:
+        """Turn the other way: angles → −angles.  For an instrument whose rotation has the other sign."""
+        return dataclasses.replace(self, turning=-self.turning, seen={})
+
+    def using(self, *, air: bool | None = None, stripes: int | None = None, axis: float | None = None) -> Scan:
+        """The same scan with other options; None keeps what there is.
+
+        Parameters
+        ----------
+        air : subtract the level of air in each view, found at the edges where the object leaves air (for flats taken
+            at another intensity, or with no flats at all).
+        stripes : window in columns of the ranked median filter against ring artefacts; 0 is off, 5 to 31 is usual.
+        axis : rotation axis, in columns of this selection.
+        """
+        options = self.options
+        if air is not None:
+            if not isinstance(air, (bool, np.bool_)):
+                raise TypeError(f"using: air must be True or False, got {air!r}")
+            options = options._replace(air=bool(air))
+        if stripes is not None:
+            options = options._replace(stripes=check.integer("using", "stripes", stripes, low=0))
+        raw = self.raw
+        if axis is not None:
+            column = check.number("using", "axis", axis)
+            column = self.shape[2] - 1 - column if self.mirrored else column
+            start, _, k = self.window
+            raw = dataclasses.replace(raw, axis=column * k + (k - 1) / 2 + start)
+        shared = self.shared if options == self.options else {}
+        return dataclasses.replace(self, raw=raw, options=options, shared=shared, seen={})
+
+    # --------------------------------------------------------------------------------------------- measurements
+
+    def sinogram(self, row: int = 0, *, rows: slice | None = None) -> NDArray[np.float32]:
+        """Line integrals, float32: (views, detectors) of one row, (slices, views, detectors) of a slice of rows.
+
+        Counts become −log((data − dark)/(flat − dark)); what was repaired on the way is in `repairs` and `report`.
+
+        Raises
+        ------
+        ScanError
+            Counts without flats and without `using(air=True)`; a beam that was off; a file that cannot be read.
+        """
+        return np.asarray(self._collect(row, rows, "lines"), np.float32)
+
+    def valid(self, row: int = 0, *, rows: slice | None = None) -> NDArray[np.bool_]:
+        """True where `sinogram` is measured, False where it was interpolated (dead, hot, not finite, not positive)."""
+        return np.asarray(self._collect(row, rows, "valid"), bool)
+
+    def weight(self, row: int = 0, *, rows: slice | None = None) -> NDArray[np.float32]:
+        """Statistical weights of the shape of `sinogram`, mean 1: the counts (1/variance of −log), 0 where not valid.
+
+        The counts of line integrals are not known: their weights are equal.
+        """
+        counts = self._collect(row, rows, "counts")
+        return np.asarray(counts / max(float(counts.mean(dtype=np.float64)), 1e-30), np.float32)
+
+    def repairs(self, row: int = 0, *, rows: slice | None = None) -> tuple[str, ...]:
+        """What was repaired in these rows: one line a kind, with its count and places."""
+        wanted = self._wanted(row, rows)
+        if any(r not in self.seen for r in range(*wanted.indices(self.shape[1]))):
+            for _ in self._rows(wanted):
+                pass
+        return correct.say(correct.merge(self.seen[r] for r in range(*wanted.indices(self.shape[1]))))
+
+    def _wanted(self, row: int, rows: slice | None) -> slice:
+        count = self.shape[1]
+        if rows is not None:
+            if not isinstance(rows, slice):
+                raise TypeError(f"rows must be a slice, got {check.describe(rows)}; one row is row=")
+            if not len(range(*rows.indices(count))) or rows.indices(count)[2] < 0:
+                raise ValueError(f"rows {rows} selects none of {count} rows, or runs backwards")
+            return rows
+        row = check.integer("Scan", "row", row)
+        if not -count <= row < count:
+            raise ValueError(f"Scan: row {row} is outside the {count} rows")
+        return slice(row % count, row % count + 1)
+
+    def _collect(self, row: int, rows: slice | None, what: str) -> Any:
+        wanted = self._wanted(row, rows)
+        places = range(*wanted.indices(self.shape[1]))
+        views, _, detectors = self.shape
+        afford(self.raw.path, f"a sinogram of {len(places)} rows", 4 * len(places) * views * detectors)
+        out = np.empty((len(places), views, detectors), np.float32)
+        for k, (_, found) in enumerate(self._rows(wanted)):
+            out[k] = measure.part_of(found, self.window, self.mirrored, what, self.raw.counts)
+        return out[0] if rows is None else out
+
+    def _rows(self, wanted: slice) -> Iterator[tuple[int, correct.Row]]:
+        return measure.rows_of(self.raw, self.picked, self.options, wanted, self.seen)
+
+    # --------------------------------------------------------------------------------------------------- report
+
+    @property
+    def report(self) -> str:
+        """What reading noticed and what correcting repaired, in the rows corrected so far."""
+        lines = list(self.raw.notes)
+        if self.raw.counts and self.raw.flats is not None and self.raw.darks is None:
+            lines.append("no darks: the dark level is taken as 0")
+        if "axis note" in self.shared and self.raw.axis is None:
+            lines.append(self.shared["axis note"])
+        if self.seen:
+            rows = f"{len(self.seen)} rows" if len(self.seen) > 1 else f"row {next(iter(self.seen))}"
+            done = correct.say(correct.merge(self.seen.values())) or ("no repairs",)
+            lines += [f"{rows}: {text}" for text in done]
+        return "\n".join(lines)
+
+    def __str__(self) -> str:
+        """A summary for people; it reads no frames."""
+        raw, (views, rows, detectors) = self.raw, self.shape
+        lines = [f"{raw.path.name}: {raw.format}, {views} views of {rows} x {detectors}"]
+        if raw.angles is not None:
+            low, high = np.rad2deg([self.angles.min(), self.angles.max()])
+            lines.append(f"angles {low:.5g} to {high:.5g} degrees")
+        beam = "parallel beam" if raw.distances is None else "fan beam, source to axis {:g}, axis to detector {:g}"
+        lines.append(f"{beam.format(*(raw.distances or ()))}, column pitch {self.spacing:g} ({self.unit})")
+        at = raw.axis if raw.axis is not None else self.shared.get("axis")
+        lines.append("axis not yet estimated" if at is None else f"axis at column {self._here(at):.2f}")
+        flats, darks = (0 if f is None else f.shape[0] for f in (raw.flats, raw.darks))
+        lines.append(f"counts; flats: {flats}, darks: {darks}" if raw.counts else "line integrals")
+        return "\n".join(lines + [f"- {text}" for text in self.report.splitlines()])
+
+    def __repr__(self) -> str:
+        views, rows, detectors = self.shape
+        return f"Scan({self.raw.path.name!r}, {views} views, {rows} rows, {detectors} detectors)"
