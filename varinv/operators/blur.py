@@ -131,7 +131,7 @@ class Blur(LinearOperator):
         if self.boundary == "periodic":
             return _peak(self.kernel, self.domain[-self.kernel.ndim :])
         one = Blur(self.domain[-self.kernel.ndim :], abs(self.kernel), self.boundary)  # one slice says it all
-        bounds = [collatz_wielandt(one)]
+        bounds = [collatz_wielandt(one, floor=1e-8)]
         if self.boundary == "zero":
             grid = tuple(n + s - 1 for n, s in zip(one.domain, self.kernel.shape, strict=True))
             bounds.append(_peak(self.kernel, grid))

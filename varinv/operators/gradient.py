@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from varinv import check
-from varinv.backend import Array, Shape, device, kernel, namespace
+from varinv.backend import Array, Shape, kernel, namespace
 from varinv.operators.base import LinearOperator
 
 BOUNDARIES = ("neumann", "periodic", "dirichlet")
@@ -60,9 +60,8 @@ class Gradient(LinearOperator):
     def __post_init__(self) -> None:
         who = "Gradient"
         shape = check.shape(who, self.domain)
-        axes = tuple(range(len(shape))) if self.axes is None else self.axes
-        axes = (axes,) if hasattr(axes, "__index__") else tuple(axes)
-        axes = tuple(check.integer(who, "axes", k) for k in axes)
+        given: Any = range(len(shape)) if self.axes is None else self.axes
+        axes = tuple(check.integer(who, "axes", k) for k in ((given,) if hasattr(given, "__index__") else given))
         if not axes or any(not -len(shape) <= k < len(shape) for k in axes):
             raise ValueError(f"{who}: axes must lie in {-len(shape)}..{len(shape) - 1} for shape {shape}, got {axes}")
         axes = tuple(k % len(shape) for k in axes)
@@ -83,17 +82,18 @@ class Gradient(LinearOperator):
         return (len(self.axes or ()), *self.domain)
 
     def forward(self, x: Array) -> Array:
-        return differences(x, self.spacing, self.axes, self.boundary)
+        return differences(x, self.spacing, self.axes or (), self.boundary)
 
     def adjoint(self, y: Array) -> Array:
-        return minus_divergence(y, self.spacing, self.axes, self.boundary)
+        return minus_divergence(y, self.spacing, self.axes or (), self.boundary)
 
     def norm(self) -> float:
-        squared = {
+        largest: dict[str, Callable[[int], float]] = {
             "neumann": lambda n: 4 * math.cos(math.pi / (2 * n)) ** 2 if n > 1 else 0.0,
             "periodic": lambda n: 4 * math.sin(math.pi * (n // 2) / n) ** 2,
             "dirichlet": lambda n: 4 * math.cos(math.pi / (2 * n + 1)) ** 2,
-        }[self.boundary]
+        }
+        squared = largest[self.boundary]
         total = sum(squared(self.domain[k]) / h**2 for k, h in zip(self.axes or (), self.spacing, strict=True))
         return math.sqrt(total) * (1 + 1e-12)  # above the rounding of the formula itself
 
@@ -147,5 +147,3 @@ def _transposed(xp: Any, p: Array, k: int, boundary: str) -> Array:
 
 def _part(u: Array, k: int, part: slice) -> Array:
     return u[(slice(None),) * k + (part, Ellipsis)]
-
-
