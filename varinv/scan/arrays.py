@@ -59,20 +59,26 @@ def load_npy(path: Path) -> AnyArray:
     return np.memmap(path, dtype, "r", offset, shape, "F" if fortran else "C")
 
 
-def _load_npz(path: Path) -> dict[str, AnyArray]:
+def _load_npz(path: Path, notes: list[str]) -> dict[str, AnyArray]:
     result: dict[str, AnyArray] = {}
     try:
         with zipfile.ZipFile(path) as archive:
             for info in archive.infolist():
                 if not info.filename.endswith(".npy"):
                     continue
-                where = f"{path}: {info.filename}"
+                name, where = info.filename.removesuffix(".npy"), f"{path}: {info.filename}"
                 afford(path, info.filename, info.file_size)
                 with archive.open(info) as file:
                     stream = io.BytesIO(file.read())
-                shape, fortran, dtype = _header(stream, where, info.file_size)
+                try:
+                    shape, fortran, dtype = _header(stream, where, info.file_size)
+                except ScanError:
+                    if name in DATA + ANGLES + FLATS + DARKS + ("axis", "pixel_size"):
+                        raise
+                    notes.append(f"{name!r} in the archive is not a numeric array: left out")
+                    continue
                 flat = np.frombuffer(stream.getbuffer(), dtype, math.prod(shape), stream.tell())
-                result[info.filename.removesuffix(".npy")] = flat.reshape(shape, order="F" if fortran else "C")
+                result[name] = flat.reshape(shape, order="F" if fortran else "C")
     except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError, RuntimeError) as error:
         raise ScanError(f"{path}: damaged .npz archive ({error})") from None
     return result
@@ -89,7 +95,7 @@ def read_npy(path: Path, angles: Angles | None, notes: list[str]) -> Raw:
 
 def read_npz(path: Path, angles: Angles | None, notes: list[str]) -> Raw:
     """An archive with `data` (or sinogram, projections …) and optionally angles, flats, darks, axis, pixel_size."""
-    found = _load_npz(path)
+    found = _load_npz(path, notes)
     data = _first(found, DATA)
     if data is None:
         large = [name for name in found if found[name].ndim in (2, 3) and name not in FLATS + DARKS]

@@ -29,7 +29,8 @@ def estimate(rows: list[Real], angles: Real, fan: bool) -> float:
     - Parallel beam over half a turn: p(θ + π, u) = p(θ, 2c − u), so the sinogram continued by its own mirror image
       is smooth only for the right c: Σ |F|^½ outside the double wedge |k| ≤ 2π·|ν|·R of its Fourier transform F
       (R half the detector) is smallest there (after Vo, Drakopoulos, Atwood, Reinhard 2014, Opt. Express 22, who
-      sum |F|: the root is 0.4 columns better on truncated data and the same elsewhere).
+      sum |F|: the root is half a column better on truncated data and the same elsewhere).  Accuracy measured on made
+      scans of 120 views and 128 columns: 0.01 column without noise, 0.2 with noise of 2 % of the peak.
     - Over a full turn: cross-correlation of opposite views, mirrored (parallel); of the mean over all views with its
       own mirror image (fan: a full turn of rays is symmetric about the axis).
 
@@ -70,16 +71,26 @@ def _resample(lines: Real, have: Real, grid: Real) -> Real:
 
 
 def _mirror(first: Real, second: Real) -> float:
-    """The c that maximises the correlation of first(u) with second(2c − u), from arrays (rows, views, columns)."""
+    """The c that maximises the correlation of first(u) with second(2c − u), from arrays (rows, views, columns).
+
+    Pearson's coefficient over the columns that overlap (at least a fifth): a plain product would lean to the middle.
+    """
     m = first.shape[-1]
-    pad = 2 * m
-    # Σ_u a(u) b(2c − u) is the convolution of a and b at 2c
-    product = np.fft.rfft(first, pad) * np.fft.rfft(second, pad)
-    fine = 16  # correlation on a grid of 1/16 column by zero padding its spectrum
-    found = np.fft.irfft(product.sum((0, 1)), pad * fine)
-    usable = found[: (2 * m - 1) * fine]
-    at = int(np.argmax(usable))
-    return _vertex(usable, at) / (2 * fine)
+    one = np.ones(m)
+
+    def paired(a: Real, b: Real) -> Real:  # Σ_u a(u) b(2c − u) over rows and views, for 2c = 0, 1, … 2m − 2
+        product = np.fft.rfft(a, 2 * m) * np.fft.rfft(b, 2 * m)
+        return np.asarray(np.fft.irfft(product.reshape(-1, m + 1).sum(0), 2 * m)[: 2 * m - 1])
+
+    n = paired(one, one) * (first.size // m)
+    a, b = paired(first, one), paired(one, second)
+    spread = (paired(first**2, one) - a**2 / n) * (paired(one, second**2) - b**2 / n)
+    alike = (paired(first, second) - a * b / n) / np.sqrt(np.maximum(spread, 1e-30))
+    alike[n < 0.2 * first.size] = -1
+    best = int(np.argmax(alike))
+    if alike[best] < 0.1:
+        raise ScanError("the measurements prefer no rotation axis (too noisy or too flat): pass axis=")
+    return _vertex(alike, best) / 2
 
 
 def _vertex(values: Real, at: int) -> float:
@@ -93,12 +104,14 @@ def _vertex(values: Real, at: int) -> float:
 
 def _wedge(rows: list[Real]) -> float:
     m = rows[0].shape[1]
+    if m < 48:
+        raise ScanError(f"{m} columns are too few to find the rotation axis from half a turn: pass axis=")
     step = max(1, -(-m // 320))  # the coarse search runs on at most 320 columns
     coarse = [r[:, : m - m % step].reshape(len(r), -1, step).mean(2) for r in rows]
     tries = np.arange(0.2 * m, 0.8 * m, step / 2)
     cost = sum(_outside(r, (tries - (step - 1) / 2) / step) for r in coarse)
     best = float(tries[int(np.argmin(cost))])
-    if float(np.min(cost)) > 0.95 * float(np.median(cost)):  # rows of pure noise reach 0.99
+    if float(np.min(cost)) > 0.975 * float(np.median(cost)):  # noise alone reaches 0.992
         raise ScanError("the measurements prefer no rotation axis (too noisy, too flat or truncated): pass axis=")
     for width in (1.5 * step, 0.3):
         tries = np.linspace(best - width, best + width, 25)
@@ -111,7 +124,7 @@ def _outside(lines: Real, tries: Real) -> Real:
     """Σ |F|^½ outside the double wedge, F the Fourier transform of the sinogram and its mirror image about each try."""
     n, m = lines.shape
     k = np.round(np.fft.fftfreq(2 * n) * 2 * n)
-    part = slice(5, max(m // 2, 6))  # below 2 periods a detector the wedge has no inside, above 1/4 there is noise
+    part = slice(5, m // 5)  # from 2.5 periods a detector, where the wedge ends, to 1/10 a column: above there is noise
     nu = np.fft.rfftfreq(2 * m)[part]
     a = np.fft.fft(np.fft.rfft(lines, 2 * m, axis=1)[:, part], 2 * n, axis=0)
     b = np.fft.fft(np.fft.rfft(lines[:, ::-1], 2 * m, axis=1)[:, part], 2 * n, axis=0) * (1 - 2 * (k % 2))[:, None]

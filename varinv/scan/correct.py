@@ -86,26 +86,29 @@ def average(frames: Real, reference: float, what: str, repairs: Repairs) -> Real
     return np.asarray(result, np.float64)
 
 
-def reference(flats: AnyArray | None, darks: AnyArray | None, columns: int, repairs: Repairs) -> tuple[Real, Real]:
-    """Dark level and gain (flat minus dark) of one row; the gain is 1 without flats, the dark 0 without darks.
+def reference(
+    flats: AnyArray | None, darks: AnyArray | None, columns: int, repairs: Repairs
+) -> tuple[Real, Real | None]:
+    """Dark level and gain (flat minus dark) of one row; the dark is 0 without darks, the gain None without flats.
 
     Raises
     ------
     ScanError
         Flats no brighter than the darks within five times their noise: the beam was off.
     """
-    bright = None if flats is None else float(np.nanmedian(flats))
     dark = np.zeros(columns)
     noise = 0.0
     if darks is not None:
         frames = darks.astype(np.float64)
         dark = average(frames, 0.0, "dark", repairs)
-        centred = frames - (np.nanmedian(frames, axis=0) if len(frames) > 1 else np.nanmedian(frames))
-        noise = 1.4826 * float(np.nanmedian(np.abs(centred)))
-    if flats is None or bright is None:
-        return dark, np.ones(columns)
-    gain = average(flats.astype(np.float64), float(np.nanmedian(dark)), "flat", repairs) - dark
-    level = float(np.nanmedian(gain))
+        known = frames[:, np.isfinite(frames).all(0)]
+        if known.size:  # the median absolute deviation between frames; within the frame where there is but one
+            centred = known - np.median(known, axis=0 if len(known) > 1 else None)
+            noise = 1.4826 * float(np.median(np.abs(centred)))
+    if flats is None:
+        return dark, None
+    gain = average(flats.astype(np.float64), float(np.median(dark[np.isfinite(dark)])), "flat", repairs) - dark
+    level = float(np.median(gain[np.isfinite(gain)])) if np.isfinite(gain).any() else 0.0
     if not level > 5 * noise:
         raise ScanError(
             f"the flats are no brighter than the darks (median difference {level:.3g}, noise {noise:.3g}): "
@@ -114,8 +117,10 @@ def reference(flats: AnyArray | None, darks: AnyArray | None, columns: int, repa
     return dark, gain
 
 
-def correct(data: Real, dark: Real, gain: Real, options: Options, angles: Real, row: int, repairs: Repairs) -> Row:
-    """Line integrals −log((data − dark)/gain) of one row, repaired.
+def correct(
+    data: Real, dark: Real, gain: Real | None, options: Options, angles: Real, row: int, repairs: Repairs
+) -> Row:
+    """Line integrals −log((data − dark)/gain) of one row, repaired; without a gain it is 1 and air sets the level.
 
     - A pixel is dead or hot where its gain is not finite or at most 10 % of the row's median, where most of its
       measurements are unusable, where its level exceeds twice that of its neighbours and of air, or where it alone
@@ -124,6 +129,9 @@ def correct(data: Real, dark: Real, gain: Real, options: Options, angles: Real, 
     - Both are interpolated linearly along the detector, from the nearest valid line integrals of the same view;
       a view without any is interpolated between the views beside it in angle.
     """
+    # flats within a factor of two of the beam: more at the edges is no air; without flats any level may be air
+    limit = np.inf if gain is None else np.log(2)
+    gain = np.ones(data.shape[1]) if gain is None else gain
     with np.errstate(all="ignore"):
         signal = data - dark
         through = signal / gain
@@ -138,7 +146,7 @@ def correct(data: Real, dark: Real, gain: Real, options: Options, angles: Real, 
     valid = usable & alive
     lines = _fill(lines, valid, angles, row, repairs)
     counts = np.where(valid, signal, 0.0)
-    return Row(_finish(lines, options, row, repairs), valid, counts)
+    return Row(_finish(lines, options, limit, row, repairs), valid, counts)
 
 
 def repair_lines(data: Real, options: Options, angles: Real, row: int, repairs: Repairs) -> Row:
@@ -150,7 +158,9 @@ def repair_lines(data: Real, options: Options, angles: Real, row: int, repairs: 
     rest = ~valid & ~dead & views[:, None]
     _note(repairs, "NaN or infinite measurements interpolated", [""] * int(rest.sum()))
     lines = _fill(np.where(valid, data, 0.0), valid, angles, row, repairs)
-    return Row(_finish(lines, options, row, repairs), valid, valid.astype(np.float64))
+    # the logarithm was taken by others: air is near 0 on the scale of the object
+    lines = _finish(lines, options, 0.2 * float(np.percentile(lines, 99)), row, repairs)
+    return Row(lines, valid, valid.astype(np.float64))
 
 
 def _note(repairs: Repairs, what: str, where: list[str]) -> None:
@@ -181,7 +191,7 @@ def _dead(data: Real, gain: Real, through: Real, usable: NDArray[np.bool_]) -> N
     near, air = median_filter(level, 9, mode="nearest"), np.percentile(level[known], 95)
     dead |= (level > 2 * near) & (level > 2 * air)
     still = np.ptp(data, axis=0) == 0  # NaN compares unequal
-    if len(data) >= 8 and still[~dead].mean() < 0.02:
+    if len(data) >= 8 and still[~dead].mean() < 0.25:
         dead |= still & (np.abs(level - near) > 0.02 * air)
     return np.asarray(dead)
 
@@ -210,24 +220,25 @@ def _fill(lines: Real, valid: NDArray[np.bool_], angles: Real, row: int, repairs
     return lines
 
 
-def _finish(lines: Real, options: Options, row: int, repairs: Repairs) -> Real:
+def _finish(lines: Real, options: Options, limit: float, row: int, repairs: Repairs) -> Real:
     if options.stripes:
         lines = _without_stripes(lines, options.stripes)
         _note(repairs, f"rows with stripes removed (window of {options.stripes} columns)", [f"row {row}"])
     if options.air:
-        lines, done = normalise_air(lines)
+        lines, done = normalise_air(lines, limit)
         _note(repairs, "views set to 0 in air", [""] * done)
         _note(repairs, NO_AIR, [""] * (len(lines) - done))
     return lines
 
 
-def normalise_air(lines: Real) -> tuple[Real, int]:
+def normalise_air(lines: Real, limit: float) -> tuple[Real, int]:
     """Subtract the level of air, so that it is 0; returns the number of views where air was found.
 
-    Air is looked for in the outer 4 % of the columns on either side of each view: an edge shows air where its level
-    and its slope over twice that width are within 5 % of the contrast (or thrice the noise) of the lowest edges of
-    the row.  Two edges give a straight line, one a constant; a view without air at either edge stays as it is.
-    Where the object is wider than the detector at every view no edge is air: fewer than half of the edges are flat.
+    Air is looked for in the outer 4 % of the columns on either side of each view.  An edge is air where its level is
+    below `limit`, does not change over twice that width, and does not exceed the other edge by more than it usually
+    does; all within 5 % of the contrast or thrice the noise.  Two such edges give a straight line, one a constant;
+    a view without any stays as it is, and so does a row where fewer than half of the edges are air: there the object
+    is wider than the detector.
     """
     columns = lines.shape[1]
     width = max(3, round(0.04 * columns))
@@ -236,17 +247,17 @@ def normalise_air(lines: Real) -> tuple[Real, int]:
     outer = np.stack([np.median(lines[:, :width], 1), np.median(lines[:, -width:], 1)], 1)
     inner = np.stack([np.median(lines[:, width : 2 * width], 1), np.median(lines[:, -2 * width : -width], 1)], 1)
     noise = 1.4826 * float(np.median(np.abs(np.diff(lines[:, :width], axis=1)))) / np.sqrt(2)
-    floor = np.percentile(outer, 10, axis=0)
-    contrast = float(np.percentile(lines, 99) - floor.min())
+    contrast = float(np.percentile(lines - outer.min(1, keepdims=True), 99))
     tolerance = max(3 * noise, 0.05 * contrast)
-    air = (outer - floor < tolerance) & (np.abs(inner - outer) < tolerance)
-    if air.mean() < 0.5 or abs(float(floor[0] - floor[1])) > 3 * tolerance:
+    excess = outer[:, 0] - outer[:, 1]
+    excess = excess - np.median(excess)
+    air = (np.stack([excess, -excess], 1) < tolerance) & (np.abs(inner - outer) < tolerance) & (outer < limit)
+    if air.mean() < 0.5:
         return lines, 0
     both, left, right = air.all(1), air[:, 0], air[:, 1]
-    place = np.linspace(0, 1, columns)
     slope = np.where(both, outer[:, 1] - outer[:, 0], 0.0)[:, None]
     base = np.where(left, outer[:, 0], np.where(right, outer[:, 1], 0.0))[:, None]
-    return lines - base - slope * place, int(air.any(1).sum())
+    return lines - base - slope * np.linspace(0, 1, columns), int(air.any(1).sum())
 
 
 def _without_stripes(lines: Real, window: int) -> Real:

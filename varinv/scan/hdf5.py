@@ -162,16 +162,23 @@ def length(file: Any, name: str, path: Path, notes: list[str]) -> float | None:
     return value * LENGTHS[unit.strip()]
 
 
-def walk(group: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """(path, object) of everything stored in this file itself: links to elsewhere are not followed."""
+def walk(group: Any, prefix: str = "", seen: set[int] | None = None) -> Iterator[tuple[str, Any]]:
+    """(path, object) of everything stored in this file itself, once: links to elsewhere are not followed."""
+    seen = set() if seen is None else seen
     for name in group:
         if not isinstance(group.get(name, getlink=True), h5py.HardLink):
             continue
         try:
             item = group[name]
+            address = h5py.h5o.get_info(item.id).addr
         except (KeyError, OSError):
             continue
         where = f"{prefix}/{name}"
+        if address in seen:
+            if isinstance(item, h5py.Group):
+                continue  # a circle
+        else:
+            seen.add(address)
         yield where, item
-        if isinstance(item, h5py.Group) and where.count("/") < 12:
-            yield from walk(item, where)
+        if isinstance(item, h5py.Group) and where.count("/") < 32:
+            yield from walk(item, where, seen)

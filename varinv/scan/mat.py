@@ -48,7 +48,7 @@ def read_mat73(path: Path, angles: Angles | None, notes: list[str]) -> Raw:
     return _raw(path, "MATLAB v7.3", found, angles, notes)
 
 
-def _group(group: Any, path: Path) -> Variables:
+def _group(group: Any, path: Path, depth: int = 0) -> Variables:
     import h5py
 
     from varinv.scan import hdf5
@@ -58,8 +58,8 @@ def _group(group: Any, path: Path) -> Variables:
         item = hdf5.find(group, name, path)
         kind = hdf5.text(np.asarray(item.attrs.get("MATLAB_class", ""))[()]) or ""
         if isinstance(item, h5py.Group):
-            if not name.startswith("#"):
-                result[name] = _group(item, path)
+            if not name.startswith("#") and depth < 8:
+                result[name] = _group(item, path, depth + 1)
         elif kind == "char":
             codes = np.asarray(item[()]).ravel() if item.size < 1 << 16 else np.zeros(0)
             result[name] = "".join(map(chr, codes.astype(int)))

@@ -14,7 +14,7 @@ from varinv.backend import is_array, to_numpy
 from varinv.operators.geometry import refuse_degrees
 from varinv.scan import angles as angle_files
 from varinv.scan import arrays, tiff
-from varinv.scan.errors import ScanError, head
+from varinv.scan.errors import ScanError, afford, head
 from varinv.scan.frames import AnyArray, Frames, Raw
 from varinv.scan.scan import Scan
 
@@ -83,6 +83,7 @@ def read(
     for name, frames in (("flats", final.flats), ("darks", final.darks)):
         if frames is not None and frames.shape[1:] != (rows, columns):
             raise ScanError(f"{path}: {name} have shape {frames.shape[1:]}, the frames ({rows}, {columns})")
+    afford(path, "the list of views", 64 * views)
     return Scan(final, np.arange(views), (0, columns, 1))
 
 
@@ -139,6 +140,9 @@ def _angles(given: Any, notes: list[str]) -> Any:
     if values.ndim != 1:
         raise ValueError(f"read: angles must be one-dimensional, got shape {values.shape}")
     refuse_degrees("read", values)
+    span = float(values.max() - values.min())
+    if span > 4 * np.pi:
+        notes.append(f"angles span {span:.5g} radians, {span / (2 * np.pi):.3g} turns, as given")
     return values
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from varinv.scan.angles import Angles, load, match
-from varinv.scan.errors import ScanError, warn
+from varinv.scan.errors import ScanError, afford, warn
 from varinv.scan.frames import Raw, TIFFFrames
 
 SUFFIXES = (".tif", ".tiff")
@@ -103,6 +103,7 @@ def open_stack(files: list[Path], path: Path, notes: list[str]) -> TIFFFrames:
         warn(path, f"missing from the numbering: {gaps}", notes)
     orders = {np.dtype(p[3]).str for p in pages}
     dtype = np.dtype(orders.pop()) if len(orders) == 1 else dtype
+    afford(path, "one frame", size[0] * size[1] * dtype.itemsize)
     mapped = not orders  # mixed byte orders: let the decoder sort it out
     return TIFFFrames(tuple((f, k, at if mapped else None) for f, k, _, _, at in pages), (size[0], size[1]), dtype)
 
@@ -121,6 +122,8 @@ def _pages(file: Path) -> list[Page]:
                 kind = np.dtype(f"{tiff.byteorder}{page.dtype.char}") if page.dtype is not None else np.dtype("V1")
                 plain = page.is_memmappable and page.is_contiguous
                 found.append((file, k, tuple(page.shape), kind, page.dataoffsets[0] if plain else None))
+            if not found:
+                raise ScanError(f"{file.name} holds no image")
     except ScanError:
         raise
     except Exception as error:  # tifffile raises many kinds on damaged files

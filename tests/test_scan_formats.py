@@ -1,0 +1,313 @@
+"""Every format gives the line integrals it was made from, reads only what is needed, and refuses what is broken."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+import scan_files as files
+import scipy.io
+import tifffile
+
+from varinv.scan import ScanError, ScanWarning, read
+
+# float32 of line integrals up to 4: half a unit in the last place is 2.4e-7
+EXACT = 1e-6
+# frames stored as float32: relative 6e-8 in counts of 1e4, through the logarithm of transmissions down to e^-3
+SINGLE = 5e-6
+
+
+def written(kind: str, folder: Path, m: files.Made) -> Any:
+    """The same scan in one of the formats, opened."""
+    if kind == "exchange":
+        return read(files.exchange(folder / "a.h5", m))
+    if kind == "exchange, radians":
+        return read(files.exchange(folder / "a.h5", m, units="radians"))
+    if kind == "exchange, y:theta:x":
+        return read(files.exchange(folder / "a.h5", m, axes="y:theta:x", data=m.data.swapaxes(0, 1)))
+    if kind == "exchange, second axis counts":
+        return read(files.exchange(folder / "a.h5", m, axes=None, data=m.data.swapaxes(0, 1)))
+    if kind.startswith("nxtomo"):
+        return read(files.nxtomo(folder / "a.nxs", m, kind.split(", ")[1]))
+    if kind == "tiff":
+        return read(files.tiffs(folder / "stack", m))
+    if kind == "tiff, compressed":
+        return read(files.tiffs(folder / "stack", m, compression="zlib"))
+    if kind == "tiff, big-endian":
+        return read(files.tiffs(folder / "stack", m, byteorder=">"))
+    if kind == "tiff, arguments":
+        stack = files.tiffs(folder / "stack", m)
+        for name in ("flats", "darks", "frames"):
+            (folder / name).mkdir()
+            for file in stack.glob(f"{name[:-1]}_*"):
+                file.rename(folder / name / file.name)
+        (stack / "angles.txt").rename(folder / "theta.txt")
+        return read(folder / "frames", angles=folder / "theta.txt", flats=folder / "flats", darks=folder / "darks")
+    if kind == "tiff, pages":
+        tifffile.imwrite(folder / "a.tif", m.data, photometric="minisblack")
+        return read(folder / "a.tif", angles=m.angles, flats=m.flats, darks=m.darks)
+    if kind == "npy":
+        np.save(folder / "a.npy", m.data)
+        np.save(folder / "f.npy", m.flats)
+        return read(folder / "a.npy", angles=m.angles, flats=folder / "f.npy", darks=m.darks)
+    assert kind == "npz"
+    np.savez_compressed(folder / "a.npz", data=m.data, angles=m.angles, flats=m.flats, darks=m.darks, unit="nothing")
+    return read(folder / "a.npz")
+
+
+KINDS = [
+    "exchange", "exchange, radians", "exchange, y:theta:x", "exchange, second axis counts", "nxtomo, here",
+    "nxtomo, external", "nxtomo, virtual", "tiff", "tiff, compressed", "tiff, big-endian", "tiff, arguments",
+    "tiff, pages", "npy", "npz",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_format_gives_the_line_integrals_it_was_made_from(kind: str, tmp_path: Path) -> None:
+    m = files.made()
+    scan = written(kind, tmp_path, m)
+    tolerance = SINGLE if kind.startswith("tiff") else EXACT
+    assert scan.shape == (files.VIEWS, files.ROWS, files.COLUMNS)
+    np.testing.assert_allclose(scan.angles, m.angles, atol=1e-9)  # angles.txt has 12 digits
+    for row in range(files.ROWS):
+        found = scan.sinogram(row)
+        assert found.dtype == np.float32
+        assert found.shape == scan.geometry.shape
+        np.testing.assert_allclose(found, m.lines[:, row], atol=tolerance)
+    everything = scan.sinogram(rows=slice(0, None, 2))
+    np.testing.assert_allclose(everything, m.lines[:, ::2].swapaxes(0, 1), atol=tolerance)
+    assert scan.valid(rows=slice(None)).all()
+    assert scan.repairs(rows=slice(None)) == ()
+    again = pickle.loads(pickle.dumps(scan))  # a scan can be sent to other processes
+    np.testing.assert_array_equal(again.sinogram(1), scan.sinogram(1))
+
+
+@pytest.mark.parametrize("version", ["v5", "v7.3"])
+def test_helsinki_layout(version: str, tmp_path: Path) -> None:
+    path, sinogram = files.helsinki(tmp_path / "a.mat", version)
+    scan = read(path)
+    np.testing.assert_allclose(scan.sinogram(), sinogram, atol=EXACT)
+    g = scan.geometry
+    assert (g.detectors, g.spacing, g.source_to_axis, g.axis_to_detector, g.axis) == (12, 0.2, 410, 140, 5.5)
+    np.testing.assert_allclose(g.angles, np.deg2rad(5.0 * np.arange(7)))
+    assert scan.unit == "mm"
+
+
+def test_lengths_are_converted_and_reported(tmp_path: Path) -> None:
+    path, _ = files.helsinki(tmp_path / "cm.mat", distanceUnit="cm", distanceSourceOrigin=41.0,
+                             distanceSourceDetector=55.0, pixelSizePost=0.02)  # fmt: skip
+    g = read(path).geometry
+    assert (g.source_to_axis, round(g.spacing, 12)) == (410, 0.2)
+    scan = read(files.nxtomo(tmp_path / "a.nxs", files.made(), pixel=650.0))
+    assert scan.unit == "mm"
+    assert abs(scan.geometry.spacing - 0.65) < 1e-12
+    assert "650 um: lengths are in mm" in scan.report
+
+
+@pytest.mark.parametrize("units", ["anglesRad", "angleDeg"])
+def test_matlab_variables(units: str, tmp_path: Path) -> None:
+    m = files.made(rows=1)
+    angles = m.angles + 93 * np.pi  # turns of offset are no fault
+    stored = angles if "Rad" in units else np.rad2deg(angles)
+    scipy.io.savemat(tmp_path / "a.mat", {"sinoRD": 1e3 * m.lines[:, 0].T, units: stored[:, None], "Detectors": 40})
+    scan = read(tmp_path / "a.mat")
+    np.testing.assert_allclose(scan.sinogram(), 1e3 * m.lines[:, 0], rtol=1e-6)
+    np.testing.assert_allclose(scan.angles, angles)
+    assert "is (detectors, angles)" in scan.report
+    assert "scale of the line integrals is arbitrary" in scan.report
+
+
+def test_line_integrals_of_any_order_and_type_read_the_same(tmp_path: Path) -> None:
+    lines = files.made(rows=1).lines[:, 0].astype(np.float16)
+    for k, stored in enumerate((lines, lines.astype(">f8"), np.asfortranarray(lines), lines.astype(np.float32))):
+        np.save(tmp_path / f"{k}.npy", stored)
+        scan = read(tmp_path / f"{k}.npy")
+        np.testing.assert_array_equal(scan.sinogram(), lines.astype(np.float32))
+    with pytest.raises(ScanError, match=r"no angles; pass angles="):
+        _ = scan.geometry
+
+
+def test_only_the_asked_rows_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    counted: list[int] = []
+    get = h5py.Dataset.__getitem__
+
+    def counting(self: Any, key: Any, *rest: Any) -> Any:
+        found = get(self, key, *rest)
+        counted.append(np.asarray(found).size)
+        return found
+
+    m = files.made(rows=9)
+    scan = read(files.exchange(tmp_path / "a.h5", m))
+    monkeypatch.setattr(h5py.Dataset, "__getitem__", counting)
+    scan.sinogram(4)
+    # one row of the views, of 3 flats and of 2 darks
+    assert sum(counted) == (files.VIEWS + 3 + 2) * files.COLUMNS
+    counted.clear()
+    scan.views(slice(0, None, 6)).sinogram(rows=slice(2, 4))
+    assert sum(counted) == (files.VIEWS // 6 + 3 + 2) * 2 * files.COLUMNS
+
+
+def test_a_promised_giant_is_refused_before_anything_is_allocated(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        data = file.create_dataset("exchange/data", (1 << 20, 1 << 20, 1 << 20), "u2", chunks=(1, 4, 16))
+        file["exchange/data_white"] = np.ones((1, 1))
+        with pytest.raises(ScanError, match="no number of it was ever written"):
+            read(tmp_path / "a.h5")
+        data[0, 0, :16] = 1
+        del file["exchange/data_white"]
+    scan = read(tmp_path / "a.h5").using(air=True)
+    with pytest.raises(ScanError, match=r"a\.h5: a sinogram of 1 rows needs .* GiB"):
+        scan.sinogram()
+    with pytest.raises(ScanError, match=r"one detector row of all views needs"):
+        scan.crop(0, 2).sinogram()
+    # a sparse file of 2 TiB whose rows are small is no problem
+    with h5py.File(tmp_path / "b.h5", "w") as file:
+        big = file.create_dataset("exchange/data", (16, 1 << 30, 64), "u2", chunks=(16, 1, 64))
+        big[:, 5] = 7000 - 500 * np.exp(-((np.arange(64) - 30.0) ** 2) / 50)
+    found = read(tmp_path / "b.h5").using(air=True).sinogram(5)
+    assert abs(float(found.max()) + np.log(6500 / 7000)) < 1e-3  # counts are whole: 0.5/7000
+
+
+def bad(kind: str, folder: Path) -> Path:
+    """One broken file of each kind."""
+    m, path = files.made(), folder / "broken.h5"
+    if kind == "npy header":
+        np.save(folder / "broken.npy", np.zeros((4, 5)))
+        path = folder / "broken.npy"
+        path.write_bytes(path.read_bytes().replace(b"(4, 5)", b"(40,5)"))
+    elif kind == "npz damaged":
+        path = folder / "broken.npz"
+        path.write_bytes(b"PK\x03\x04" + bytes(100))
+    elif kind == "npz object":
+        path = folder / "broken.npz"
+        np.savez(path, data=np.array([None, 1], object))
+    elif kind == "npy complex":
+        path = folder / "broken.npy"
+        np.save(path, np.zeros((4, 5), complex))
+    elif kind == "empty file":
+        path.write_bytes(b"")
+    elif kind == "unknown":
+        path = folder / "broken.xyz"
+        path.write_bytes(b"hello")
+    elif kind == "flat size":
+        files.exchange(path, m, data_white=m.flats[:, :, :-1])
+    elif kind == "angles NaN":
+        files.exchange(path, m, theta=np.where(np.arange(files.VIEWS) == 3, np.nan, 1.0))
+    elif kind == "unit":
+        files.exchange(path, m, units="gon")
+    elif kind == "soft link":
+        files.exchange(path, m, data=None, axes=None)
+        with h5py.File(path, "a") as file:
+            file["exchange/data"] = h5py.SoftLink("/measurement/frames")
+    elif kind == "external target":
+        path = files.nxtomo(folder / "broken.nxs", m, "external")
+        with h5py.File(folder / "broken_frames.h5", "a") as file:
+            del file["raw/data"]
+    elif kind == "virtual source":
+        path = files.nxtomo(folder / "broken.nxs", m, "virtual")
+        (folder / "broken_frames.h5").unlink()
+    elif kind == "image keys":
+        path = files.nxtomo(folder / "broken.nxs", m)
+        with h5py.File(path, "a") as file:
+            file["entry/instrument/detector/image_key"][:] = 1
+    elif kind == "other layout":
+        with h5py.File(path, "w") as file:
+            file["frames"] = np.zeros((3, 4))
+    elif kind == "distances":
+        path = files.helsinki(folder / "broken.mat", distanceSourceOrigin=600.0)[0]
+    elif kind == "mat without":
+        path = folder / "broken.mat"
+        scipy.io.savemat(path, {"image": np.zeros((5, 5))})
+    elif kind == "mat damaged":
+        path = folder / "broken.mat"
+        scipy.io.savemat(path, {"sino": np.random.default_rng(0).normal(size=(50, 50))}, do_compression=True)
+        path.write_bytes(path.read_bytes()[:900])
+    elif kind == "no tiff":
+        path = folder / "broken"
+        path.mkdir()
+    elif kind == "tiff damaged":
+        path = files.tiffs(folder / "broken", m)
+        (path / "frame_3.tif").write_bytes(b"II*\x00" + bytes(40))
+    else:
+        assert kind == "nothing"
+        path = folder / "broken.h5"
+    return path
+
+
+BAD = {
+    "npy header": r"promises shape \(40, 5\).* 1600 bytes, but 160 follow",
+    "npz damaged": r"damaged \.npz",
+    "npz object": r"pickled Python objects",
+    "npy complex": r"real numbers, it holds complex128",
+    "empty file": r"not an HDF5 file: is empty",
+    "unknown": r"not a known scan format",
+    "flat size": r"data_white has shape \(3, 3, 39\), which does not fit frames of \(3, 40\)",
+    "angles NaN": r"1 of 24 angles are NaN",
+    "unit": r"unknown unit 'gon'",
+    "soft link": r"soft link to /measurement/frames, which is missing",
+    "external target": r"external link to /raw/data in broken_frames\.h5, which is not there",
+    "virtual source": r"virtual dataset and 1 of its sources are missing .*broken_frames\.h5",
+    "image keys": r"marks none of \d+ frames as a projection",
+    "other layout": r"without Data Exchange or NeXus layout; it holds /frames \(3, 4\)",
+    "distances": r"600 mm exceeds distanceSourceDetector 550 mm",
+    "mat without": r"no variable looks like a sinogram .* image \(5, 5\)",
+    "mat damaged": r"not a readable MATLAB file",
+    "no tiff": r"no TIFF frames in this folder",
+    "tiff damaged": r"frame_3\.tif",
+    "nothing": r"no such file or folder",
+}
+
+
+@pytest.mark.parametrize("kind", BAD)
+def test_broken_files_name_themselves_and_the_fault(kind: str, tmp_path: Path) -> None:
+    with pytest.raises(ScanError, match=BAD[kind]) as caught:
+        read(bad(kind, tmp_path))
+    assert "broken" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("argument", "value", "error", "text"),
+    [
+        ("angles", np.zeros((4, 2)), ValueError, r"angles must be one-dimensional, got shape \(4, 2\)"),
+        ("angles", np.linspace(0, 180, 24), ValueError, r"look like degrees"),
+        ("angles", [0.0, np.nan], ValueError, r"angles has 1 NaN"),
+        ("angles", np.linspace(0, 3, 23), ScanError, r"23 angles for 24 views"),
+        ("angles", "nowhere.txt", ScanError, r"nowhere\.txt: no such file of angles"),
+        ("flats", np.zeros((2, 3, 41)), ValueError, r"flats.* \(n, 3, 40\), got \(2, 3, 41\)"),
+        ("darks", "nowhere.npy", ScanError, r"nowhere\.npy: no such file or folder"),
+        ("axis", "middle", TypeError, r"axis must be a real number"),
+        ("axis", np.inf, ValueError, r"axis must be finite"),
+        ("pixel_size", 0, ValueError, r"pixel_size must be greater than 0"),
+        ("pixel_size", -1.0, ValueError, r"pixel_size must be greater than 0"),
+    ],
+)
+def test_arguments_are_checked(argument: str, value: Any, error: type, text: str, tmp_path: Path) -> None:
+    path = files.exchange(tmp_path / "a.h5", files.made())
+    with pytest.raises(error, match=text):
+        read(path, **{argument: value})
+
+
+def test_arguments_override_the_file(tmp_path: Path) -> None:
+    m = files.made()
+    path = files.exchange(tmp_path / "a.h5", m, data_white=2 * m.flats, theta=np.zeros(files.VIEWS))
+    scan = read(path, angles=m.angles, flats=m.flats[0], axis=11.5, pixel_size=0.3)
+    np.testing.assert_allclose(scan.sinogram(2), m.lines[:, 2], atol=EXACT)
+    np.testing.assert_array_equal(scan.angles, m.angles)
+    assert (scan.geometry.axis, scan.geometry.spacing) == (11.5, 0.3)
+    with pytest.raises(TypeError, match="path must be a file or folder name"):
+        read(m.data)  # type: ignore[arg-type]
+
+
+def test_gaps_in_the_numbering_of_frames_warn(tmp_path: Path) -> None:
+    m = files.made(views=12)
+    folder = files.tiffs(tmp_path / "stack", m)
+    (folder / "frame_7.tif").unlink()
+    with (
+        pytest.warns(ScanWarning, match="missing from the numbering: 7"),
+        pytest.raises(ScanError, match="12 angles for 11"),
+    ):
+        read(folder)
