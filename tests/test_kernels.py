@@ -1,0 +1,229 @@
+"""Every fast twin equals its reference: odd, even, one-pixel, strided, Fortran-ordered, read-only, both dtypes."""
+
+from __future__ import annotations
+
+import importlib
+import math
+import pkgutil
+
+import numpy as np
+import pytest
+
+import varinv
+from varinv.backend import KERNELS, _twin
+from varinv.operators.geometry import FanBeam, ParallelBeam
+from varinv.operators.radon import Rays
+
+for _, _name, _ in pkgutil.walk_packages(varinv.__path__, "varinv."):
+    if _name.startswith(("varinv.operators", "varinv.functionals", "varinv.solvers", "varinv.linalg")) and not (
+        _name.endswith(("_numba", "_cupy"))
+    ):
+        importlib.import_module(_name)
+
+SHAPES = [(1, 1), (1, 9), (9, 1), (5, 7), (6, 8), (13, 16), (90, 101), (3, 4, 5), (1, 1, 1), (2, 1, 6), (7,), (1,)]
+LAYOUTS = ["plain", "strided", "reversed", "fortran", "read-only"]
+
+
+class Maker:
+    """Random arrays of one dtype in one memory layout."""
+
+    def __init__(self, dtype, layout):
+        self.dtype, self.layout, self.rng = dtype, layout, np.random.default_rng(5)
+
+    def __call__(self, *shape):
+        values = self.rng.standard_normal(shape).astype(self.dtype)
+        if self.layout == "strided":
+            wide = np.full([2 * n for n in shape], np.nan, self.dtype)
+            wide[tuple(slice(None, None, 2) for _ in shape)] = values
+            return wide[tuple(slice(None, None, 2) for _ in shape)]
+        if self.layout == "reversed":
+            return np.flip(np.ascontiguousarray(np.flip(values)))
+        if self.layout == "fortran":
+            return np.asfortranarray(values)
+        values.flags.writeable = self.layout != "read-only"
+        return values
+
+
+def _stack(shape):
+    return (1, 1, 1, *shape)[-3:]
+
+
+def _rays(shape):
+    turn = np.array([0.0, 0.3, math.pi / 4, 1.2, math.pi / 2, 2.1, -2.5])
+    far = 2.0 * max(shape) + 3
+    yield Rays(shape, ParallelBeam(turn, max(shape) + 2), 1.0)
+    yield Rays(shape, ParallelBeam(turn, 5, spacing=1.9, axis=1.4), 0.8)  # wide bins, axis off centre
+    yield Rays(shape, FanBeam(turn, max(shape) + 3, 1.5, far, 0.4 * far, axis=1.3), 1.0)
+
+
+def _project(shape, make):
+    for rays in _rays(_stack(shape)[1:]):
+        yield make(*_stack(shape)), rays
+
+
+def _backproject(shape, make):
+    for rays in _rays(_stack(shape)[1:]):
+        yield make(_stack(shape)[0], *rays.geometry.shape), rays
+
+
+def _back_project(shape, make):
+    rows, columns = _stack(shape)[1:]
+    turn = np.linspace(0, 3, 6)
+    for source in (0.0, 2.0 * (rows + columns)):
+        for bins in (1, rows + columns + 1):
+            q = make(6, bins)
+            yield q, np.cos(turn).astype(q.dtype), np.sin(turn).astype(q.dtype), (rows, columns), 0.7, bins / 2, source
+
+
+def _convolve(shape, make):
+    for size in ((1,), (4,), (1, 1), (3, 2), (2, 5), (3, 9), (2, 3, 4), (1, 1, 6)):
+        if len(size) <= len(shape):
+            lead = len(shape) - len(size)
+            big = (*shape[:lead], *(n + s - 1 for n, s in zip(shape[lead:], size, strict=True)))
+            yield make(*big), np.random.default_rng(1).standard_normal(size)
+
+
+def _differences(shape, make):
+    axes = tuple(range(len(shape)))
+    for boundary in ("neumann", "periodic", "dirichlet"):
+        yield make(*shape), tuple(0.5 + k for k in axes), axes, boundary
+    yield make(*shape), (2.0,), (len(shape) - 1,), "neumann"
+
+
+def _minus_divergence(shape, make):
+    for u, spacing, axes, boundary in _differences(shape, make):
+        yield make(len(axes), *u.shape), spacing, axes, boundary
+
+
+def _step_in_box(shape, make):
+    for lo, hi in ((-0.5, 0.5), (0.0, math.inf), (-math.inf, math.inf)):
+        yield make(*shape), 0.3, make(*shape), lo, hi, 1.0
+
+
+def _quadratic_ascent(shape, make):
+    for y in (make(*shape), 0.25):
+        for w in (2.0, abs(make(*shape)) + make.dtype(0.1)):
+            yield make(*shape), make(*shape), y, w, 0.7
+
+
+def _quadratic_descent(shape, make):
+    for lo, hi in ((-math.inf, math.inf), (0.0, 0.8)):
+        yield make(*shape), 0.4, make(*shape), make(*shape), 1.5, 1.0, lo, hi
+
+
+def _tv_dual_ascent(shape, make):
+    axes = tuple(range(len(shape)))
+    for weight in (0.8, abs(make(*shape))):
+        for smoothing in (0.0, 0.3):
+            yield make(len(shape), *shape), make(*shape), 0.6, weight, smoothing, tuple(1.0 + k for k in axes), axes
+
+
+# kernel name → generator of argument tuples for an image of a given shape; `make(*shape)` makes the arrays
+CASES = {
+    "dot": lambda shape, make: [(make(*shape), make(*shape))],
+    "add_scaled": lambda shape, make: [(make(*shape), -0.7, make(*shape))],
+    "step_in_box": _step_in_box,
+    "differences": _differences,
+    "minus_divergence": _minus_divergence,
+    "convolve": _convolve,
+    "project": _project,
+    "backproject": _backproject,
+    "back_project": _back_project,
+    "quadratic_ascent": _quadratic_ascent,
+    "quadratic_descent": _quadratic_descent,
+    "tv_dual_ascent": _tv_dual_ascent,
+}
+
+# rounding of sums of up to about a thousand terms, relative to the largest value
+LIMIT = {np.float64: 1e-12, np.float32: 4e-6}
+
+
+def without_cases():
+    return sorted({k.__name__ for k in KERNELS} - set(CASES))
+
+
+def test_every_kernel_has_cases():
+    assert not without_cases(), (
+        f"no inputs for the kernels {without_cases()}: add to CASES in tests/test_kernels.py, for each name, "
+        "a function (shape, make) that yields argument tuples, arrays made by make(*shape)"
+    )
+    names = [k.__name__ for k in KERNELS]
+    assert len(set(names)) == len(names), "two kernels share a name: rename one, CASES goes by name"
+
+
+def test_a_kernel_without_cases_is_found():
+    from varinv.backend import Kernel
+
+    def unheard_of(x):
+        return x
+
+    KERNELS.append(Kernel(unheard_of))
+    try:
+        assert without_cases() == ["unheard_of"]
+    finally:
+        KERNELS.pop()
+
+
+def equal(got, expected, dtype):
+    if isinstance(expected, tuple):
+        assert len(got) == len(expected)
+        for g, e in zip(got, expected, strict=True):
+            equal(g, e, dtype)
+        return
+    if not isinstance(expected, float):
+        assert type(got) is np.ndarray
+        assert (got.shape, got.dtype) == (expected.shape, dtype)
+    assert np.all(np.isfinite(got)), "the padding of a strided input was read, or part of the output never written"
+    scale = max(float(np.max(np.abs(expected), initial=0)), 1.0)
+    np.testing.assert_allclose(got, expected, rtol=0, atol=LIMIT[dtype] * scale)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("dtype", [np.float64, np.float32], ids=["float64", "float32"])
+@pytest.mark.parametrize("kernel", KERNELS, ids=lambda k: f"{k.__module__.removeprefix('varinv.')}.{k.__name__}")
+def test_twin_is_reference(kernel, dtype, layout):
+    twin = _twin(kernel.reference, "numpy")
+    if twin is kernel.reference:
+        pytest.skip(f"{kernel.__name__} has no numba twin")
+    if kernel.__name__ not in CASES:
+        pytest.fail(f"{kernel.__name__} has no entry in CASES of tests/test_kernels.py")
+    slow = kernel.__name__ in ("project", "backproject", "back_project")
+    for shape in SHAPES:
+        if slow and math.prod(shape) > 1000:
+            continue
+        for args in CASES[kernel.__name__](shape, Maker(dtype, layout)):
+            before = [a.tobytes() for a in args if isinstance(a, np.ndarray)]
+            got, expected = twin(*args), kernel.reference(*args)
+            assert [a.tobytes() for a in args if isinstance(a, np.ndarray)] == before, "the twin changed its input"
+            equal(got, expected, dtype)
+
+
+def test_mixed_dtypes_follow_the_reference():
+    """A float32 image with float64 second argument: promoted as the array API promotes."""
+    from varinv.linalg import add_scaled
+
+    a, b = np.ones(5, np.float32), np.ones(5)
+    assert add_scaled(a, 0.5, b).dtype == add_scaled.reference(a, 0.5, b).dtype
+
+
+def test_bits_do_not_depend_on_threads():
+    """Each entry is computed by one thread in one order."""
+    import numba
+
+    x = Maker(np.float32, "plain")(300, 200)
+    most = numba.get_num_threads()
+    results = []
+    try:
+        for threads in {1, most}:
+            numba.set_num_threads(threads)
+            results.append(
+                [
+                    np.asarray(k(*args)).tobytes()
+                    for k in KERNELS
+                    if k.__name__ in ("dot", "add_scaled", "differences", "convolve")
+                    for args in list(CASES[k.__name__](x.shape, Maker(np.float32, "plain")))[:3]
+                ]
+            )
+    finally:
+        numba.set_num_threads(most)
+    assert results[0] == results[-1]
