@@ -11,30 +11,29 @@ from varinv.operators.radon import Radon
 from varinv.scan import demo, read
 
 
-@pytest.fixture(scope="module")
-def stored():
-    with h5py.File(demo.path()) as f:
+def exchange(file):
+    with h5py.File(file) as f:
         return {name: f[f"exchange/{name}"][()] for name in ("data", "data_white", "data_dark", "theta")}
 
 
-def test_the_script_makes_the_stored_numbers():
-    with h5py.File(demo.path()) as f:
-        for name, values in demo.simulate().items():
-            kept = f[f"exchange/{name}"]
-            assert (kept.shape, kept.dtype) == (values.shape, values.dtype)
-            if name == "theta":
-                assert np.array_equal(kept[()], values)
-                continue
-            # the same uniform numbers go through the inverse distribution; the last bit of exp and sqrt, which differs
-            # from one C library to the next, may push one count in a million across a step
-            off = np.abs(kept[()].astype(int) - values)
-            assert off.max() <= 1
-            assert np.mean(off > 0) < 1e-4
+@pytest.fixture(scope="module")
+def stored():
+    return exchange(demo.path())
 
 
-def test_writing_gives_a_file_that_reads_the_same(tmp_path, stored):
+def test_the_script_makes_the_stored_file(tmp_path, stored):
     demo.write(tmp_path / "again.h5")
-    assert np.mean(read(tmp_path / "again.h5").sinogram(1) != read(demo.path()).sinogram(1)) < 1e-3
+    for name, made in exchange(tmp_path / "again.h5").items():
+        kept = stored[name]
+        assert (kept.shape, kept.dtype) == (made.shape, made.dtype)
+        if name == "theta":
+            assert np.array_equal(kept, made)
+            continue
+        # the same uniform numbers go through the inverse distribution; the last bit of exp and sqrt, which differs
+        # from one C library to the next, may push one count in a million across a step
+        off = np.abs(kept.astype(int) - made)
+        assert off.max() <= 1
+        assert np.mean(off > 0) < 1e-4
 
 
 def test_size_and_counts(stored):

@@ -1,5 +1,6 @@
 """CPU twin of fbp: rows of the image in parallel, views in their order, so that the bits do not depend on threads."""
 
+# mypy: ignore-errors
 from __future__ import annotations
 
 import numba as nb
