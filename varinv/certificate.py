@@ -5,9 +5,10 @@ conjugates.  The iterates of a primal–dual method are not in them.  What is do
 
 (a) each q_i is rescaled into its own domain (|s_i| ≤ λ w_i exactly);
 (b) g* is evaluated where it is finite: a box, squares with positive weight;
-(c) x ≥ 0 only, and a data term whose operator has no negative entry: q' = q + t·1 shifts v by t·c, c = Aᵀ1, until
-    v ≥ 0; what remains negative is charged with a proved bound M of the solution; t is the best of that trade;
-(d) otherwise a bound M that the caller assumes.
+(c) x ≥ 0 only, and a data term whose operator has no negative entry: q' = q + t·1 shifts v by t·c, c = Aᵀ1; what
+    remains negative is charged with a proved bound of ⟨c, x⟩ at the solution; t is the best of that trade;
+(d) any other g with g*(0) finite (ℓ1, squares with zero weights): the whole dual point times the best α in [0, 1];
+(e) otherwise a bound M that the caller assumes.
 
 All in float64.
 """
@@ -44,23 +45,22 @@ def lower_bound(problem: Problem, x: Array, duals: tuple[Array, ...], primal: fl
     g = problem.simple
     if g is not None and not hasattr(g, "conj"):
         raise ValueError(f"no certificate: {g} has no conjugate; stop with residual(tol) or small_change(tol)")
-    best = -math.inf
-    if g is not None:
-        best = -g.conj(-v) - conjugates
-    if best > -math.inf:
+    best = -math.inf if g is None else -g.conj(-v) - conjugates
+    if best > -math.inf and g is not None and not _open(g):
         return float(best)
-    if _is_cone(g):
-        j = next((j for j, t in enumerate(terms) if _shiftable(t)), None)
-        if j is not None:
-            best = _shifted(problem, x, duals, v, j, primal)
-    if bound is not None:
-        best = max(best, -_within(g, bound).conj(-v) - conjugates)
-    elif best == -math.inf and (g is None or isinstance(g, Box)) and not (_is_cone(g) and any(map(_shiftable, terms))):
+    if g is not None and not isinstance(g, Box):
+        if not math.isfinite(g.conj(0 * v)):
+            raise ValueError(f"no certificate: the conjugate of {g} is not known; stop with residual(tol)")
+        return _shrunk(problem, duals, v)
+    j = next((j for j, t in enumerate(terms) if _shiftable(t)), None) if _is_cone(g) else None
+    shifted = None if j is None else _shifted(problem, x, duals, v, j, primal)
+    if shifted is None and bound is None:
         raise ValueError(
             f"no certificate: nothing bounds the solution of {problem}; add Box(lo, hi), or NonNegative() with a "
             "non-negative operator, or pass gap(tol, bound=M) with an assumed bound |x| ≤ M, or stop with residual(tol)"
         )
-    return float(best)
+    best = best if shifted is None else max(best, shifted)
+    return float(best if bound is None else max(best, -_within(g, bound).conj(-v) - conjugates))
 
 
 def pull(terms: Any, duals: tuple[Array, ...], x: Array) -> Array:
@@ -69,6 +69,12 @@ def pull(terms: Any, duals: tuple[Array, ...], x: Array) -> Array:
     for t, q in zip(terms, duals, strict=True):
         total = total + t.K.adjoint(q)
     return total
+
+
+def _open(g: Any) -> bool:
+    """Whether g is a box that is unbounded somewhere."""
+    ends = (g.lo, g.hi) if isinstance(g, Box) else ()
+    return any(bool(namespace(b).any(abs(b) == math.inf)) if is_array(b) else math.isinf(b) for b in ends)
 
 
 def _is_cone(g: Any) -> bool:
@@ -90,82 +96,93 @@ def _within(g: Any, bound: float) -> Box:
     return Box(max(lo, -bound), min(hi, bound))
 
 
-def _shifted(problem: Problem, x: Array, duals: tuple[Array, ...], v: Array, j: int, primal: float) -> float:
-    """(c): D(t) = −Σ f*(shifted duals) − Σ_j M_j max(0, −v_j(t)), concave in t; its best value over a search."""
+def _shrunk(problem: Problem, duals: tuple[Array, ...], v: Array) -> float:
+    """(d): D(α) = −g*(−αv) − Σ f*(αq), concave in α and finite at 0; its best value over a search."""
+
+    def value(alpha: float) -> float:
+        conjugates = (t.f.conj(alpha * q) for t, q in zip(problem.coupled, duals, strict=True))
+        return float(-problem.simple.conj(-alpha * v) - sum(conjugates, start=0.0))  # type: ignore[union-attr]
+
+    inside, outside = 0.0, 1.0
+    for _ in range(30):  # the largest α for which it is finite
+        middle = (inside + outside) / 2
+        inside, outside = (middle, outside) if value(middle) > -math.inf else (inside, middle)
+    return _maximum(value, inside)
+
+
+def _shifted(problem: Problem, x: Array, duals: tuple[Array, ...], v: Array, j: int, primal: float) -> float | None:
+    """(c): the best D(t) = −Σ f*(shifted duals) − charge(t) over a search; None where nothing bounds the solution.
+
+    A solution has x ≥ 0 and ⟨c, x⟩ ≤ T, so that ⟨v, x⟩ ≥ −T·max over c_j > 0 of max(0, −v_j/c_j).  Pixels with c_j = 0,
+    which the data do not see, may be cut off at the level of the others, T/min c, where no other term grows by that.
+    """
     xp = namespace(x)
     term, q = problem.coupled[j], duals[j]
-    f = term.f.f if isinstance(term.f, Scaled) else term.f
-    lam = term.f.lam if isinstance(term.f, Scaled) else 1.0
-    w = f.weight if isinstance(f, L2Squared) else 1.0
-    y, w = (f._parts(q)[0], w) if isinstance(f, L2Squared) else (f.y, w)
+    f, lam = (term.f.f, term.f.lam) if isinstance(term.f, Scaled) else (term.f, 1.0)
+    if isinstance(f, L2Squared):
+        f, lam = f.scale(lam), 1.0
+    y, w = f._parts(q)[0], f.weight if isinstance(f, L2Squared) else 1.0
     used = xp.where(w > 0, xp.ones_like(q), xp.zeros_like(q)) if is_array(w) else xp.ones_like(q)
     c = term.K.adjoint(used)
-    rest = [(t, r) for k, (t, r) in enumerate(zip(problem.coupled, duals, strict=True)) if k != j]
-    if any(t.f.conj(0 * r) != 0 for t, r in rest) or lam == 0:
-        return -math.inf  # what follows needs terms with infimum 0: then f*(αr) ≤ α f*(r) for α in [0, 1]
-    M = _proved_bound([t for t, _ in rest], f, c, used, primal / lam)
-    if not math.isfinite(M):
-        return -math.inf
-    others = sum((t.f.conj(r) for t, r in rest), start=0.0)
     hit = c > 0
-    need = float(xp.max(xp.where(hit, -v / xp.where(hit, c, xp.ones_like(c)), xp.zeros_like(v))))
-    need = max(need, 0.0)
+    rest = [(t, r) for k, (t, r) in enumerate(zip(problem.coupled, duals, strict=True)) if k != j]
+    if lam == 0 or any(t.f.conj(0 * r) != 0 for t, r in rest):
+        return None  # what follows needs terms with infimum 0: then they are ≥ 0, and f*(αr) ≤ α f*(r) for α in [0, 1]
+    if not bool(xp.any(hit)) or not (bool(xp.all(hit)) or all(_truncatable(t) for t, _ in rest)):
+        return None
+    if not math.isfinite(primal):
+        return -math.inf
+    T = _total(f, y, w, used, primal / lam)
+    others = sum((t.f.conj(r) for t, r in rest), start=0.0)
+    need = float(xp.max(xp.where(hit, -v / xp.where(hit, c, xp.ones_like(c)), xp.full_like(v, -math.inf))))
+    zero = xp.zeros_like(v)
+    unseen = float(xp.sum(xp.where(hit, zero, xp.maximum(-v, zero))))
+    unseen *= T / float(xp.min(xp.where(hit, c, xp.full_like(c, math.inf))))
 
     if isinstance(f, L2Squared):
         squares = _quadratic(xp, q, y, w, used)
 
         def value(t: float) -> float:
             a, b = squares(t)  # f*(q + t·1) = a/2 + b
-            charge = M * float(xp.sum(xp.maximum(-(v + t * c), xp.zeros_like(v))))
             # the whole dual point may be multiplied by α in [0, 1]: −½α²a − α(b + others + charge)
-            slope = b + others + charge
+            slope = b + others + T * max(need - t, 0.0) + unseen
             alpha = min(max(-slope / a, 0.0), 1.0) if a > 0 else (1.0 if slope < 0 else 0.0)
-            return -0.5 * alpha**2 * a - alpha * slope
-    else:
+            return float(-0.5 * alpha**2 * a - alpha * slope)
 
-        def value(t: float) -> float:
-            theta = t / (1 + t)
-            shifted = term.f.feasible(lam * ((1 - theta) * (q / lam) + theta))
-            pulled = (1 - theta) * v + theta * lam * c
-            charge = M * float(xp.sum(xp.maximum(-pulled, xp.zeros_like(v))))
-            return -term.f.conj(shifted) - (1 - theta) * others - charge
+        return _maximum(value, max(need, 0.0))
 
-        need = need / lam
+    def value_counts(t: float) -> float:
+        theta = t / (1 + t)  # the dual point (1−θ)(q, r) + θ(λ1, 0): inside the domain, which is q ≤ λ
+        charge = T * max((1 - theta) * need - theta * lam, 0.0) + (1 - theta) * unseen
+        return float(-term.f.conj(lam * ((1 - theta) * (q / lam) + theta)) - (1 - theta) * others - charge)
 
-    return _maximum(value, need)
+    return _maximum(value_counts, max(need, 0.0) / lam)
 
 
 def _quadratic(xp: Any, q: Array, y: Any, w: Any, used: Array) -> Any:
     """t ↦ (Σ q'²/w, ⟨q', y⟩) for q' = q + t·1 on the used measurements, from five sums."""
-    inverse = xp.where(used > 0, used / xp.where(used > 0, w * used, used + 1.0), 0.0 * q) if is_array(w) else used / w
+    inverse = _inverse(xp, w, used)
     y = y if is_array(y) else y * used
     qq, q1, one = dot(q, inverse * q), dot(q, inverse), dot(used, inverse)
     qy, y1 = dot(q, y), dot(used, y)
     return lambda t: (qq + 2 * t * q1 + t * t * one, qy + t * y1)
 
 
-def _proved_bound(others: list[Any], f: Any, c: Array, used: Array, primal: float) -> float:
-    """M ≥ max x at a solution: ⟨c, x⟩ = ⟨1, Ax⟩ is bounded by the data, and a pixel no ray hits may be truncated.
+def _inverse(xp: Any, w: Any, used: Array) -> Array:
+    """1/w on the used measurements, 0 on the others."""
+    return used / xp.where(used > 0, w * used, xp.ones_like(used)) if is_array(w) else used / w
 
-    Least squares: ⟨1, Ax⟩ ≤ ⟨1, y⟩ + √(Σ1/w)·√(2P).  Counts: u − y + y log(y/u) ≥ u/2 − y log 2 for u = Ax + b, so
-    ⟨1, Ax⟩ ≤ 2(P + log 2 ⟨1, y⟩).  Pixels with c = 0 are bounded by the others only if the remaining terms do not
-    grow under truncation: total variation and ℓ1 do not.
+
+def _total(f: Any, y: Any, w: Any, used: Array, primal: float) -> float:
+    """T ≥ ⟨c, x⟩ = ⟨1, Ax⟩ at a solution, from the value P of f at any point.
+
+    Least squares: ⟨1, Ax⟩ ≤ ⟨1, y⟩ + √(Σ1/w)·√(2P) (Cauchy–Schwarz).  Counts: u − y + y log(y/u) ≥ u/2 − y log 2 for
+    u = Ax + b, so ⟨1, Ax⟩ ≤ 2(P + log 2 ⟨1, y⟩).
     """
-    xp = namespace(c)
-    hit = c > 0
-    if not bool(xp.any(hit)):
-        return math.inf
-    if not bool(xp.all(hit)) and not all(map(_truncatable, others)):
-        return math.inf
-    least = float(xp.min(xp.where(hit, c, xp.full_like(c, math.inf))))
-    if isinstance(f, L2Squared):
-        w = f.weight
-        inverse = dot(used, xp.where(used > 0, 1 / xp.where(used > 0, w + 0 * used, used + 1.0), 0.0 * used))
-        y = f.y if is_array(f.y) else f.y * used
-        total = dot(used, y) + math.sqrt(inverse * 2 * max(primal, 0.0))
-    else:
-        total = 2 * (max(primal, 0.0) + math.log(2) * dot(used, f.y))
-    return max(total, 0.0) / least
+    if not isinstance(f, L2Squared):
+        return 2 * (max(primal, 0.0) + math.log(2) * dot(used, y))
+    inverse = dot(used, _inverse(namespace(used), w, used))
+    return max(dot(used, y if is_array(y) else y * used) + math.sqrt(inverse * 2 * max(primal, 0.0)), 0.0)
 
 
 def _truncatable(term: Any) -> bool:

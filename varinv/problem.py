@@ -65,6 +65,9 @@ class Term:
         result: Problem = as_problem(self) + other
         return result
 
+    def __radd__(self, other: Any) -> Problem:
+        return as_problem(self).__radd__(other)  # type: ignore[no-any-return]
+
     def __repr__(self) -> str:
         return f"{self.f}" if self.K is None else f"{self.f} @ {self.K}"
 
@@ -96,10 +99,11 @@ class Problem:
         if len(domains) > 1:
             words = " and ".join(f"{shape} ({term})" for shape, term in domains.items())
             raise ValueError(f"the terms of a problem share one image, got shapes {words}")
-        if domains:
+        shapes = [*domains, *(tuple(d.shape) for t in self.terms if t.K is None and (d := t.f.data()) is not None)]
+        if shapes:
             for t in self.terms:
                 if t.K is None:
-                    t.f.fits(next(iter(domains)))
+                    t.f.fits(shapes[0])
 
     @functools.cached_property
     def domain(self) -> Shape:

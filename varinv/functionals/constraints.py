@@ -101,11 +101,15 @@ class Box(Functional):
 
     def __post_init__(self) -> None:
         lo, hi = _bound("lo", self.lo), _bound("hi", self.hi)
+        if is_array(lo) and is_array(hi):
+            check.same_shape("Box", "hi", hi, tuple(lo.shape))
+            hi = same_place("Box", "hi", hi, lo)
         above = lo > hi
         if bool(namespace(above).any(above)) if is_array(above) else above:
             raise ValueError(f"Box: lo must not exceed hi, got lo={check.describe(lo)}, hi={check.describe(hi)}")
-        if lo == math.inf if not is_array(lo) else False:
-            raise ValueError("Box: lo must be below infinity")
+        for name, value, empty in (("lo", lo, math.inf), ("hi", hi, -math.inf)):
+            if bool(namespace(value).any(value == empty)) if is_array(value) else value == empty:
+                raise ValueError(f"Box: {name} must not be {empty}: no number would be left")
         object.__setattr__(self, "lo", lo)
         object.__setattr__(self, "hi", hi)
 

@@ -240,12 +240,17 @@ class KullbackLeibler(Functional):
         return xp.minimum(q, top)
 
     def grad(self, z: Array) -> Array:
-        y, b = self._parts(z)
-        return 1 - y / (z + b)
+        y, u = self._counted(z)
+        return 1 - y / u
 
     def hvp(self, z: Array, p: Array) -> Array:
+        y, u = self._counted(z)
+        return y / u**2 * p
+
+    def _counted(self, z: Array) -> tuple[Array, Array]:
+        """y and z + b, with 1 in place of z + b where y = 0 (there y/(z + b) is 0, also at z + b = 0)."""
         y, b = self._parts(z)
-        return y / (z + b) ** 2 * p
+        return y, namespace(z).where(y > 0, z + b, namespace(z).ones_like(z))
 
     @functools.cached_property
     def curvature(self) -> float:

@@ -12,6 +12,7 @@ from varinv.backend import Array, Shape, double, is_array, namespace
 from varinv.functionals.base import Functional
 from varinv.functionals.constraints import Box
 from varinv.functionals.data import L2Squared
+from varinv.functionals.sparsity import L1
 from varinv.linalg import dot
 
 
@@ -69,8 +70,12 @@ class Joint(Functional):
 
     def conj(self, q: Array) -> float:
         q = double(q)
-        if not self.squares:
-            return self.boxes[0].conj(q) if len(self.boxes) == 1 and self.rest is None else math.inf
+        if not self.squares:  # a sum over entries of w|z| within lo ≤ 0 ≤ hi
+            if isinstance(self.rest, L1) and all(math.isfinite(box(0 * q)) for box in self.boxes):
+                q = self.rest.prox(q, 1.0)
+            elif self.rest is not None:
+                return math.inf
+            return _intersection([Box(-math.inf, math.inf), *self.boxes]).conj(q)
         W, C = self._sums(q)
         least = float(namespace(W).min(W)) if is_array(W) else W
         if least <= 0:
@@ -94,10 +99,9 @@ class Joint(Functional):
 
     @classmethod
     def examples(cls) -> Iterator[tuple[Functional, Shape]]:
-        from varinv.functionals.sparsity import L1
-
         yield cls((L2Squared([1.0, -2.0, 0.5]), L2Squared(0.3, 2.0)), L1(0.4), (Box(-0.5, 0.6),)), (3,)
         yield cls((), None, (Box(0.0, 2.0),)), (2, 2)
+        yield cls((), L1([0.5, 0.0, 2.0]), (Box(-1.0, 2.0),)), (3,)
 
     def __repr__(self) -> str:
         return " + ".join(map(repr, self.parts))

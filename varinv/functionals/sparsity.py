@@ -30,12 +30,11 @@ def _value(n: Array, w: Any, s: float) -> float:
 
 
 def _shrink(n: Array, w: Any, s: float, step: Any) -> Array:
-    """The factor of prox: 1 − t w / max(n, s + t w)."""
+    """The factor of prox, 1 − t w / max(n, s + t w), without the cancellation of that form for s ≪ t w."""
     xp = namespace(n)
-    t = step * w
-    floor = t + s + 0 * n
-    longest = xp.maximum(n, floor)
-    return 1 - t / xp.where(longest > 0, longest, xp.ones_like(longest))
+    t = step * w + 0 * n
+    longest = xp.maximum(n, t + s)
+    return xp.maximum(n - t, s + 0 * n) / xp.where(longest > 0, longest, xp.ones_like(longest))
 
 
 def _project(m: Array, w: Any, s: float, step: Any) -> Array:
@@ -154,7 +153,7 @@ class L21(Functional):
         return _project(m, _weight("L21", self.weight, m), 0.0, step) * q
 
     def ascend(self, K: LinearOperator, p: Array, x: Array, step: float) -> Array | None:
-        return _tv_ascent(K, p, x, step, _weight("L21", self.weight, x), 0.0)
+        return _tv_ascent(K, p, x, step, self, 0.0)
 
     def conj(self, q: Array) -> float:
         m = _length(double(q))
@@ -224,9 +223,7 @@ class Huber(Functional):
         return _project(*self._magnitude(q), self.delta, step) * q
 
     def ascend(self, K: LinearOperator, p: Array, x: Array, step: float) -> Array | None:
-        if not self.groups:
-            return None
-        return _tv_ascent(K, p, x, step, _weight("Huber", self.weight, x), self.delta)
+        return _tv_ascent(K, p, x, step, self, self.delta) if self.groups else None
 
     def conj(self, q: Array) -> float:
         return _conjugate(*self._magnitude(double(q)), self.delta)
@@ -276,10 +273,11 @@ def _length(p: Array) -> Array:
     return xp.sqrt(xp.sum(p * p, axis=0))
 
 
-def _tv_ascent(K: LinearOperator, p: Array, x: Array, step: float, w: Any, s: float) -> Array | None:
-    """The fused dual step where K is a Neumann gradient, else None."""
+def _tv_ascent(K: LinearOperator, p: Array, x: Array, step: float, f: L21 | Huber, s: float) -> Array | None:
+    """The fused dual step of f where K is a Neumann gradient, else None."""
     if not isinstance(K, Gradient) or K.boundary != "neumann":
         return None
+    w = _weight(type(f).__name__, f.weight, x)
     result: Array = tv_dual_ascent(p, x, step, w, s, K.spacing, K.axes or ())
     return result
 

@@ -161,23 +161,27 @@ class small_change(Rule):
 
 
 class _Every(Rule):
-    """A rule that costs operator applications: evaluated every `every` iterations, later every k/10."""
+    """A rule that costs operator applications: evaluated first when it can be, then on a grid.
+
+    The grid is the multiples of `every`, coarser by powers of two later on (between k/20 and k/10 iterations apart):
+    rules with the same `every` are due together, so that ``a & b`` can hold.
+    """
 
     every: int
-    next: int = 0
+    seen: int = -1
 
     def due(self, state: Any) -> bool:
-        if state.k < self.next:
-            return False
-        self.next = state.k + max(self.every, state.k // 10)
-        return True
+        pace = self.every << max((state.k // (10 * self.every)).bit_length() - 1, 0)
+        due = self.seen < 0 or state.k // pace > self.seen // pace
+        self.seen = state.k
+        return due
 
 
 @dataclass
 class gap(_Every):
     """Stop where the relative gap (P − D)/max(|P|, |D|) ≤ tol, D the best proved lower bound seen.
 
-    Evaluated in float64 at the start, then every `every` iterations (every k/10 later on).  `bound` M is an assumed
+    Evaluated in float64 at the start, then every `every` iterations (less often later on).  `bound` M is an assumed
     bound |x| ≤ M for problems that offer no proved one; the reason then says so.  For float32 data nothing is claimed
     below 1e-6.
 
@@ -192,7 +196,7 @@ class gap(_Every):
     bound: float | None = None
     best: float = -math.inf
     readings: dict[str, float] = field(default_factory=dict)
-    next: int = 0
+    seen: int = -1
 
     def __post_init__(self) -> None:
         self.tol = check.number("gap", "tol", self.tol, low=0.0, strict=True)
@@ -228,7 +232,7 @@ class residual(_Every):
     tol: float
     every: int = 10
     readings: dict[str, float] = field(default_factory=dict)
-    next: int = 0
+    seen: int = -1
 
     def __post_init__(self) -> None:
         self.tol = check.number("residual", "tol", self.tol, low=0.0, strict=True)
@@ -269,7 +273,7 @@ def solve(
     x0: Array | None = None,
     stop: Callable[..., str | None] | None = None,
     observe: Callable[[Any], Any] | None = None,
-    progress: bool = False,
+    progress: bool | Callable[[int, Any], None] = False,
 ) -> Any:
     """Minimise a problem; every stop has a named reason.
 
@@ -281,7 +285,7 @@ def solve(
     stop : a rule; None: gap(1e-4) | residual(1e-5) | iterations(5000), without the gap where the problem has no
         certificate.
     observe : called with every state; what it returns (a number, or a dict of numbers) goes into the history.
-    progress : show a progress line.
+    progress : show a progress line; or a function that is called with the iteration number and what the rules read.
 
     Returns
     -------
@@ -319,8 +323,7 @@ def solve(
         try:
             while True:
                 if state.k % 10 == 0 or state.k < 10:
-                    if not math.isfinite(dot(state.x, state.x)):
-                        why, state = f"not finite at iteration {state.k}; the last finite iterate is returned", good
+                    if not _finite(state):
                         break
                     good = state
                 before = _readings(rule)
@@ -334,9 +337,16 @@ def solve(
                 advance(state.k, now)
         except KeyboardInterrupt:
             why = f"interrupted after {state.k} iterations"
+    if not _finite(state):  # looked at in every tenth iteration, and here
+        why = f"not finite at iteration {state.k}; the iterate of iteration {good.k}, which was finite, is returned"
+        state = good
     del previous, good
     release()
-    return Result(state.x, state, why, tuple(history), time.perf_counter() - began, problem, solver)
+    return Result(state.x, state, str(why), tuple(history), time.perf_counter() - began, problem, solver)
+
+
+def _finite(state: Any) -> bool:
+    return math.isfinite(dot(state.x, state.x))
 
 
 def _observed(observe: Callable[[Any], Any] | None, state: Any) -> dict[str, Any]:

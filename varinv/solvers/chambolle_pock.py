@@ -60,7 +60,8 @@ class ChambollePock(Solver):
     Default steps are free of scale.  With a smooth data term f_1 (constant L) on A: σ_1 = 0.03·L, and a block K_i is
     balanced by ν_i = ‖A‖/‖K_i‖, that is σ_i = σ_1 ν_i², then τ = 0.99/Σ σ_i ‖K_i‖².  Where only g is strongly
     convex, τ = 10/γ (the best of seven on denoising at three weights) and σ_i = 0.99/(n τ ‖K_i‖²) over the n blocks.
-    The norms are certified upper bounds.
+    Where only τ is given, these σ_i are scaled to τ Σ σ_i ‖K_i‖² = 0.99.  The norms are certified upper bounds.
+    With no coupled term this is the proximal point method, with τ = 10/γ (1 where γ = 0) unless given.
 
     Parameters
     ----------
@@ -101,7 +102,7 @@ class ChambollePock(Solver):
         return ChambollePockState(x, x, y, tau, sigma)
 
     def step(self, problem: Problem, s: ChambollePockState) -> ChambollePockState:
-        gamma = self.strength(problem)
+        gamma = self.strength(problem) if problem.coupled else 0.0
         theta = 1 / math.sqrt(1 + 2 * gamma * s.tau)
         y = tuple(
             fused_ascent(t.f, t.K, y, s.x_bar, sigma) for t, y, sigma in zip(problem.coupled, s.y, s.sigma, strict=True)
@@ -127,7 +128,10 @@ class ChambollePock(Solver):
         n = len(norms)
         gamma = self.strength(problem)
         if self.sigma is None:
-            sigma = _balanced(problem, norms, gamma, self.tau)
+            sigma = _balanced(problem, norms, gamma)
+            if self.tau is not None:  # in the same proportions
+                total = sum(s * K**2 for s, K in zip(sigma, norms, strict=True))
+                sigma = tuple(0.99 * s / (self.tau * total) for s in sigma) if total > 0 else sigma
         elif isinstance(self.sigma, tuple):
             if len(self.sigma) != n:
                 raise ValueError(
@@ -137,7 +141,8 @@ class ChambollePock(Solver):
         else:
             sigma = (self.sigma,) * n
         total = sum(s * K**2 for s, K in zip(sigma, norms, strict=True))
-        tau = self.tau if self.tau is not None else (0.99 / total if total > 0 else 1.0)
+        alone = 10 / gamma if gamma > 0 else 1.0  # without coupling any step will do
+        tau = self.tau if self.tau is not None else (0.99 / total if total > 0 else alone)
         if tau * total > 1 + 1e-9:
             raise ValueError(
                 f"ChambollePock: tau={tau:g}, sigma={self.sigma} give τ Σσ‖K‖² = {tau * total:.4g} > 1 "
@@ -168,10 +173,10 @@ def _slope(problem: Problem, y: tuple[Array, ...], x: Array) -> Array:
     return namespace(x).zeros_like(x) if total is None else total
 
 
-def _balanced(problem: Problem, norms: list[float], gamma: float, tau: float | None) -> tuple[float, ...]:
-    """Scale-free default σ, one per coupled term (see the class docstring)."""
+def _balanced(problem: Problem, norms: list[float], gamma: float) -> tuple[float, ...]:
+    """Scale-free default σ, one per coupled term (see the class docstring); a zero operator counts as one of norm 1."""
     terms = problem.coupled
-    nonzero = [max(K, 1e-300) for K in norms]
+    nonzero = [K if K > 0 else 1.0 for K in norms]
     if not terms:
         return ()
     data = [(K, t.f.curvature) for t, K in zip(terms, nonzero, strict=True) if 0 < t.f.curvature < math.inf]
@@ -179,8 +184,7 @@ def _balanced(problem: Problem, norms: list[float], gamma: float, tau: float | N
         A, L = max(data)
         return tuple(0.03 * L * (A / K) ** 2 for K in nonzero)
     if gamma > 0:
-        tau = 10 / gamma if tau is None else tau
-        return tuple(0.99 / (len(terms) * tau * K**2) for K in nonzero)
+        return tuple(0.099 * gamma / (len(terms) * K**2) for K in nonzero)
     A = nonzero[0]
     return tuple(_scale(problem, A) * (A / K) ** 2 for K in nonzero)
 
