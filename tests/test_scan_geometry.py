@@ -164,6 +164,14 @@ def test_the_axis_of_a_parallel_scan_is_found(axis: float, case: str) -> None:
     assert abs(estimate([lines], angles, fan=False) - axis) < 0.05  # without noise: 0.03 for uneven angles
 
 
+def test_the_axis_is_found_where_the_object_nearly_fills_the_detector() -> None:
+    angles, axis, radius = np.linspace(0, np.pi, 150, endpoint=False), 133.7, 118.0
+    disc = 2 * np.sqrt(np.maximum(1 - ((np.arange(256) - axis) / radius) ** 2, 0))
+    lines = disc + 0.1 * files.blobs(angles, 256, axis, [(2 * x, 2 * y, w) for x, y, w in SPOTS])
+    # measured 0.01; an estimate that leans to the middle (127.5), as with the mean taken away, is off by 6
+    assert abs(estimate([lines], angles, fan=False) - axis) < 0.1
+
+
 def test_the_axis_of_a_fan_beam_is_found_from_a_full_turn() -> None:
     angles, axis, source, columns = np.linspace(0, 2 * np.pi, 180, endpoint=False), 66.4, 300.0, 128
     u, c, s = np.arange(columns) - axis, np.cos(angles)[:, None], np.sin(angles)[:, None]

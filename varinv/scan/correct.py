@@ -31,6 +31,7 @@ class Options(NamedTuple):
 
 
 PLAIN = Options()
+HUGE = 1e30  # what float32 results cannot hold with room to spare counts as infinite
 NO_AIR = "views without air at the edges, left as they are"
 
 
@@ -135,7 +136,7 @@ def correct(
     with np.errstate(all="ignore"):
         signal = data - dark
         through = signal / gain
-        finite = np.isfinite(through)
+        finite = np.isfinite(through) & (np.abs(signal) < HUGE)
         usable = finite & (through > 0)
         dead = _dead(data, gain, through, usable)
         lines = -np.log(np.where(usable, through, 1.0))
@@ -151,7 +152,7 @@ def correct(
 
 def repair_lines(data: Real, options: Options, angles: Real, row: int, repairs: Repairs) -> Row:
     """The same for data that are line integrals already: values that are not finite are missing."""
-    valid = np.isfinite(data)
+    valid = np.abs(data) < HUGE  # NaN is not
     views = np.asarray(valid.any(1))
     dead = ~valid[views].any(0) if views.any() else np.zeros(data.shape[1], bool)
     _note(repairs, "dead or hot pixels interpolated", [f"row {row} column {c}" for c in np.flatnonzero(dead)])

@@ -96,7 +96,7 @@ class HDF5Frames:
             with h5py.File(self.path, "r") as file:
                 for place, part in runs(views):
                     out[place] = self._block(file[self.name], part, rows)
-        except (OSError, KeyError) as error:
+        except (OSError, KeyError, RuntimeError, ValueError, TypeError) as error:  # a damaged file
             raise ScanError(f"{self.path}: dataset {self.name} cannot be read: {error}") from None
         return out
 

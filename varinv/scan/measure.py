@@ -81,8 +81,8 @@ def part_of(found: correct.Row, window: tuple[int, int, int], mirrored: bool, wh
     return part[:, ::-1] if mirrored else part
 
 
-def estimate_axis(raw: Raw, options: correct.Options) -> float:
-    """Column of the file onto which the rotation axis projects, from up to five rows and all views.
+def estimate_axis(raw: Raw, options: correct.Options) -> tuple[float, str]:
+    """Column of the file onto which the rotation axis projects, from up to five rows and all views, and what to say.
 
     Raises
     ------
@@ -103,6 +103,10 @@ def estimate_axis(raw: Raw, options: correct.Options) -> float:
     if fault is not None and not found:
         raise fault
     try:
-        return axes.estimate(found, raw.angles, raw.distances is not None)
+        column = axes.estimate(found, raw.angles, raw.distances is not None)
     except ScanError as error:
         raise ScanError(f"{raw.path}: {error}") from None
+    said = f"rotation axis at column {column:.2f}, from the views"
+    if axes.truncated(found):
+        said += "; the object is wider than the detector, so it may be off by several columns: better pass axis="
+    return column, said

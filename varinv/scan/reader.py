@@ -113,6 +113,15 @@ def _read(path: Path, angles: Any, notes: list[str]) -> Raw:
 
 
 def _read_hdf5(path: Path, angles: Any, notes: list[str]) -> Raw:
+    try:
+        return _open_hdf5(path, angles, notes)
+    except ScanError:
+        raise
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:  # what h5py raises on damaged files
+        raise ScanError(f"{path}: damaged HDF5 file ({error})") from None
+
+
+def _open_hdf5(path: Path, angles: Any, notes: list[str]) -> Raw:
     from varinv.scan import exchange, hdf5, mat, nexus
 
     with hdf5.open_file(path) as file:

@@ -71,15 +71,12 @@ class Scan:
         """
         if self.raw.axis is not None:
             return self._here(self.raw.axis)
-        if "axis" not in self.shared:
-            try:
-                self.shared["axis"] = measure.estimate_axis(self.raw, self.options)
-                self.shared["axis note"] = f"rotation axis at column {self.shared['axis']:.2f}, from the views"
-            except ScanError as error:
-                reason = str(error).removeprefix(f"{self.raw.path}: ")
-                self.shared["axis"] = (self.raw.frames.shape[2] - 1) / 2
-                self.shared["axis note"] = f"rotation axis assumed at the middle of the detector: {reason}"
-        return self._here(self.shared["axis"])
+        try:
+            return self.find_axis()
+        except ScanError as error:
+            reason = str(error).removeprefix(f"{self.raw.path}: ")
+            self.shared["axis note"] = f"rotation axis assumed at the middle of the detector: {reason}"
+        return self._here((self.raw.frames.shape[2] - 1) / 2)
 
     @property
     def geometry(self) -> ParallelBeam | FanBeam:
@@ -99,9 +96,14 @@ class Scan:
         ScanError
             Views that cover less than half a turn (fan beam: a turn), or measurements that prefer no axis.
         """
-        if "estimate" not in self.shared:
-            self.shared["estimate"] = measure.estimate_axis(self.raw, self.options)
-        return self._here(self.shared["estimate"])
+        if "axis" not in self.shared:
+            try:
+                self.shared["axis"], self.shared["axis note"] = measure.estimate_axis(self.raw, self.options)
+            except ScanError as error:
+                self.shared["axis"] = error
+        if isinstance(self.shared["axis"], ScanError):
+            raise self.shared["axis"].with_traceback(None)
+        return self._here(self.shared["axis"])
 
     def _here(self, column: float) -> float:
         """From a column of the file to a column of this selection: crop, bin, flip."""
@@ -269,8 +271,10 @@ class Scan:
             lines.append(f"angles {low:.5g} to {high:.5g} degrees")
         beam = "parallel beam" if raw.distances is None else "fan beam, source to axis {:g}, axis to detector {:g}"
         lines.append(f"{beam.format(*(raw.distances or ()))}, column pitch {self.spacing:g} ({self.unit})")
-        at = raw.axis if raw.axis is not None else self.shared.get("axis")
-        lines.append("axis not yet estimated" if at is None else f"axis at column {self._here(at):.2f}")
+        if raw.axis is None and "axis" not in self.shared:
+            lines.append("axis not yet estimated")
+        else:
+            lines.append(f"axis at column {self.axis:.2f}")
         flats, darks = (0 if f is None else f.shape[0] for f in (raw.flats, raw.darks))
         lines.append(f"counts; flats: {flats}, darks: {darks}" if raw.counts else "line integrals")
         return "\n".join(lines + [f"- {text}" for text in self.report.splitlines()])
