@@ -13,7 +13,7 @@ import scan_files as files
 import scipy.io
 import tifffile
 
-from varinv.scan import ScanError, ScanWarning, read
+from varinv.scan import ScanError, ScanWarning, mat5, read
 
 # float32 of line integrals up to 4: half a unit in the last place is 2.4e-7
 EXACT = 1e-6
@@ -119,6 +119,45 @@ def test_matlab_variables(units: str, tmp_path: Path) -> None:
     np.testing.assert_allclose(scan.angles, angles)
     assert "is (detectors, angles)" in scan.report
     assert "scale of the line integrals is arbitrary" in scan.report
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_matlab_v5_is_read_as_scipy_reads_it(compressed: bool, tmp_path: Path) -> None:
+    content: dict[str, Any] = {
+        "a": np.arange(24.0).reshape(2, 3, 4), "b": np.arange(5, dtype=np.uint16), "c": np.float32([[1.5, -2]]),
+        "d": np.int64(-7), "text": "Tommi Heikkilä", "inner": {"x": np.eye(3), "name": "mm", "deep": {"y": 3.0}},
+        "passed_over": np.array([1j]), "cells": np.array([1, "two"], object),
+    }  # fmt: skip
+    scipy.io.savemat(tmp_path / "a.mat", content, do_compression=compressed)
+    found = mat5.load(tmp_path / "a.mat")
+    expected = scipy.io.loadmat(tmp_path / "a.mat", squeeze_me=True)
+    for name in "abcd":
+        np.testing.assert_array_equal(found[name], expected[name])
+        assert found[name].dtype == np.asarray(content[name]).dtype
+    assert (found["text"], found["inner"]["name"]) == ("Tommi Heikkilä", "mm")
+    np.testing.assert_array_equal(found["inner"]["x"], np.eye(3))
+    assert found["inner"]["deep"]["y"] == 3
+    assert found["passed_over"] is None
+
+
+@pytest.mark.parametrize("version", ["v5", "v7.3"])
+def test_damaged_bytes_raise_nothing_but_scan_errors(version: str, tmp_path: Path) -> None:
+    path, _ = files.helsinki(tmp_path / "a.mat", version)
+    whole, rng = path.read_bytes(), np.random.default_rng(0)
+    refused: list[str] = []
+    for k in range(60):
+        content = bytearray(whole)
+        if k % 2:
+            content = content[: rng.integers(len(content))]
+        else:
+            content[rng.integers(len(content))] = rng.integers(256)
+        path.write_bytes(content)
+        try:
+            read(path).sinogram()
+        except ScanError as error:
+            refused.append(str(error))
+    assert all("a.mat" in text for text in refused)
+    assert len(refused) >= 20  # nearly every cut and some of the changed bytes; others change a number only
 
 
 def test_line_integrals_of_any_order_and_type_read_the_same(tmp_path: Path) -> None:

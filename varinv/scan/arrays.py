@@ -29,7 +29,7 @@ def _header(file: Any, path: object, size: int) -> tuple[tuple[int, ...], bool, 
             raise ValueError(f"version {version}")
         read = npy.read_array_header_1_0 if version[0] == 1 else npy.read_array_header_2_0
         shape, fortran, dtype = read(file)
-    except (ValueError, EOFError, OSError, SyntaxError, TypeError) as error:
+    except Exception as error:  # the parser of the header raises many kinds
         raise ScanError(f"{path}: damaged .npy header ({error})") from None
     if dtype.hasobject:
         raise ScanError(f"{path}: holds pickled Python objects, which are never loaded; save a numeric array")

@@ -23,20 +23,9 @@ Variables = dict[str, Any]
 
 def read_mat5(path: Path, angles: Angles | None, notes: list[str]) -> Raw:
     """MATLAB v5 to v7.2."""
-    import scipy.io
+    from varinv.scan import mat5
 
-    afford(path, "the file", path.stat().st_size)
-    try:
-        found = scipy.io.loadmat(path, squeeze_me=True, struct_as_record=False)
-    except Exception as error:  # scipy raises many kinds on damaged files
-        raise ScanError(f"{path}: not a readable MATLAB file ({error})") from None
-    return _raw(path, "MATLAB v5", {k: _plain(v) for k, v in found.items() if not k.startswith("__")}, angles, notes)
-
-
-def _plain(value: Any) -> Any:
-    """Structures become dictionaries."""
-    names = getattr(value, "_fieldnames", None)
-    return value if names is None else {name: _plain(getattr(value, name)) for name in names}
+    return _raw(path, "MATLAB v5", mat5.load(path), angles, notes)
 
 
 def read_mat73(path: Path, angles: Angles | None, notes: list[str]) -> Raw:
