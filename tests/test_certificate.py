@@ -18,7 +18,7 @@ import varinv as vi
 from varinv.functionals.base import Scaled
 from varinv.operators.gradient import Gradient
 from varinv.problem import relative_gap
-from varinv.solvers.base import default_stop
+from varinv.solvers.rules import default_stop
 
 SHAPE = (4, 5)
 

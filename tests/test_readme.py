@@ -3,17 +3,18 @@
 import re
 from pathlib import Path
 
-import pytest
+from varinv.scan import demo
 
 ROOT = Path(__file__).resolve().parents[1]
 
 
 def test_readme_script_runs_as_printed(tmp_path, monkeypatch, capsys):
-    scan = pytest.importorskip("varinv.demo_scan").path()
+    scan = demo.path()
     script = re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)[1]
     assert 'vi.read("scan.h5")' in script
     monkeypatch.chdir(tmp_path)
-    exec(compile(script.replace('"scan.h5"', repr(str(scan))).replace("(512, 512)", "(128, 128)"), "README.md", "exec"), {})
+    script = script.replace('"scan.h5"', repr(str(scan))).replace("(512, 512)", "(128, 128)")
+    exec(compile(script, "README.md", "exec"), {})
     out = capsys.readouterr().out
     assert "stopped" in out
     assert (tmp_path / "reconstruction.h5").exists()

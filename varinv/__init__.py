@@ -43,14 +43,14 @@ _HOME = {
     "Term": "problem",
     "Problem": "problem",
     "Solver": "solvers.base",
-    "solve": "solvers.base",
+    "solve": "solvers.solve",
     "until": "solvers.base",
     "last": "solvers.base",
-    "iterations": "solvers.base",
-    "seconds": "solvers.base",
-    "small_change": "solvers.base",
-    "gap": "solvers.base",
-    "residual": "solvers.base",
+    "iterations": "solvers.rules",
+    "seconds": "solvers.rules",
+    "small_change": "solvers.rules",
+    "gap": "solvers.rules",
+    "residual": "solvers.rules",
     "ChambollePock": "solvers.chambolle_pock",
     "Result": "result",
     "psnr": "metrics",
@@ -94,15 +94,7 @@ if TYPE_CHECKING:
     from varinv.problem import Problem, Term
     from varinv.result import Result
     from varinv.scan import Scan, ScanError, read
-    from varinv.solvers.base import (
-        Solver,
-        gap,
-        iterations,
-        last,
-        residual,
-        seconds,
-        small_change,
-        solve,
-        until,
-    )
+    from varinv.solvers.base import Solver, last, until
     from varinv.solvers.chambolle_pock import ChambollePock
+    from varinv.solvers.rules import gap, iterations, residual, seconds, small_change
+    from varinv.solvers.solve import solve

@@ -1,5 +1,6 @@
 """CPU twin of blur: direct convolution in 1 to 3 dimensions, one output row at a time, all cores."""
 
+# mypy: ignore-errors
 from __future__ import annotations
 
 import math

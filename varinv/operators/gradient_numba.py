@@ -1,5 +1,6 @@
 """CPU twins of gradient: one pass over memory, all cores; 2-D and 3-D images, all axes, neumann."""
 
+# mypy: ignore-errors
 from __future__ import annotations
 
 import numba as nb

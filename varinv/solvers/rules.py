@@ -1,0 +1,208 @@
+"""When to stop: rules with a named reason, combined with | and &."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from varinv import check
+from varinv.backend import namespace
+from varinv.linalg import norm
+from varinv.problem import Problem
+
+
+class Rule:
+    """When to stop: ``rule(problem, previous, state) -> reason or None``; combine with ``|`` and ``&``.
+
+    `readings` holds the figures of the last evaluation, for the history.  A rule may remember things between calls;
+    `solve` works on a copy.  Any function of the same signature is a rule as well.
+    """
+
+    def __call__(self, problem: Problem, previous: Any, state: Any) -> str | None:
+        raise NotImplementedError
+
+    def __or__(self, other: Callable[..., str | None]) -> Rule:
+        return _Any(self, other)
+
+    def __and__(self, other: Callable[..., str | None]) -> Rule:
+        return _All(self, other)
+
+
+def readings_of(rule: Any) -> dict[str, float]:
+    return dict(getattr(rule, "readings", {}))
+
+
+@dataclass
+class _Any(Rule):
+    a: Callable[..., str | None]
+    b: Callable[..., str | None]
+
+    def __call__(self, problem: Problem, previous: Any, state: Any) -> str | None:
+        return self.a(problem, previous, state) or self.b(problem, previous, state)
+
+    @property
+    def readings(self) -> dict[str, float]:
+        return readings_of(self.a) | readings_of(self.b)
+
+
+@dataclass
+class _All(Rule):
+    a: Callable[..., str | None]
+    b: Callable[..., str | None]
+
+    def __call__(self, problem: Problem, previous: Any, state: Any) -> str | None:
+        reasons = [rule(problem, previous, state) for rule in (self.a, self.b)]
+        return None if None in reasons else " and ".join(r for r in reasons if r)
+
+    @property
+    def readings(self) -> dict[str, float]:
+        return readings_of(self.a) | readings_of(self.b)
+
+
+@dataclass
+class iterations(Rule):
+    """Stop after n iterations."""
+
+    n: int
+
+    def __post_init__(self) -> None:
+        self.n = check.integer("iterations", "n", self.n, low=0)
+
+    def __call__(self, problem: Problem, previous: Any, state: Any) -> str | None:
+        return f"{self.n} iterations" if state.k >= self.n else None
+
+
+@dataclass
+class seconds(Rule):
+    """Stop once t seconds have passed since the first evaluation."""
+
+    t: float
+    began: float | None = None
+
+    def __post_init__(self) -> None:
+        self.t = check.number("seconds", "t", self.t, low=0.0)
+
+    def __call__(self, problem: Problem, previous: Any, state: Any) -> str | None:
+        now = time.monotonic()
+        self.began = now if self.began is None else self.began
+        return f"{self.t:g} seconds" if now - self.began >= self.t else None
+
+
+@dataclass
+class small_change(Rule):
+    """Stop where ‖x' − x‖ ≤ tol ‖x'‖: cheap, and no proof of anything."""
+
+    tol: float
+    readings: dict[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.tol = check.number("small_change", "tol", self.tol, low=0.0, strict=True)
+
+    def __call__(self, problem: Problem, previous: Any, state: Any) -> str | None:
+        if previous is None:
+            return None
+        length = norm(state.x)
+        change = norm(state.x - previous.x) / length if length else norm(state.x - previous.x)
+        self.readings = {"change": change}
+        return f"relative change {change:.1e} ≤ {self.tol:g}" if change <= self.tol else None
+
+
+class _Every(Rule):
+    """A rule that costs operator applications: evaluated first when it can be, then on a grid.
+
+    The grid is the multiples of `every`, coarser by powers of two later on (between k/20 and k/10 iterations apart):
+    rules with the same `every` are due together, so that ``a & b`` can hold.
+    """
+
+    every: int
+    seen: int = -1
+
+    def due(self, state: Any) -> bool:
+        pace = self.every << max((state.k // (10 * self.every)).bit_length() - 1, 0)
+        due = self.seen < 0 or state.k // pace > self.seen // pace
+        self.seen = state.k
+        return due
+
+
+@dataclass
+class gap(_Every):
+    """Stop where the relative gap (P − D)/max(|P|, |D|) ≤ tol, D the best proved lower bound seen.
+
+    Evaluated in float64 at the start, then every `every` iterations (less often later on).  `bound` M is an assumed
+    bound |x| ≤ M for problems that offer no proved one; the reason then says so.  For float32 data nothing is claimed
+    below 1e-6.
+
+    Raises
+    ------
+    ValueError
+        On evaluation, where the problem has no certificate; the message names what is missing.
+    """
+
+    tol: float
+    every: int = 10
+    bound: float | None = None
+    best: float = -math.inf
+    readings: dict[str, float] = field(default_factory=dict)
+    seen: int = -1
+
+    def __post_init__(self) -> None:
+        self.tol = check.number("gap", "tol", self.tol, low=0.0, strict=True)
+        self.every = check.integer("gap", "every", self.every, low=1)
+        if self.bound is not None:
+            self.bound = check.number("gap", "bound", self.bound, low=0.0, strict=True)
+
+    def __call__(self, problem: Problem, previous: Any, state: Any) -> str | None:
+        from varinv.problem import relative_gap
+
+        if not self.due(state):
+            return None
+        if not hasattr(state, "y"):
+            raise ValueError(
+                f"gap: {type(state).__name__} carries no dual; stop with small_change(tol) or iterations(n)"
+            )
+        primal, dual, _ = problem.gap(state.x, state.y, self.bound)
+        self.best = max(self.best, dual)
+        value = relative_gap(primal, self.best)
+        self.readings = {"objective": primal, "lower_bound": self.best, "gap": value}
+        single = state.x.dtype == namespace(state.x).float32
+        tol = max(self.tol, 1e-6) if single else self.tol
+        if value > tol:
+            return None
+        words = f"relative gap {max(value, 1e-6) if single else value:.1e} ≤ {tol:g}"
+        return words + (f", assuming |x| ≤ {self.bound:g}" if self.bound is not None else "")
+
+
+@dataclass
+class residual(_Every):
+    """Stop where the optimality residual of the solver's own iteration ≤ tol (relative; see the solver's state)."""
+
+    tol: float
+    every: int = 10
+    readings: dict[str, float] = field(default_factory=dict)
+    seen: int = -1
+
+    def __post_init__(self) -> None:
+        self.tol = check.number("residual", "tol", self.tol, low=0.0, strict=True)
+        self.every = check.integer("residual", "every", self.every, low=1)
+
+    def __call__(self, problem: Problem, previous: Any, state: Any) -> str | None:
+        if previous is None or not self.due(state):
+            return None
+        if not hasattr(state, "residual"):
+            raise ValueError(f"residual: {type(state).__name__} has none; stop with small_change(tol) or iterations(n)")
+        value = state.residual(problem, previous)
+        self.readings = {"residual": value}
+        return f"residual {value:.1e} ≤ {self.tol:g}" if value <= self.tol else None
+
+
+def default_stop(problem: Problem, state: Any) -> Rule:
+    """gap(1e-4) | residual(1e-5) | iterations(5000), the gap only where the problem has a certificate."""
+    rule = residual(1e-5) | iterations(5000)
+    try:
+        problem.gap(state.x, state.y)
+    except (ValueError, AttributeError):
+        return rule
+    return gap(1e-4) | rule
