@@ -1,22 +1,22 @@
 """CPU twin of the X-ray transform for rays that are not parallel; `radon_numba` calls it.
 
 Neighbouring rays of one angle that step the same way form a run; on one row of the image their positions
-t = start + n·slope rise or fall along the run, so the rays inside the image are found by bisection and the loop over
-them has no branch.  Back-projection: each thread owns strips of rows and adds to them in a fixed order.
+t = start + n·slope rise or fall along the run, so those inside are found by moving two ends from row to row, and the
+loop over them has no branch.  Four rows are worked on together.  Back-projection: each thread owns strips of rows and
+adds to them in a fixed order.
 """
 
+# mypy: ignore-errors
 from __future__ import annotations
 
 import numba as nb
 import numpy as np
 from numba.types import boolean, float64, int64, void
 
-from varinv.twins import FAST, compiled, ro, rw
+from varinv.operators.radon_numba import PAD, STRIP, inner
+from varinv.twins import compiled, ro, rw
 
-PAD = 8  # columns of zeros on either side of an image
-STRIP = 32  # rows that one thread back-projects at a time
-
-inner = nb.njit(fastmath=FAST, error_model="numpy", nogil=True)
+NEAR = 4.0  # rays less than 3 columns outside may come in within four rows
 
 
 @inner
@@ -29,70 +29,97 @@ def _run(by_row, k):
 
 
 @inner
-def _bisect(start, slope, n, lo, hi, bound, rising):
-    """The first ray of a run beyond `bound`: t > bound where t rises, t < bound where it falls."""
-    while lo < hi:
-        k = (lo + hi) // 2
-        t = start[k] + n * slope[k]
-        if (t > bound) if rising else (t < bound):
-            hi = k
-        else:
-            lo = k + 1
-    return lo
+def _slide(start, slope, n, first, end, edge, sign, k):
+    """The first ray of a run beyond `edge` on row n, where sign·t rises along the run; k: where it was before."""
+    while k > first and sign * (start[k - 1] + n * slope[k - 1]) > edge:
+        k -= 1
+    while k < end and sign * (start[k] + n * slope[k]) <= edge:
+        k += 1
+    return k
 
 
 @inner
-def _inside(start, slope, n, k0, k1, width):
-    """The rays of a run that pass row n between columns −1 and width."""
-    rising = start[k1 - 1] + n * slope[k1 - 1] > start[k0] + n * slope[k0]
-    enter, leave = (-1.0, float64(width)) if rising else (float64(width), -1.0)
-    return _bisect(start, slope, n, k0, k1, enter, rising), _bisect(start, slope, n, k0, k1, leave, rising)
-
-
-@inner
-def _read_row(row, start, slope, n, one, total):
-    for k in range(total.size):
+def _read_rows(image, n, start, slope, lo, hi, total):
+    one = image.dtype.type(1)
+    for k in range(lo, hi):
         t = start[k] + n * slope[k] + PAD
-        j = np.uint64(t)
-        w = row.dtype.type(t - j)
-        total[k] += (one - w) * row[j] + w * row[j + np.uint64(1)]
+        value = total[k]
+        for r in range(4):
+            j = np.int32(t)
+            w = image.dtype.type(t - j)
+            i = np.uint32(j)
+            value += (one - w) * image[n + r, i] + w * image[n + r, i + np.uint32(1)]
+            t += slope[k]
+        total[k] = value
 
 
 @inner
-def _write_row(row, start, slope, n, one, value):
-    for k in range(value.size):
+def _write_rows(image, n, start, slope, lo, hi, value):
+    one = image.dtype.type(1)
+    for k in range(lo, hi):
         t = start[k] + n * slope[k] + PAD
-        j = np.uint64(t)
-        w = row.dtype.type(t - j)
-        row[j] += (one - w) * value[k]
-        row[j + np.uint64(1)] += w * value[k]
+        v = value[k]
+        for r in range(4):
+            j = np.int32(t)
+            w = image.dtype.type(t - j)
+            i = np.uint32(j)
+            image[n + r, i] += (one - w) * v
+            image[n + r, i + np.uint32(1)] += w * v
+            t += slope[k]
+
+
+@inner
+def _sweep(image, top, bottom, width, by_row, start, slope, wanted, reading, sums):
+    """Read (or write) rows top … bottom − 1, four at a time, along every run that steps by row as `wanted`."""
+    k = 0
+    while k < start.size:
+        end = _run(by_row, k)
+        if by_row[k] == wanted:
+            lo = hi = k
+            for n in range(top, bottom, 4):
+                # level with a source beside the image the direction turns round, with all rays outside
+                rising = start[end - 1] + n * slope[end - 1] > start[k] + n * slope[k]
+                sign, enter, leave = (1.0, -NEAR, width - 1 + NEAR) if rising else (-1.0, -(width - 1 + NEAR), NEAR)
+                lo = _slide(start, slope, n, k, end, enter, sign, lo)
+                hi = _slide(start, slope, n, k, end, leave, sign, hi)
+                if reading:
+                    _read_rows(image, n, start, slope, lo, hi, sums)
+                else:
+                    _write_rows(image, n, start, slope, lo, hi, sums)
+        k = end
+
+
+@inner
+def _project_angle(image, turned, by_row, start, slope, length, parts, out):
+    rows, cols = turned.shape[1] - 2 * PAD, image.shape[1] - 2 * PAD
+    total = np.zeros(start.size, out.dtype)
+    for wanted in (True, False):
+        steps, width, source = (rows, cols, image) if wanted else (cols, rows, turned)
+        _sweep(source, 0, steps, width, by_row, start, slope, wanted, True, total)
+    out[:] = 0
+    for k in range(start.size):
+        out[k // parts] += out.dtype.type(length[k] / parts) * total[k]
 
 
 @compiled(
     lambda f: void(
-        ro(f, 2), ro(f, 2), ro(boolean, 2), ro(float64, 2), ro(float64, 2), ro(float64, 2), int64, rw(f, 2)
+        rw(f, 2), rw(f, 2), ro(boolean, 2), ro(float64, 2), ro(float64, 2), ro(float64, 2), int64, rw(f, 2)
     ),
     error_model="numpy",
 )  # fmt: skip
 def project(image, turned, by_row, start, slope, length, parts, out):
-    rows, cols = turned.shape[1] - 2 * PAD, image.shape[1] - 2 * PAD
-    real = out.dtype.type
-    angles, count = start.shape
-    for q in nb.prange(angles):
-        total = np.zeros(count, out.dtype)
-        k = 0
-        while k < count:
-            end = _run(by_row[q], k)
-            steps, width, source = (rows, cols, image) if by_row[q, k] else (cols, rows, turned)
-            for n in range(steps):
-                lo, hi = _inside(start[q], slope[q], n, k, end, width)
-                _read_row(source[n], start[q, lo:hi], slope[q, lo:hi], n, real(1), total[lo:hi])
-            k = end
-        for b in range(out.shape[1]):
-            value = real(0)
-            for m in range(b * parts, (b + 1) * parts):
-                value += real(length[q, m] / parts) * total[m]
-            out[q, b] = value
+    for q in nb.prange(start.shape[0]):
+        _project_angle(image, turned, by_row[q], start[q], slope[q], length[q], parts, out[q])
+
+
+@inner
+def _backproject_strip(y, by_row, start, slope, length, parts, image, top, bottom, width, wanted):
+    image[top:bottom] = 0
+    value = np.empty(start.shape[1], y.dtype)
+    for q in range(start.shape[0]):
+        for k in range(value.size):
+            value[k] = y.dtype.type(length[q, k] / parts) * y[q, k // parts]
+        _sweep(image, top, bottom, width, by_row[q], start[q], slope[q], wanted, False, value)
 
 
 @compiled(
@@ -102,23 +129,9 @@ def project(image, turned, by_row, start, slope, length, parts, out):
     error_model="numpy",
 )  # fmt: skip
 def backproject(y, by_row, start, slope, length, parts, image, turned):
-    rows, cols = turned.shape[1] - 2 * PAD, image.shape[1] - 2 * PAD
-    real = y.dtype.type
-    angles, count = start.shape
-    strips = (max(rows, cols) + STRIP - 1) // STRIP
-    for p in nb.prange(2 * strips):
-        target, steps, width = (image, rows, cols) if p % 2 == 0 else (turned, cols, rows)
-        top, bottom = min(p // 2 * STRIP, steps), min((p // 2 + 1) * STRIP, steps)
-        target[top:bottom] = real(0)
-        value = np.empty(count, y.dtype)
-        for q in range(angles):
-            for m in range(count):
-                value[m] = real(length[q, m] / parts) * y[q, m // parts]
-            k = 0
-            while k < count:
-                end = _run(by_row[q], k)
-                if by_row[q, k] == (p % 2 == 0):
-                    for n in range(top, bottom):
-                        lo, hi = _inside(start[q], slope[q], n, k, end, width)
-                        _write_row(target[n], start[q, lo:hi], slope[q, lo:hi], n, real(1), value[lo:hi])
-                k = end
+    for p in nb.prange(2 * ((max(image.shape[0], turned.shape[0]) + STRIP - 1) // STRIP)):
+        by = p % 2 == 0  # strips of either orientation alternate, so that threads share both kinds
+        target = image if by else turned
+        top = min(p // 2 * STRIP, target.shape[0])
+        bottom = min(top + STRIP, target.shape[0])
+        _backproject_strip(y, by_row, start, slope, length, parts, target, top, bottom, target.shape[1] - 2 * PAD, by)

@@ -11,6 +11,7 @@ needs no index per sample, neither forward (sums over the rows, per shifted colu
 Every sum is made by one thread in a fixed order: the bits do not depend on the number of threads.
 """
 
+# mypy: ignore-errors
 from __future__ import annotations
 
 import math
@@ -20,11 +21,12 @@ import numpy as np
 from numba.types import boolean, float64, int64, void
 
 from varinv.backend import empty
-from varinv.operators import radon_fan_numba as fan
 from varinv.twins import FAST, compiled, plain, ro, rw
 
-PAD = 8  # columns of zeros on either side: four rows are read together, each shifted by at most one more than the last
-STRIP = 32  # rows that one thread back-projects at a time
+PAD = 16  # columns of zeros on either side: four rows read together shift by one each, and lanes are filled up
+LANES = 8  # columns are worked on in whole vectors
+STRIP = 32  # rows worked on while they stay in the cache, a multiple of four
+BLOCK = 4  # angles that share them
 TABLES = 1 << 22  # entries of tables made at once
 
 inner = nb.njit(fastmath=FAST, error_model="numpy", nogil=True)
@@ -42,163 +44,168 @@ def _frame(start, slope, pitch, count, steps, width):
 
 
 @inner
-def _add_rows(total, d, x0, x1, x2, x3, e0, e1, e2, e3, zero, one):
+def _add_rows(total, d, x0, x1, x2, x3, e0, e1, e2, e3):
+    """total += four image rows times their weights for one tap."""
+    real = d.dtype.type
+    zero, one = real(0), real(1)
     for j in range(total.size):
         z = d[j]
         total[j] += (
-            x0[j] * max(zero, one - abs(z + e0))
-            + x1[j] * max(zero, one - abs(z + e1))
-            + x2[j] * max(zero, one - abs(z + e2))
-            + x3[j] * max(zero, one - abs(z + e3))
+            x0[j] * max(zero, one - abs(z + real(e0)))
+            + x1[j] * max(zero, one - abs(z + real(e1)))
+            + x2[j] * max(zero, one - abs(z + real(e2)))
+            + x3[j] * max(zero, one - abs(z + real(e3)))
         )
 
 
 @inner
-def _add_taps(z, d, y0, y1, y2, e0, e1, e2, zero, one):
-    for j in range(z.size):
-        v = d[j]
-        z[j] += (
-            y0[j] * max(zero, one - abs(v + e0))
-            + y1[j] * max(zero, one - abs(v + e1))
-            + y2[j] * max(zero, one - abs(v + e2))
-        )
-
-
-@inner
-def _project_angle(image, steps, width, start, slope, pitch, length, parts, count, out):
-    real = image.dtype.type
+def _add_taps(row, d, y0, y1, y2, e0, e1, e2):
+    """An image row += three taps times their weights."""
+    real = d.dtype.type
     zero, one = real(0), real(1)
-    b, a, first, last, taps = _frame(start, slope, pitch, count, steps + 3, width)
-    out[:] = zero
-    size = last - first + 1
-    if size <= 0:
-        return
-    d = np.empty(size, image.dtype)
-    total = np.zeros((taps, size), image.dtype)
-    for j in range(size):
-        d[j] = real(a * (math.floor((first + j - 2) / a) + 1) - (first + j))
-    for n in range(0, steps, 4):
+    for j in range(row.size):
+        z = d[j]
+        row[j] += (
+            y0[j] * max(zero, one - abs(z + real(e0)))
+            + y1[j] * max(zero, one - abs(z + real(e1)))
+            + y2[j] * max(zero, one - abs(z + real(e2)))
+        )
+
+
+@inner
+def _columns(s_low, s_high, width, first, last):
+    """Which entries of the tables all rows with shifts s_low … s_high need, in whole vectors."""
+    begin = max(-s_high - first, 0) // LANES * LANES
+    end = (min(width - s_low, last + 1) - first + LANES - 1) // LANES * LANES
+    return begin, max(begin, end)
+
+
+@inner
+def _read_strip(image, top, start, slope, pitch, count, d, total):
+    """Add rows top … top + STRIP − 1 to the sums of one angle, (taps, shifted columns)."""
+    steps, width = image.shape[0], image.shape[1] - 2 * PAD
+    b, a, first, last, taps = _frame(start, slope, pitch, count, steps, width)
+    for n in range(top, min(top + STRIP, steps), 4):
         t0, t1, t2, t3 = b + n * slope, b + (n + 1) * slope, b + (n + 2) * slope, b + (n + 3) * slope
         s0, s1, s2, s3 = int64(math.floor(t0)), int64(math.floor(t1)), int64(math.floor(t2)), int64(math.floor(t3))
-        lo = max(-max(s0, s3), first)
-        hi = min(width - min(s0, s3), last + 1)
-        if hi <= lo:
-            continue
-        m0, m1 = lo - first, hi - first
-        lo, hi = lo + PAD, hi + PAD
+        begin, end = _columns(min(s0, s3), max(s0, s3), width, first, last)
+        c, size = PAD + first + begin, end - begin
+        x0, x1 = image[n, c + s0 : c + s0 + size], image[n + 1, c + s1 : c + s1 + size]
+        x2, x3 = image[n + 2, c + s2 : c + s2 + size], image[n + 3, c + s3 : c + s3 + size]
         for m in range(taps):
+            e = m * a
             _add_rows(
-                total[m, m0:m1],
-                d[m0:m1],
-                image[n, lo + s0 : hi + s0],
-                image[n + 1, lo + s1 : hi + s1],
-                image[n + 2, lo + s2 : hi + s2],
-                image[n + 3, lo + s3 : hi + s3],
-                real(t0 - s0 + m * a),
-                real(t1 - s1 + m * a),
-                real(t2 - s2 + m * a),
-                real(t3 - s3 + m * a),
-                zero,
-                one,
+                total[m, begin:end], d[begin:end], x0, x1, x2, x3, t0 - s0 + e, t1 - s1 + e, t2 - s2 + e, t3 - s3 + e
             )
-    scale = real(length / parts)
-    for j in range(size):
-        k0 = int64(math.floor((first + j - 2) / a)) + 1
-        for m in range(taps):
-            k = k0 + m
-            if 0 <= k < count:
-                out[(count - 1 - k if pitch < 0 else k) // parts] += scale * total[m, j]
+
+
+@inner
+def _project_angles(image, turned, q0, q1, by_row, start, slope, pitch, length, parts, taps, size, out):
+    real, count = out.dtype.type, out.shape[1] * parts
+    d = np.zeros((q1 - q0, size), out.dtype)
+    total = np.zeros((q1 - q0, taps, size), out.dtype)
+    for q in range(q0, q1):
+        source = image if by_row[q] else turned
+        _, a, first, last, _ = _frame(start[q], slope[q], pitch[q], count, source.shape[0], source.shape[1] - 2 * PAD)
+        for j in range(last - first + 1):
+            d[q - q0, j] = real(a * (math.floor((first + j - 2) / a) + 1) - (first + j))
+    for top in range(0, max(image.shape[0], turned.shape[0]), STRIP):
+        for q in range(q0, q1):
+            source = image if by_row[q] else turned
+            _read_strip(source, top, start[q], slope[q], pitch[q], count, d[q - q0], total[q - q0])
+    for q in range(q0, q1):
+        source = image if by_row[q] else turned
+        _, a, first, last, taps = _frame(
+            start[q], slope[q], pitch[q], count, source.shape[0], source.shape[1] - 2 * PAD
+        )
+        for k in range(out.shape[1]):
+            out[q, k] = 0
+        for j in range(last - first + 1):
+            k0 = int64(math.floor((first + j - 2) / a)) + 1
+            for m in range(taps):
+                k = k0 + m
+                if 0 <= k < count:
+                    k = (count - 1 - k if pitch[q] < 0 else k) // parts
+                    out[q, k] += real(length[q] / parts) * total[q - q0, m, j]
 
 
 @compiled(
     lambda f: void(
         ro(f, 2), ro(f, 2), ro(boolean, 1), ro(float64, 1), ro(float64, 1), ro(float64, 1), ro(float64, 1), int64,
-        rw(f, 2),
+        int64, int64, rw(f, 2),
     ),
     error_model="numpy",
 )  # fmt: skip
-def _project(image, turned, by_row, start, slope, pitch, length, parts, out):
-    rows, cols = turned.shape[1] - 2 * PAD, image.shape[1] - 2 * PAD
-    count = out.shape[1] * parts
-    for q in nb.prange(start.size):
-        if by_row[q]:
-            _project_angle(image, rows, cols, start[q], slope[q], pitch[q], length[q], parts, count, out[q])
-        else:
-            _project_angle(turned, cols, rows, start[q], slope[q], pitch[q], length[q], parts, count, out[q])
+def _project(image, turned, by_row, start, slope, pitch, length, parts, taps, size, out):
+    for p in nb.prange((start.size + BLOCK - 1) // BLOCK):
+        _project_angles(
+            image, turned, p * BLOCK, min((p + 1) * BLOCK, start.size), by_row, start, slope, pitch, length, parts,
+            taps, size, out,
+        )  # fmt: skip
 
 
 @inner
-def _tabulate(y, start, slope, pitch, length, parts, count, steps, width, table):
+def _tabulate(y, image, start, slope, pitch, length, parts, table):
     """Row 0: d; row 1 + m: the value of tap m at each shifted column; zero where there is no such ray."""
-    real = table.dtype.type
-    _, a, first, last, taps = _frame(start, slope, pitch, count, steps, width)
+    real, count = table.dtype.type, y.size * parts
+    _, a, first, last, taps = _frame(start, slope, pitch, count, image.shape[0], image.shape[1] - 2 * PAD)
     scale = real(length / parts)
-    for j in range(last - first + 1):
+    for j in range(last - first + 1 + LANES):
         k0 = int64(math.floor((first + j - 2) / a)) + 1
         table[0, j] = real(a * k0 - (first + j))
         for m in range(table.shape[0] - 1):
             k = k0 + m
-            valid = m < taps and 0 <= k < count
+            valid = m < taps and 0 <= k < count and first + j <= last
             table[1 + m, j] = scale * y[(count - 1 - k if pitch < 0 else k) // parts] if valid else real(0)
 
 
 @inner
-def _backproject_strip(table, image, top, bottom, steps, width, start, slope, pitch, count):
-    real = image.dtype.type
-    zero, one = real(0), real(1)
+def _write_strip(image, top, start, slope, pitch, count, table):
+    """Add one angle's taps to rows top … top + STRIP − 1."""
+    steps, width = image.shape[0], image.shape[1] - 2 * PAD
     b, a, first, last, taps = _frame(start, slope, pitch, count, steps, width)
-    for n in range(top, bottom):
+    for n in range(top, min(top + STRIP, steps)):
         t = b + n * slope
         s = int64(math.floor(t))
-        lo, hi = max(-s, first), min(width - s, last + 1)
-        if hi <= lo:
-            continue
-        m0, m1 = lo - first, hi - first
+        begin, end = _columns(s, s, width, first, last)
+        c = PAD + first + s
+        row, d = image[n, c + begin : c + end], table[0, begin:end]
         for m in range(0, taps, 3):
-            _add_taps(
-                image[n, PAD + lo + s : PAD + hi + s],
-                table[0, m0:m1],
-                table[1 + m, m0:m1],
-                table[2 + m, m0:m1],
-                table[3 + m, m0:m1],
-                real(t - s + m * a),
-                real(t - s + (m + 1) * a),
-                real(t - s + (m + 2) * a),
-                zero,
-                one,
-            )
+            e = t - s + m * a
+            y0, y1, y2 = table[m + 1, begin:end], table[m + 2, begin:end], table[m + 3, begin:end]
+            _add_taps(row, d, y0, y1, y2, e, e + a, e + 2 * a)
+
+
+@inner
+def _backproject_strip(tables, image, top, wanted, fresh, by_row, start, slope, pitch, count):
+    for n in range(top, min(top + STRIP, image.shape[0])):
+        for j in range(image.shape[1] if fresh else 0):
+            image[n, j] = 0
+    for q in range(start.size):
+        if by_row[q] == wanted:
+            _write_strip(image, top, start[q], slope[q], pitch[q], count, tables[q])
 
 
 @compiled(
     lambda f: void(
-        ro(f, 2), ro(boolean, 1), ro(float64, 1), ro(float64, 1), ro(float64, 1), ro(float64, 1), int64, boolean,
-        rw(f, 3), rw(f, 2), rw(f, 2),
+        boolean, int64, ro(f, 2), ro(boolean, 1), ro(float64, 1), ro(float64, 1), ro(float64, 1), ro(float64, 1), int64,
+        boolean, rw(f, 3), rw(f, 2), rw(f, 2),
     ),
     error_model="numpy",
 )  # fmt: skip
-def _backproject(y, by_row, start, slope, pitch, length, parts, fresh, tables, image, turned):
-    rows, cols = turned.shape[1] - 2 * PAD, image.shape[1] - 2 * PAD
-    count = y.shape[1] * parts
-    for q in nb.prange(start.size):
-        steps, width = (rows, cols) if by_row[q] else (cols, rows)
-        _tabulate(y[q], start[q], slope[q], pitch[q], length[q], parts, count, steps, width, tables[q])
-    strips = (max(rows, cols) + STRIP - 1) // STRIP
-    for p in nb.prange(2 * strips):  # strips of either orientation alternate, so that threads share both kinds
-        top = p // 2 * STRIP
-        if p % 2 == 0:
-            bottom = min(top + STRIP, rows)
-            if fresh:
-                image[top:bottom] = 0
-            for q in range(start.size):
-                if by_row[q]:
-                    _backproject_strip(tables[q], image, top, bottom, rows, cols, start[q], slope[q], pitch[q], count)
+def _backproject(first, jobs, y, by_row, start, slope, pitch, length, parts, fresh, tables, image, turned):
+    """First make the tables (a job is an angle), then use them (a job is a strip): one loop compiles in half the time.
+
+    Strips of either orientation alternate, so that threads share both kinds.
+    """
+    for p in nb.prange(jobs):
+        rows = by_row[p] if first else p % 2 == 0
+        target = image if rows else turned
+        if first:
+            _tabulate(y[p], target, start[p], slope[p], pitch[p], length[p], parts, tables[p])
         else:
-            bottom = min(top + STRIP, cols)
-            if fresh:
-                turned[top:bottom] = 0
-            for q in range(start.size):
-                if not by_row[q]:
-                    _backproject_strip(tables[q], turned, top, bottom, cols, rows, start[q], slope[q], pitch[q], count)
+            count = y.shape[1] * parts
+            _backproject_strip(tables, target, p // 2 * STRIP, rows, fresh, by_row, start, slope, pitch, count)
 
 
 def _framed(x):
@@ -214,9 +221,12 @@ def project(x, rays):
     x = plain(x)
     out = empty((x.shape[0], rays.start.shape[0], rays.count // rays.parts), x.dtype, x)
     lines = _lines(rays)
-    apply = _project if rays.pitch is not None else fan.project
     for s in range(x.shape[0]):
-        apply(_framed(x[s]), _framed(x[s].T), *lines, rays.parts, out[s])
+        image, turned = _framed(x[s]), _framed(x[s].T)
+        if rays.pitch is None:
+            _fan().project(image, turned, *lines, rays.parts, out[s])
+        else:
+            _project(image, turned, *lines, rays.parts, *_size(rays), out[s])
     return out
 
 
@@ -224,22 +234,35 @@ def backproject(y, rays):
     y = plain(y)
     rows, cols = rays.shape
     out = empty((y.shape[0], rows, cols), y.dtype, y)
-    image = empty((rows, cols + 2 * PAD), y.dtype, y)
-    turned = empty((cols, rows + 2 * PAD), y.dtype, y)
+    image = empty((rows + -rows % 4, cols + 2 * PAD), y.dtype, y)
+    turned = empty((cols + -cols % 4, rows + 2 * PAD), y.dtype, y)
     lines = _lines(rays)
     for s in range(y.shape[0]):
         if rays.pitch is None:
-            fan.backproject(y[s], *lines, rays.parts, image, turned)
+            _fan().backproject(y[s], *lines, rays.parts, image, turned)
         else:
-            taps = 3 * math.ceil(3 / np.abs(rays.pitch).min() / 3)
-            width = rows + cols + 8  # a shifted row and the shifts of all rows
-            chunk = max(1, min(TABLES // ((1 + taps) * width), y.shape[1]))
-            tables = empty((chunk, 1 + taps, width), y.dtype, y)
-            for q in range(0, y.shape[1], chunk):
-                part = slice(q, q + chunk)
-                _backproject(y[s, part], *(a[part] for a in lines), rays.parts, q == 0, tables, image, turned)
-        np.add(image[:, PAD : PAD + cols], turned[:, PAD : PAD + rows].T, out=out[s])
+            _backproject_parallel(y[s], rays, lines, image, turned)
+        np.add(image[:rows, PAD : PAD + cols], turned[:cols, PAD : PAD + rows].T, out=out[s])
     return out
+
+
+def _backproject_parallel(y, rays, lines, image, turned):
+    taps, width = _size(rays)
+    chunk = max(1, min(TABLES // ((1 + taps) * width), y.shape[0]))
+    tables = empty((chunk, 1 + taps, width), y.dtype, y)
+    strips = 2 * math.ceil(max(image.shape[0], turned.shape[0]) / STRIP)
+    for q in range(0, y.shape[0], chunk):
+        some = y[q : q + chunk]
+        settings = (some, *(a[q : q + chunk] for a in lines), rays.parts, q == 0, tables, image, turned)
+        _backproject(True, some.shape[0], *settings)
+        _backproject(False, strips, *settings)
+
+
+def _fan():
+    """The twin for fans is compiled when a fan is met."""
+    from varinv.operators import radon_fan_numba
+
+    return radon_fan_numba
 
 
 def _lines(rays):
@@ -247,3 +270,8 @@ def _lines(rays):
         return rays.by_row, rays.start, rays.slope, rays.length
     first = (rays.by_row, rays.start, rays.slope, rays.pitch, rays.length)
     return tuple(np.ascontiguousarray(a[:, 0]) for a in first)
+
+
+def _size(rays):
+    """The most taps (in threes) and the most shifted columns: a row and the shifts of all rows."""
+    return 3 * math.ceil(1 / np.abs(rays.pitch).min()), sum(rays.shape) + 3 * LANES
