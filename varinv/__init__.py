@@ -18,6 +18,7 @@ _HOME = {
     "read": "scan",
     "Scan": "scan",
     "ScanError": "scan",
+    "ScanWarning": "scan",
     "ParallelBeam": "operators.geometry",
     "FanBeam": "operators.geometry",
     "LinearOperator": "operators.base",
@@ -30,6 +31,7 @@ _HOME = {
     "Radon": "operators.radon",
     "AstraRadon": "operators.radon_astra",
     "fbp": "operators.fbp",
+    "MissingArcWarning": "operators.fbp_weights",
     "Functional": "functionals.base",
     "L2Squared": "functionals.data",
     "KullbackLeibler": "functionals.data",
@@ -86,6 +88,7 @@ if TYPE_CHECKING:
     from varinv.operators.blur import Blur
     from varinv.operators.elementary import Diagonal, Identity
     from varinv.operators.fbp import fbp
+    from varinv.operators.fbp_weights import MissingArcWarning
     from varinv.operators.geometry import FanBeam, ParallelBeam
     from varinv.operators.gradient import Gradient
     from varinv.operators.radon import Radon
@@ -93,7 +96,7 @@ if TYPE_CHECKING:
     from varinv.operators.sampling import Downsampling, Subsampling
     from varinv.problem import Problem, Term
     from varinv.result import Result
-    from varinv.scan import Scan, ScanError, read
+    from varinv.scan import Scan, ScanError, ScanWarning, read
     from varinv.solvers.base import Solver, last, until
     from varinv.solvers.chambolle_pock import ChambollePock
     from varinv.solvers.rules import gap, iterations, residual, seconds, small_change
