@@ -54,6 +54,7 @@ _HOME = {
     "gap": "solvers.rules",
     "residual": "solvers.rules",
     "ChambollePock": "solvers.chambolle_pock",
+    "CGLS": "solvers.cgls",
     "Result": "result",
     "psnr": "metrics",
     "ssim": "metrics",
@@ -98,6 +99,7 @@ if TYPE_CHECKING:
     from varinv.result import Result
     from varinv.scan import Scan, ScanError, ScanWarning, read
     from varinv.solvers.base import Solver, last, until
+    from varinv.solvers.cgls import CGLS
     from varinv.solvers.chambolle_pock import ChambollePock
     from varinv.solvers.rules import gap, iterations, residual, seconds, small_change
     from varinv.solvers.solve import solve
