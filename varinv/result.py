@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -84,6 +86,24 @@ class Result:
         return f"Result({tuple(self.x.shape)}, {self.state.k} iterations: {self.why})"
 
 
+@contextmanager
+def replaced(path: Path) -> Iterator[Path]:
+    """A file beside `path` to write to, moved there in one go at the end; after an error nothing is left of it."""
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"save: the folder {path.parent} does not exist; create it first")
+    handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
+    os.close(handle)
+    part = Path(name)
+    try:
+        yield part
+        umask = os.umask(0)
+        os.umask(umask)
+        part.chmod(0o666 & ~umask)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
 def save_image(
     path: str | os.PathLike[str], x: Array, metadata: dict[str, Any], history: tuple[dict[str, Any], ...] = ()
 ) -> Path:
@@ -92,19 +112,8 @@ def save_image(
     writers = {".h5": _write_hdf5, ".hdf5": _write_hdf5, ".tif": _write_tiff, ".tiff": _write_tiff}
     if path.suffix.lower() not in writers:
         raise ValueError(f"save: the file name must end in .h5, .hdf5, .tif or .tiff, got {path.name!r}")
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"save: the folder {path.parent} does not exist; create it first")
-    handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
-    os.close(handle)
-    part = Path(name)
-    try:
+    with replaced(path) as part:
         writers[path.suffix.lower()](part, to_numpy(x), metadata, history)
-        umask = os.umask(0)
-        os.umask(umask)
-        part.chmod(0o666 & ~umask)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
     return path
 
 

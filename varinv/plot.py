@@ -1,0 +1,251 @@
+"""Pictures of images and of convergence.  No window is opened, no global setting of matplotlib is read or changed."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from varinv.backend import Array, to_numpy
+from varinv.metrics import psnr
+from varinv.result import replaced
+
+FORMATS = (".png", ".pdf", ".svg", ".jpg", ".jpeg")
+RELATIVE = ("gap", "residual", "change")  # what the rules read: numbers to be seen on a logarithmic axis
+
+
+def image(
+    x: Array,
+    path: str | os.PathLike[str] | None = None,
+    *,
+    title: str | None = None,
+    unit: str | None = None,
+    limits: tuple[float, float] | None = None,
+) -> Any:
+    """One image in grey with its colour bar, row 0 at the top.
+
+    Parameters
+    ----------
+    x : (rows, columns) of any library, or (slices, rows, columns): the middle slice is shown and named.
+    path : where to write it (.png, .pdf, .svg, .jpg); None: only the figure is returned.
+    title : None: shape and dtype.
+    unit : of the grey values, beside the colour bar.
+    limits : the values that are black and white; None: the 0.5 and 99.5 percentiles.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    TypeError, ValueError
+        An array of another number of axes, complex, or without a finite value; an unknown suffix.
+    """
+    shown, note = _slice("image", x)
+    words = title if title is not None else f"{'×'.join(map(str, x.shape))} {x.dtype}"
+    height = min(max(shown.shape[0] / shown.shape[1], 0.3), 3.0)
+    figure = _figure(6.0, 0.9 + 4.9 * height)
+    _show(figure.add_subplot(), shown, limits or _limits(shown), words + note, unit)
+    return _finish(figure, path)
+
+
+def compare(
+    images: Mapping[str, Array],
+    path: str | os.PathLike[str] | None = None,
+    *,
+    truth: Array | None = None,
+    unit: str | None = None,
+    limits: tuple[float, float] | None = None,
+) -> Any:
+    """Images side by side in the same grey scale; titles carry the PSNR where the truth is given.
+
+    Parameters
+    ----------
+    images : title → image, left to right; the truth itself may be among them.
+    truth : its range becomes the grey scale, its PSNR goes into the titles; None: percentiles of all images together.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `image`; no images; images of another shape than the truth.
+    """
+    if not images:
+        raise ValueError("compare: there must be at least one image")
+    slices = {name: _slice("compare", x)[0] for name, x in images.items()}
+    reference = None if truth is None else _slice("compare", truth)[0]
+    if limits is None:
+        limits = (
+            _limits(np.concatenate([s.ravel() for s in slices.values()])) if reference is None else _range(reference)
+        )
+    shape = next(iter(slices.values())).shape
+    height = min(max(shape[0] / shape[1], 0.3), 3.0)
+    figure = _figure(0.9 + 3.4 * len(slices), 0.8 + 3.2 * height)
+    axes = figure.subplots(1, len(slices), squeeze=False)[0]
+    for ax, (name, shown) in zip(axes, slices.items(), strict=True):
+        words = name
+        if reference is not None:
+            decibel = psnr(shown, reference)
+            words += f"\nPSNR {decibel:.1f} dB" if math.isfinite(decibel) else "\n"
+        drawn = _show(ax, shown, limits, words, None)
+    _bar(figure, drawn, list(axes), slices.values(), limits, unit)
+    return _finish(figure, path)
+
+
+def result(
+    result: Any,
+    path: str | os.PathLike[str] | None = None,
+    *,
+    truth: Array | None = None,
+    unit: str | None = None,
+    title: str | None = None,
+) -> Any:
+    """The image of a Result and, where its history has figures, their course over the iterations.
+
+    Beside the image: objective and certified lower bound, and below them gap, residual or change on a logarithmic
+    axis.  With `truth`: its range is the grey scale, and the PSNR is in the title.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `image`; a truth of another shape.
+    """
+    shown, note = _slice("result", result.x)
+    words = (title or "reconstruction") + note
+    limits = _limits(shown)
+    if truth is not None:
+        reference = _slice("result", truth)[0]
+        limits = _range(reference)
+        words += f"\nPSNR {psnr(shown, reference):.1f} dB"
+    values, rates = _courses(result.history)
+    right = [p for p in (values, rates) if p]
+    height = min(max(shown.shape[0] / shown.shape[1], 0.6), 2.5)
+    figure = _figure(10.5 if right else 6.0, 0.9 + 4.9 * height)
+    grid = figure.add_gridspec(max(len(right), 1), 2 if right else 1, width_ratios=[1.35, 1] if right else None)
+    _show(figure.add_subplot(grid[:, 0]), shown, limits, words, unit)
+    for k, panel in enumerate(right):
+        _plot(figure.add_subplot(grid[k, 1]), panel, panel is rates)
+    figure.suptitle(f"stopped: {result.why}", fontsize=9, color="0.35")
+    return _finish(figure, path)
+
+
+# ------------------------------------------------------------------------------------------------------------- pieces
+
+
+def _slice(who: str, x: Array) -> tuple[Any, str]:
+    """A two-dimensional float image and, for a volume, which slice it is."""
+    values = to_numpy(x)
+    if values.dtype.kind not in "biuf":
+        raise TypeError(f"{who}: images must be real, got dtype {values.dtype}")
+    if values.ndim not in (2, 3) or values.size == 0:
+        raise ValueError(f"{who}: images must be (rows, columns) or (slices, rows, columns), got shape {values.shape}")
+    note = ""
+    if values.ndim == 3:
+        middle = values.shape[0] // 2
+        note = f"\nslice {middle} of {values.shape[0]}" if values.shape[0] > 1 else ""
+        values = values[middle]
+    values = values.astype(np.float64)
+    if not np.isfinite(values).any():
+        raise ValueError(f"{who}: the image of shape {values.shape} has no finite value")
+    return values, note
+
+
+def _limits(values: Any) -> tuple[float, float]:
+    """The 0.5 and 99.5 percentiles: a few outliers do not darken the picture."""
+    low, high = (float(v) for v in np.percentile(values[np.isfinite(values)], (0.5, 99.5)))
+    return (low, high) if high > low else _range(values)
+
+
+def _range(values: Any) -> tuple[float, float]:
+    finite = values[np.isfinite(values)]
+    low, high = float(finite.min()), float(finite.max())
+    return (low, high) if high > low else (low - 0.5 * (abs(low) or 1.0), high + 0.5 * (abs(high) or 1.0))
+
+
+def _figure(width: float, height: float) -> Any:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), dpi=130, layout="constrained", facecolor="white")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _show(ax: Any, values: Any, limits: tuple[float, float], title: str, unit: str | None) -> Any:
+    drawn = ax.imshow(values, cmap="gray", vmin=limits[0], vmax=limits[1], origin="upper")
+    ax.set_title(title, fontsize=10)
+    ax.tick_params(labelsize=8)
+    if unit is not None:
+        ax.set_xlabel("column", fontsize=8)
+        ax.set_ylabel("row", fontsize=8)
+        _bar(ax.figure, drawn, [ax], [values], limits, unit)
+    elif ax.get_subplotspec().get_gridspec().ncols == 1:
+        _bar(ax.figure, drawn, [ax], [values], limits, None)
+    return drawn
+
+
+def _bar(figure: Any, drawn: Any, axes: list[Any], images: Any, limits: tuple[float, float], unit: str | None) -> None:
+    """A colour bar with pointed ends where values lie beyond it."""
+    below = any(np.nanmin(v) < limits[0] for v in images)
+    above = any(np.nanmax(v) > limits[1] for v in images)
+    extend = {(False, False): "neither", (True, False): "min", (False, True): "max", (True, True): "both"}[below, above]
+    bar = figure.colorbar(drawn, ax=axes, extend=extend, shrink=0.9, fraction=0.05, pad=0.02)
+    bar.set_label(f"grey value ({unit})" if unit else "grey value", fontsize=8)
+    bar.ax.tick_params(labelsize=8)
+
+
+Course = tuple[list[float], list[float]]
+
+
+def _courses(history: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Course], dict[str, Course]]:
+    """Values (objective, lower bound, what `observe` returned) and relative figures over the iterations."""
+    names = list(dict.fromkeys(key for row in history for key in row if key not in ("k", "seconds")))
+    values: dict[str, Course] = {}
+    rates: dict[str, Course] = {}
+    for name in names:
+        points: list[tuple[float, float]] = []
+        for row in history:
+            v = row.get(name)
+            # a row repeats what a rule read earlier until it reads again
+            if isinstance(v, (int, float)) and math.isfinite(v) and not (points and points[-1][1] == v):
+                points.append((row["k"], v))
+        if name in RELATIVE:
+            points = [p for p in points if p[1] > 0]
+        if len(points) > 1:
+            (rates if name in RELATIVE else values)[name] = ([p[0] for p in points], [p[1] for p in points])
+    return values, rates
+
+
+def _plot(ax: Any, courses: dict[str, Course], relative: bool) -> None:
+    logarithmic = relative or all(v[-1] > 0 for _, v in courses.values())
+    for name, (k, v) in courses.items():
+        shown = [math.nan if logarithmic and value <= 0 else value for value in v]
+        ax.plot(k, shown, marker=".", markersize=3, linewidth=1, label=name.replace("_", " "))
+    if logarithmic:
+        ax.set_yscale("log")
+    ax.set_title("certificate and residual" if relative else "objective", fontsize=10)
+    ax.set_xlabel("iteration", fontsize=8)
+    ax.tick_params(labelsize=8, which="both")
+    ax.grid(True, color="0.9", linewidth=0.6)
+    ax.legend(fontsize=8, frameon=False)
+
+
+def _finish(figure: Any, path: str | os.PathLike[str] | None) -> Any:
+    if path is not None:
+        path = Path(path)
+        if path.suffix.lower() not in FORMATS:
+            raise ValueError(f"plot: the file name must end in {', '.join(FORMATS)}, got {path.name!r}")
+        with replaced(path) as part:
+            figure.savefig(part, format=path.suffix.lower()[1:])
+    return figure
