@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from varinv import check
 from varinv.backend import Array, device, double, is_array, namespace
 from varinv.functionals.base import fused_ascent, fused_descent
-from varinv.linalg import add_scaled, dot
+from varinv.linalg import add_scaled, dot, norm
 from varinv.problem import Problem
 from varinv.solvers.base import Solver
 
@@ -26,21 +26,28 @@ class ChambollePockState(NamedTuple):
     k: int = 0
 
     def residual(self, problem: Problem, previous: ChambollePockState) -> float:
-        """max(‖p‖/‖Kᵀy‖, ‖d‖/‖Kx‖) with p ∈ ∂g(x) + Kᵀy and d ∈ ∂f*(y) − Kx, both exact for this iteration order.
+        """The relative distance of 0 from ∂g(x) + Kᵀy and from ∂f*(y) − Kx: p and d, exact for this iteration order.
 
-        p = (x⁻ − x)/τ, d_i = (y_i⁻ − y_i)/σ_i + K_i(x̄⁻ − x); blocks are weighted by σ_i, so that units cancel.
+        max(‖p‖/√Σ‖K_iᵀy_i‖², ‖d‖/‖Kx‖); blocks of d are weighted by σ_i, so that units cancel.  The terms of Kᵀy count
+        one by one, as they cancel at a solution where g is flat; with one term alone and Algorithm 1, y counts as at
+        least σKx, and where all that vanishes ‖p‖ is measured by ‖x‖/τ.
         """
         x, terms = double(self.x), problem.coupled
         y = [double(a) for a in self.y]
         p = (double(previous.x) - x) / previous.tau
-        pulled, above, below = 0 * x, 0.0, 0.0
+        size, above, below = 0.0, 0.0, 0.0
         ahead = double(previous.x_bar) - x
+        alone = len(terms) == 1 and self.sigma == previous.sigma
         for t, new, old, sigma in zip(terms, y, previous.y, previous.sigma, strict=True):
-            d = (double(old) - new) / sigma + t.K.forward(ahead)
             Kx = t.K.forward(x)
-            above, below = above + sigma * dot(d, d), below + sigma * dot(Kx, Kx)
-            pulled = pulled + t.K.adjoint(new)
-        return max(_ratio(dot(p, p), dot(pulled, pulled)), _ratio(above, below))
+            if sigma > 0:
+                d = (double(old) - new) / sigma + t.K.forward(ahead)
+                above, below = above + sigma * dot(d, d), below + sigma * dot(Kx, Kx)
+            pulled = t.K.adjoint(new)
+            size += dot(pulled, pulled)
+            if alone:
+                size += (sigma * norm(t.K.adjoint(Kx))) ** 2
+        return max(_ratio(dot(p, p), size or dot(x, x) / previous.tau**2), _ratio(above, below))
 
 
 def _ratio(a: float, b: float) -> float:
