@@ -16,7 +16,7 @@ def number(
     try:
         if isinstance(value, (str, bytes, bool)) or (is_array(value) and math.prod(value.shape) != 1):
             raise TypeError
-        result = float(value)
+        result = float(namespace(value).reshape(value, ()) if is_array(value) else value)
     except (TypeError, ValueError):
         what = f"an array of shape {tuple(value.shape)}" if is_array(value) else repr(value)
         raise TypeError(f"{who}: {name} must be a real number, got {what}") from None
@@ -42,7 +42,7 @@ def integer(who: str, name: str, value: Any, *, low: int | None = None) -> int:
 
 def shape(who: str, value: Any, *, ndim: Iterable[int] | None = None, name: str = "shape") -> Shape:
     """A tuple of positive integers; with `ndim`, of one of these lengths."""
-    if hasattr(value, "__index__") and not isinstance(value, bool):
+    if hasattr(value, "__index__") and not isinstance(value, bool) and not is_array(value):
         value = (value,)
     if isinstance(value, (str, bytes)) or is_array(value) or not hasattr(value, "__iter__"):
         raise TypeError(f"{who}: {name} must be a tuple of positive integers, got {describe(value)}")
