@@ -1,6 +1,6 @@
 """One iteration of TV denoising against scikit-image's, alternating in one run; medians and their ratio.
 
-    python benchmarks/tv_against_skimage.py [size] [runs]
+python benchmarks/tv_against_skimage.py [size] [runs]
 """
 
 import statistics
