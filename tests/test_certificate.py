@@ -124,7 +124,7 @@ def optimum(objective: Any, limits: Any) -> float:
 def combinations() -> Iterator[Any]:
     for i, (data, simple) in enumerate(itertools.product(DATA, SIMPLE)):
         prior = PRIORS[(i + i // len(SIMPLE)) % len(PRIORS)]
-        unseen = bool(i % 2)
+        unseen = (i + i // len(SIMPLE)) % 2 == 1
         yield pytest.param(data, prior, simple, i, unseen, id=f"{data}-{prior}-{simple}{'-unseen' * unseen}")
 
 
@@ -132,31 +132,35 @@ def combinations() -> Iterator[Any]:
 def test_the_lower_bound_is_below_the_optimum_and_reaches_it(data: str, prior: str, simple: str, seed: int,
                                                              unseen: bool) -> None:  # fmt: skip
     problem, objective, limits = build(data, prior, simple, seed, unseen)
-    best = optimum(objective, limits)
-    slack = 1e-7 * max(abs(best), 1.0)  # what cvxpy's own tolerance leaves
-    rng = np.random.default_rng(seed)
     solver = vi.ChambollePock()
+    long = 100 if simple == "masked-ridge" else 20000
+    result = vi.solve(problem, stop=vi.gap(1e-3) | vi.iterations(long))
+    theirs = optimum(objective, limits)
+    assert problem(result.x) >= theirs * (1 - 1e-5)  # the same problem (1e-5: cvxpy's accuracy on counts)
+    best = min(theirs, problem(result.x), problem(vi.solve(problem, x0=result.x, stop=vi.iterations(400)).x))
+    slack = 1e-7 * max(abs(best), 1.0)  # what cvxpy's own tolerance leaves
+    assert result.history[-1]["lower_bound"] <= best + slack
+    if simple != "masked-ridge":  # there v must vanish where nothing holds x: only the trivial bound is proved
+        assert result.gap <= 1e-3
+
+    rng = np.random.default_rng(seed)
     states = list(itertools.islice(solver.states(problem), 60))
-    finite = 0
-    for i in range(60):  # random dual points of all sizes, with images that are not theirs, and early iterates
+    open_ = np.isin(np.arange(20), [0, 7, 13], invert=True) if unseen else rng.uniform(size=20) < 0.7
+    shut = vi.Box(0.0, 9.0 * open_.reshape(SHAPE))  # some pixels must be 0: those no ray hits, or any
+    coupled = vi.Problem(tuple(t for t in problem.terms if t.K is not None))
+    other = next(itertools.islice(solver.states(coupled + shut), 1000, None))
+    adverse, finite = other.y, 0  # good duals of a problem with a higher optimum
+    for i in range(80):  # random dual points of all sizes, with images that are not theirs, and early iterates
         near = states[rng.integers(60)]
         size = 10.0 ** rng.uniform(-3, 3)
         noise = tuple(size * rng.standard_normal(t.K.codomain) for t in problem.coupled)
-        duals = (
-            near.y if i % 3 == 0 else noise if i % 3 == 1 else tuple(a + b for a, b in zip(near.y, noise, strict=True))
-        )
+        mixed = tuple(a + b for a, b in zip(near.y, noise, strict=True))
         image = np.abs(size * rng.standard_normal(SHAPE)) if i % 2 else near.x
-        found = problem.gap(image if math.isfinite(problem(image)) else states[-1].x, duals)
+        image = image if math.isfinite(problem(image)) else states[-1].x
+        found = problem.gap(image if i % 4 else result.x, (near.y, noise, mixed, adverse)[i % 4])
         assert found.dual <= best + slack
-        assert found.primal >= best - slack
         finite += math.isfinite(found.dual)
-    assert finite >= 40  # not by claiming nothing
-    long = 100 if simple == "masked-ridge" else 20000
-    result = vi.solve(problem, stop=vi.gap(1e-3) | vi.iterations(long))
-    assert result.history[-1]["lower_bound"] <= best + slack
-    assert problem(result.x) >= best - slack
-    if simple != "masked-ridge":  # there v must vanish where nothing holds x: only the trivial bound is proved
-        assert result.gap <= 1e-3
+    assert finite >= 55  # not by claiming nothing
 
 
 def test_an_assumed_bound_is_used_and_named() -> None:

@@ -77,7 +77,9 @@ def test_a_rule_is_fresh_in_every_solve() -> None:
         vi.small_change(1e-4),
         vi.seconds(30) | vi.gap(1e-3),
     ):
+        before = repr(rule)
         first, second = vi.solve(PROBLEM, stop=rule), vi.solve(PROBLEM, stop=rule)
+        assert repr(rule) == before  # what it remembers belongs to one run
         assert first.state.k == second.state.k > 0
         assert first.x.tobytes() == second.x.tobytes()
         assert first.why == second.why
@@ -93,7 +95,12 @@ def test_rules_are_evaluated_where_they_say() -> None:
     assert len(ks) >= 20
     history = vi.solve(PROBLEM, stop=vi.gap(1e-6) | vi.iterations(3000)).history
     bounds = [row["lower_bound"] for row in history]
-    assert bounds == sorted(bounds)  # the best seen
+    assert bounds == sorted(bounds)
+    rule, state = vi.gap(1e-9, every=1), vi.solve(PROBLEM, stop=vi.gap(1e-3)).state
+    rule(PROBLEM, None, state)
+    good = rule.readings["lower_bound"]
+    rule(PROBLEM, state, state._replace(y=tuple(0 * y for y in state.y), k=2 * state.k))
+    assert rule.readings["lower_bound"] == good > 0  # the best seen: zero duals prove only 0
     assert [row["seconds"] for row in history] == sorted(row["seconds"] for row in history)
 
 

@@ -105,7 +105,7 @@ def test_agreement_with_an_independent_optimum(problem: Any, objective: Any, lim
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         best = cp.Problem(cp.Minimize(objective), limits).solve(solver=cp.CLARABEL)
-    result = vi.solve(problem, stop=vi.residual(1e-7) | vi.iterations(8000))
+    result = vi.solve(problem, stop=vi.residual(1e-7) | vi.iterations(5000))
     value = sum(t(result.x) for t in problem.terms if not isinstance(t.f, vi.L2Ball))
     assert value == pytest.approx(best, rel=1e-4)  # a residual of 1e-7 times conditions of some 100
     for t in problem.terms:
