@@ -111,6 +111,4 @@ def test_joint_minimises_on_a_grid() -> None:
             cost = np.where((grid >= box.lo - 1e-9) & (grid <= box.hi + 1e-9), cost, INF)
         for v in (-3.0, -0.1, 0.2, 1.7):
             assert abs(f.prox(np.array([v]), 0.6)[0] - grid[np.argmin(cost + (grid - v) ** 2 / 1.2)]) <= 1.5e-3
-            assert (
-                abs(f.conj(np.array([v])) - np.max(v * grid - cost)) <= 1e-2
-            )  # slope × spacing
+            assert abs(f.conj(np.array([v])) - np.max(v * grid - cost)) <= 1e-2  # slope × spacing
