@@ -69,7 +69,7 @@ def tooth() -> Iterator[Row]:
             image = vi.fbp(A, moved.views(slice(None, None, 6)).sinogram(0))
             yield "tooth: 31 views, TV, relative residual on the 150 others", errors[0.0], "<=", 0.02
             filtered = held_out(without(moved, 6), 0, image, A.pixel_size)
-            yield "tooth: the same of FBP (about 0.28 expected)", filtered, ">", 0.02
+            yield "tooth: the same of FBP", filtered, ">", 0.02
             yield "tooth: certified relative gap", result.gap, "<=", 1e-2
             yield "tooth: iterations", result.state.k, "<=", 600
     for shift in (-2.0, 2.0):
@@ -99,7 +99,7 @@ def i13() -> Iterator[Row]:
         moved = nexus.using(axis=nexus.axis + shift)
         A, result = solved(moved.views(slice(None, None, 3)), 67, 1.0)
         errors[shift] = held_out(without(moved, 3), 67, result.x, A.pixel_size)
-    yield "I13: 31 views, TV, relative residual on the 60 others", errors[0.0], "<=", 0.2
+    yield "I13: 31 views, TV, relative residual on the 60 others", errors[0.0], "<=", 0.1
     for shift in (-2.0, 2.0):
         yield f"I13: axis moved by {shift:+.0f} columns, residual over that of 0", errors[shift] / errors[0.0], ">", 1.0
 

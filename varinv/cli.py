@@ -51,7 +51,8 @@ Rows = Annotated[str, Option(help="Detector rows: one number, A:B, A:B:STEP, 'mi
 Volume = Annotated[bool, Option("--volume/--slices", help="One problem for all rows, or slice by slice.")]
 Size = Annotated[int | None, Option(min=1, help="Side of the image in pixels; default: the detector's width.")]
 Pixel = Annotated[float | None, Option(help="Pixel size of the image; default: the detector's width over --size.")]
-Flip = Annotated[bool, Option("--flip", help="Mirror the detector; the image is mirrored too.")]
+Flip = Annotated[bool, Option("--flip", help="Columns in reverse order (parallel beam: the image turns by 180°).")]
+Reverse = Annotated[bool, Option("--reverse", help="Angles in the other sense (parallel beam: a mirror image).")]
 Stripes = Annotated[int, Option(min=0, help="Window in columns of the filter against rings; 0: off.")]
 PriorName = Annotated[Prior, Option(help="tv: total variation; none: filtered back-projection.")]
 Weight = Annotated[str, Option(help="Relative weight of the prior, or 'auto': the best on held-out views.")]
@@ -119,6 +120,7 @@ def reconstruct(
     size: Size = None,
     pixel_size: Pixel = None,
     flip: Flip = False,
+    reverse: Reverse = False,
     air: Air = False,
     stripes: Stripes = 0,
     prior: PriorName = Prior.tv,
@@ -137,7 +139,7 @@ def reconstruct(
         _writable(output)
         settings = Settings(prior.value, _weight(weight), size, pixel_size, counts, volume, gap, iterations)
         found = read(scan, angles=angles, flats=flats, darks=darks, axis=axis, pixel_size=pitch)
-        found = _selected(found, views, columns, bins, flip).using(air=air, stripes=stripes)
+        found = _selected(found, views, columns, bins, flip, reverse).using(air=air, stripes=stripes)
         chosen = _rows(rows, found.shape[1])
         with Line("reconstructing") as line:
             outcome = run(found, chosen, settings, line)
@@ -235,7 +237,7 @@ def _rows(text: str, count: int) -> range:
     return chosen
 
 
-def _selected(scan: Any, views: str, columns: str, bins: int, flip: bool) -> Any:
+def _selected(scan: Any, views: str, columns: str, bins: int, flip: bool, reverse: bool) -> Any:
     if columns != ":":
         a, b, step = _slice("--columns", columns).indices(scan.shape[2])
         if step != 1 or b <= a:
@@ -243,4 +245,5 @@ def _selected(scan: Any, views: str, columns: str, bins: int, flip: bool) -> Any
         scan = scan.crop(a, b)
     scan = scan.bin(bins) if bins > 1 else scan
     scan = scan.flip() if flip else scan
+    scan = scan.reverse() if reverse else scan
     return scan.views(_slice("--views", views)) if views != "::" else scan

@@ -28,6 +28,8 @@ from varinv.solvers.rules import Rule, gap, iterations, residual
 
 WEIGHTS = tuple(10.0 ** (k / 2) for k in range(-4, 4))  # 0.01 … 31.6, the candidates of `choose_weight`
 EVERY = 5  # every fifth view is held out
+STEPS = 120  # iterations a candidate
+MORE = 4  # candidates beyond the range, where the best is at its end
 
 
 def grid(
@@ -107,7 +109,8 @@ def choose_weight(
     """Hold out every fifth view, reconstruct from the others at each weight, take the one that predicts them best.
 
     The score is ‖A_out x − y_out‖/‖y_out‖ (of valid measurements).  From heavy to light, each solve starts where the
-    one before ended, image and duals; each runs for 120 iterations, enough to rank them.
+    one before ended, image and duals; each runs for 120 iterations, enough to rank them.  Where the best is at an end,
+    up to four more are tried beyond it.
 
     Parameters
     ----------
@@ -134,24 +137,34 @@ def choose_weight(
     target, valid = take(y, out), take(weight, out)
     valid = 1.0 if not hasattr(valid, "shape") else xp.astype(valid > 0, y.dtype)
     size = norm(valid * target)
-    found: list[tuple[float, float]] = []
-    solver, state = ChambollePock(), None
-    for k, w in enumerate(sorted(weights, reverse=True)):
+    solver, total = ChambollePock(), len(weights)
+    scores: dict[float, float] = {}
+
+    def trial(w: float, state: Any) -> Any:
+        """Solve at weight w from an earlier state, note the score, return the state reached."""
         p = problem(A_kept, take(y, kept), w * one, take(weight, kept))
         begin = solver.init(p, p.zeros() if state is None else state.x)
-        state = begin if state is None else begin._replace(x_bar=state.x, y=state.y)
-        rule = iterations(120)
-        show = (
-            None
-            if line is None
-            else line.advance(rule, f"weight {w:.3g}: ", (k / len(weights), (k + 1) / len(weights)))
-        )
-        for state in until(p, solver.states(p, resume=state), rule):  # noqa: B020
+        begin = begin if state is None else begin._replace(x_bar=state.x, y=state.y)
+        done = min(len(scores), total - 1)
+        rule = iterations(STEPS)
+        show = None if line is None else line.advance(rule, f"weight {w:.3g}: ", (done / total, (done + 1) / total))
+        for reached in until(p, solver.states(p, resume=begin), rule):
             if show is not None:
-                show(state.k, {})
-        found.append((w, norm(valid * (A_out.forward(state.x) - target)) / size if size else 0.0))
-    found.sort()
-    return Choice(min(found, key=lambda row: row[1])[0], tuple(found))
+                show(reached.k, {})
+        scores[w] = norm(valid * (A_out.forward(reached.x) - target)) / size if size else 0.0
+        return reached
+
+    heaviest = lightest = None
+    for w in sorted(weights, reverse=True):
+        lightest = trial(w, lightest)
+        heaviest = lightest if heaviest is None else heaviest
+    for _ in range(MORE):
+        best = min(scores, key=lambda w: scores[w])
+        if best == max(scores):
+            heaviest = trial(best * math.sqrt(10), heaviest)
+        elif best == min(scores):
+            lightest = trial(best / math.sqrt(10), lightest)
+    return Choice(min(scores, key=lambda w: scores[w]), tuple(sorted(scores.items())))
 
 
 def _views(A: Any, which: list[int]) -> Radon:
