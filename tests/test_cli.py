@@ -67,6 +67,12 @@ def test_version():
     assert call("--version").stdout == f"varinv {vi.__version__}\n"
 
 
+def test_help_is_plain_text():
+    done = call("reconstruct", "--help")
+    assert "A:B:STEP" in done.stdout  # not an emoji
+    assert done.exit_code == call("-h").exit_code == 0
+
+
 def test_hdf5_holds_image_geometry_settings_reason_and_repairs(tmp_path):
     out = tmp_path / "x.h5"
     x = reconstruct(out)

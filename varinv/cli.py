@@ -24,6 +24,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # rich would turn `A:B:STEP` into an emoji
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 SUFFIXES = (".h5", ".hdf5", ".tif", ".tiff")
