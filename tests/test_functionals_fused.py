@@ -12,9 +12,9 @@ import pytest
 from conftest import rand
 
 import varinv as vi
-from varinv.functionals.base import fused_ascent, fused_descent
 from varinv.functionals.joint import Joint
 from varinv.functionals.sparsity import L1, L21, Huber
+from varinv.functionals.steps import ascend, descend
 from varinv.operators.gradient import BOUNDARIES, Gradient
 
 INF = math.inf
@@ -42,7 +42,7 @@ def test_fused_dual_ascent_is_the_unfused_one(shape: Any, axes: Any, spacing: An
     image = rand(np, shape, 3, dtype, "non-negative") * (rand(np, shape, 4) > -1)  # some weights are 0
     for f in (L21(0.3), L21(image), Huber(0.2, 0.3, groups=True), Huber(0.2, image, groups=True), L1(0.4)):
         expected = f.prox_conj(p.astype("f8") + 0.7 * K.forward(x.astype("f8")), 0.7)
-        found = fused_ascent(f, K, p, x, 0.7)
+        found = ascend(f, K, p, x, 0.7)
         assert found.dtype == x.dtype
         # a few roundings of numbers of order 3
         assert np.abs(found - expected).max() <= 30 * np.finfo(dtype).eps
@@ -54,7 +54,7 @@ def test_weights_of_the_image_are_not_those_of_a_composition() -> None:
     f, x, p = L21(rand(np, (2,), 0, kind="non-negative")), rand(np, (3, 2), 1), rand(np, (3, 2), 2)
     for A, q in ((K, rand(np, (2, 3, 2), 3)), (vi.Identity((3, 2)), p)):  # vectors over axis 0: (3, 2) has 2 of them
         h = L21(0.5) if A is K else f
-        assert np.allclose(fused_ascent(h, A, q, x, 0.3), h.prox_conj(q + 0.3 * A.forward(x), 0.3), atol=1e-14)
+        assert np.allclose(ascend(h, A, q, x, 0.3), h.prox_conj(q + 0.3 * A.forward(x), 0.3), atol=1e-14)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -62,21 +62,31 @@ def test_fused_steps_are_the_unfused_ones(dtype: str) -> None:
     shape, eps = (7, 5), 30 * np.finfo(dtype).eps
     x, g, y = (rand(np, shape, i, dtype) for i in range(3))
     w = rand(np, shape, 3, dtype, "non-negative")
+    I, D = vi.Identity(shape), Gradient(shape, (0.5, 2.0))
+    p = rand(np, D.codomain, 4, dtype)
     square, lo = vi.L2Squared(y, 0.7), np.full(shape, -0.2, dtype)
     for f in (None, vi.NonNegative(), vi.Box(-0.3, 0.4), vi.Box(lo, lo + 1), square, vi.L2Squared(y, w), vi.L2Squared(),
               Joint((square,), None, (vi.Box(-0.3, 0.4),)), Joint((square, square)), Joint((square,), L1(0.1)),
               Joint((square,), None, (vi.Box(lo, lo + 1),))):  # fmt: skip
-        moved_by = x - 0.3 * g
-        plain = moved_by if f is None else f.prox(moved_by, 0.3)
-        new, bar = fused_descent(f, x, 0.3, g, 0.8)
-        assert np.abs(new - plain).max() <= eps
-        assert np.abs(bar - (plain + 0.8 * (plain - x))).max() <= eps
+        for operators, duals in (
+            ([], []),
+            ([I], [g]),
+            ([I, D], [g, p]),
+            ([D, I], [p, g]),
+            ([D], [p]),
+            ([D, D], [p, p]),
+        ):
+            slope = sum((K.adjoint(a) for K, a in zip(operators, duals, strict=True)), start=0 * x)
+            plain = x - 0.3 * slope if f is None else f.prox(x - 0.3 * slope, 0.3)
+            new, bar = descend(f, operators, duals, x, 0.3, 0.8)
+            assert np.abs(new - plain).max() <= eps
+            assert np.abs(bar - (plain + 0.8 * (plain - x))).max() <= eps
         broken = g.copy()
         broken[0, 0] = np.nan  # a box does not hide what went wrong
-        assert np.isnan(fused_descent(f, x, 0.3, broken, 0.8)[0][0, 0])
+        assert np.isnan(descend(f, [I, D], [broken, p], x, 0.3, 0.8)[0][0, 0])
     for f in (square, vi.L2Squared(y, w), vi.L2Squared(0.3)):
         K = vi.Diagonal(w)
-        assert np.abs(fused_ascent(f, K, g, x, 0.4) - f.prox_conj(g + 0.4 * (w * x), 0.4)).max() <= eps
+        assert np.abs(ascend(f, K, g, x, 0.4) - f.prox_conj(g + 0.4 * (w * x), 0.4)).max() <= eps
 
 
 def test_box_takes_infinite_and_array_bounds_and_refuses_empty_ones() -> None:

@@ -95,20 +95,24 @@ def _minus_divergence(shape, make):
         yield make(len(axes), *u.shape), spacing, axes, boundary
 
 
-def _step_in_box(shape, make):
-    for lo, hi in ((-0.5, 0.5), (0.0, math.inf), (-math.inf, math.inf)):
-        yield make(*shape), 0.3, make(*shape), lo, hi, 1.0
-
-
 def _quadratic_ascent(shape, make):
     for y in (make(*shape), 0.25):
         for w in (2.0, abs(make(*shape)) + make.dtype(0.1)):
             yield make(*shape), make(*shape), y, w, 0.7
 
 
-def _quadratic_descent(shape, make):
-    for lo, hi in ((-math.inf, math.inf), (0.0, 0.8)):
-        yield make(*shape), 0.4, make(*shape), make(*shape), 1.5, 1.0, lo, hi
+def _square_descent(shape, make):
+    for lo, hi in ((-math.inf, math.inf), (0.0, math.inf), (0.0, 0.8)):
+        yield make(*shape), 0.4, make(*shape), make(*shape), 1.5, lo, hi, 1.0
+        yield make(*shape), 0.4, make(*shape), 0.0, 0.0, lo, hi, 0.9
+
+
+def _tv_descent(shape, make):
+    axes = tuple(range(len(shape)))
+    spacing = tuple(0.5 + k for k in axes)
+    for g in (None, make(*shape)):
+        for y, w in ((0.0, 0.0), (0.3, 1.2), (make(*shape), 0.7)):
+            yield make(*shape), 0.4, g, make(len(shape), *shape), spacing, axes, y, w, -0.5, 0.8, 0.9
 
 
 def _tv_dual_ascent(shape, make):
@@ -122,7 +126,6 @@ def _tv_dual_ascent(shape, make):
 CASES = {
     "dot": lambda shape, make: [(make(*shape), make(*shape))],
     "add_scaled": lambda shape, make: [(make(*shape), -0.7, make(*shape))],
-    "step_in_box": _step_in_box,
     "differences": _differences,
     "minus_divergence": _minus_divergence,
     "convolve": _convolve,
@@ -130,7 +133,8 @@ CASES = {
     "backproject": _backproject,
     "back_project": _back_project,
     "quadratic_ascent": _quadratic_ascent,
-    "quadratic_descent": _quadratic_descent,
+    "square_descent": _square_descent,
+    "tv_descent": _tv_descent,
     "tv_dual_ascent": _tv_dual_ascent,
 }
 

@@ -26,13 +26,3 @@ def norm(a: Array) -> float:
 def add_scaled(a: Array, t: float, b: Array) -> Array:
     """a + t·b."""
     return a + t * b
-
-
-@kernel
-def step_in_box(x: Array, tau: float, g: Array, lo: float, hi: float, theta: float) -> tuple[Array, Array]:
-    """x' = clip(x − τ g, lo, hi) and the extrapolation x' + θ(x' − x)."""
-    xp = namespace(x, g)
-    new = x - tau * g
-    new = xp.where(new < lo, xp.full_like(new, lo), new)
-    new = xp.where(new > hi, xp.full_like(new, hi), new)
-    return new, new + theta * (new - x)

@@ -35,14 +35,6 @@ def _add_scaled(a, t, b, out):
         out[i] = a[i] + t * b[i]
 
 
-@compiled(lambda f: void(ro(f, 1), f, ro(f, 1), f, f, f, rw(f, 1), rw(f, 1)))
-def _step_in_box(x, tau, g, lo, hi, theta, new, bar):
-    for i in nb.prange(x.size):
-        v = min(max(x[i] - tau * g[i], lo), hi)
-        new[i] = v
-        bar[i] = v + theta * (v - x[i])
-
-
 def dot(a, b):
     a, b = plain(a, b)
     return float(_dot(a.reshape(-1), b.reshape(-1)))
@@ -53,10 +45,3 @@ def add_scaled(a, t, b):
     out = empty(a.shape, a.dtype, a)
     _add_scaled(a.reshape(-1), t, b.reshape(-1), out.reshape(-1))
     return out
-
-
-def step_in_box(x, tau, g, lo, hi, theta):
-    x, g = plain(x, g)
-    new, bar = empty(x.shape, x.dtype, x), empty(x.shape, x.dtype, x)
-    _step_in_box(x.reshape(-1), tau, g.reshape(-1), lo, hi, theta, new.reshape(-1), bar.reshape(-1))
-    return new, bar

@@ -12,7 +12,6 @@ from varinv import check
 from varinv.backend import Array, Shape, is_array
 
 if TYPE_CHECKING:
-    from varinv.operators.base import LinearOperator
     from varinv.problem import Problem, Term
 
 
@@ -29,7 +28,7 @@ class Functional(ABC):
     ``feasible(y)``              a point of the domain of f* near y
     ``grad(x)``, ``hvp(x, p)``   gradient, and Hessian at x times p
     ``ascend(K, y, x, step)``    a fused prox_conj(y + step·Kx), or None where it has no fast way for this K
-    ``descend(x, t, g, theta)``  a fused x' = prox(x − t g, t) with x' + theta (x' − x)
+    ``square_in_box(x)``         (y, w, lo, hi) where f is ½ w (x − y)² on lo ≤ x ≤ hi with numbers w, lo, hi; else None
     ============================ ==============================================================================
 
     Constants: `smoothness` (Lipschitz constant of the gradient, ∞ where there is none), `convexity` (strong convexity;
@@ -202,25 +201,3 @@ class Scaled(Functional):
 
     def __repr__(self) -> str:
         return f"{self.lam:g} * {self.f}"
-
-
-def fused_ascent(f: Any, K: LinearOperator, y: Array, x: Array, step: float) -> Array:
-    """prox_conj(y + step·Kx, step) of f, fused where f knows how for this K."""
-    from varinv.linalg import add_scaled
-
-    fast = f.ascend(K, y, x, step) if hasattr(f, "ascend") else None
-    return f.prox_conj(add_scaled(y, step, K.forward(x)), step) if fast is None else fast
-
-
-def fused_descent(f: Any, x: Array, tau: float, g: Array, theta: float) -> tuple[Array, Array]:
-    """x' = prox(x − τ g, τ) and its extrapolation x' + θ(x' − x); f None: no prox."""
-    from varinv.linalg import add_scaled, step_in_box
-
-    if f is None:
-        return step_in_box(x, tau, g, -math.inf, math.inf, theta)
-    fast = f.descend(x, tau, g, theta) if hasattr(f, "descend") else None
-    if fast is not None:
-        result: tuple[Array, Array] = fast
-        return result
-    new = f.prox(add_scaled(x, -tau, g), tau)
-    return new, new + theta * (new - x)

@@ -10,7 +10,7 @@ from typing import Any
 from varinv import check
 from varinv.backend import Array, Shape, double, is_array, namespace, same_place
 from varinv.functionals.base import Functional
-from varinv.linalg import dot, norm, step_in_box
+from varinv.linalg import dot, norm
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -126,10 +126,8 @@ class Box(Functional):
         xp = namespace(z)
         return xp.minimum(xp.maximum(z, lo), hi)
 
-    def descend(self, x: Array, tau: float, g: Array, theta: float) -> tuple[Array, Array] | None:
-        if is_array(self.lo) or is_array(self.hi):
-            return None
-        return step_in_box(x, tau, g, self.lo, self.hi, theta)
+    def square_in_box(self, x: Array) -> tuple[Any, float, float, float] | None:
+        return None if is_array(self.lo) or is_array(self.hi) else (0.0, 0.0, self.lo, self.hi)
 
     def conj(self, q: Array) -> float:
         q = double(q)

@@ -76,14 +76,9 @@ class L2Squared(Functional):
         y, w = self._parts(q)
         return quadratic_ascent(q, K.forward(x), y, w, step)
 
-    def descend(
-        self, x: Array, tau: float, g: Array, theta: float, lo: float = -math.inf, hi: float = math.inf
-    ) -> tuple[Array, Array] | None:
+    def square_in_box(self, x: Array) -> tuple[Any, float, float, float] | None:
         y, w = self._parts(x)
-        if is_array(w) or not is_array(y):
-            return None
-        result: tuple[Array, Array] = quadratic_descent(x, tau, g, y, w, theta, lo, hi)
-        return result
+        return None if is_array(w) else (y, w, -math.inf, math.inf)
 
     def conj(self, q: Array) -> float:
         q = double(q)
@@ -150,18 +145,6 @@ class L2Squared(Functional):
 def quadratic_ascent(q: Array, z: Array, y: Any, w: Any, step: float) -> Array:
     """w (q + σ(z − y)) / (w + σ): the dual step of weighted least squares."""
     return w * (q + step * (z - y)) / (w + step)
-
-
-@kernel
-def quadratic_descent(
-    x: Array, tau: float, g: Array, y: Array, w: float, theta: float, lo: float, hi: float
-) -> tuple[Array, Array]:
-    """x' = clip((x − τ(g − w y))/(1 + τ w), lo, hi) and x' + θ(x' − x): the primal step with ½ w (x − y)² and a box."""
-    xp = namespace(x, g)
-    new = (x - tau * (g - w * y)) / (1 + tau * w)
-    new = xp.where(new < lo, xp.full_like(new, lo), new)
-    new = xp.where(new > hi, xp.full_like(new, hi), new)
-    return new, new + theta * (new - x)
 
 
 def _sum_product(q: Array, y: Any) -> float:

@@ -62,11 +62,12 @@ class Joint(Functional):
             z = self.rest.prox(z, step / (1 + step * W))
         return self._clip(z)
 
-    def descend(self, x: Array, tau: float, g: Array, theta: float) -> tuple[Array, Array] | None:
+    def square_in_box(self, x: Array) -> tuple[Any, float, float, float] | None:
         box = self.boxes[0] if self.boxes else Box(-math.inf, math.inf)
         if self.rest is not None or len(self.squares) != 1 or is_array(box.lo) or is_array(box.hi):
             return None
-        return self.squares[0].descend(x, tau, g, theta, box.lo, box.hi)
+        square = self.squares[0].square_in_box(x)
+        return None if square is None else (*square[:2], box.lo, box.hi)
 
     def conj(self, q: Array) -> float:
         q = double(q)

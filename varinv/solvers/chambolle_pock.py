@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 from varinv import check
 from varinv.backend import Array, device, double, is_array, namespace
-from varinv.functionals.base import fused_ascent, fused_descent
-from varinv.linalg import add_scaled, dot, norm
+from varinv.functionals.steps import ascend, descend
+from varinv.linalg import dot, norm
 from varinv.problem import Problem
 from varinv.solvers.base import Solver
 
@@ -112,10 +112,9 @@ class ChambollePock(Solver):
         gamma = self.strength(problem) if problem.coupled else 0.0
         theta = 1 / math.sqrt(1 + 2 * gamma * s.tau)
         y = tuple(
-            fused_ascent(t.f, t.K, y, s.x_bar, sigma) for t, y, sigma in zip(problem.coupled, s.y, s.sigma, strict=True)
+            ascend(t.f, t.K, y, s.x_bar, sigma) for t, y, sigma in zip(problem.coupled, s.y, s.sigma, strict=True)
         )
-        slope = _slope(problem, y, s.x)
-        x, x_bar = fused_descent(problem.simple, s.x, s.tau, slope, theta)
+        x, x_bar = descend(problem.simple, [t.K for t in problem.coupled], y, s.x, s.tau, theta)
         return ChambollePockState(x, x_bar, y, theta * s.tau, tuple(sigma / theta for sigma in s.sigma), s.k + 1)
 
     def strength(self, problem: Problem) -> float:
@@ -169,15 +168,6 @@ class ChambollePock(Solver):
         y = xp.reshape(xp.asarray([0.1, 1.2, 0.9, -0.2, 0.3, 1.1]), (2, 3))
         yield cls(), L2Squared(y) + 0.1 * TV((2, 3))
         yield cls(), L2Squared(y) @ Diagonal(1 + abs(y)) + 0.1 * TV((2, 3)) + NonNegative()
-
-
-def _slope(problem: Problem, y: tuple[Array, ...], x: Array) -> Array:
-    """Σ K_iᵀ y_i; zeros where no term is coupled."""
-    total = None
-    for t, a in zip(problem.coupled, y, strict=True):
-        g = t.K.adjoint(a)
-        total = g if total is None else add_scaled(total, 1.0, g)
-    return namespace(x).zeros_like(x) if total is None else total
 
 
 def _balanced(problem: Problem, norms: list[float], gamma: float) -> tuple[float, ...]:
