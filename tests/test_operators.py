@@ -62,7 +62,7 @@ def placed(K, xp):
         if isinstance(value, LinearOperator):
             changes[field.name] = placed(value, xp)
         elif isinstance(value, np.ndarray):
-            changes[field.name] = xp.asarray(value)
+            changes[field.name] = xp.asarray(np.array(value))  # a copy: torch takes no read-only memory
     return dataclasses.replace(K, **changes) if changes else K
 
 

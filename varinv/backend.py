@@ -69,13 +69,14 @@ def like(constant: Any, x: Array) -> Array:
     """A small constant (angles, a kernel, a filter) in the library, device and dtype of the image `x`."""
     if type(x) is np.ndarray:
         return np.asarray(to_numpy(constant) if is_array(constant) else constant, dtype=x.dtype)
-    return namespace(x).asarray(to_numpy(np.asarray(constant)), dtype=x.dtype, device=device(x))
+    # a copy: some libraries take no read-only memory, and none may share ours
+    return namespace(x).asarray(np.array(to_numpy(constant)), dtype=x.dtype, device=device(x))
 
 
 def indices_like(constant: Any, x: Array) -> Array:
     """Integer indices in the library and device of `x`."""
     xp = namespace(x)
-    return xp.asarray(np.asarray(constant, dtype=np.int64), dtype=xp.int64, device=device(x))
+    return xp.asarray(np.array(constant, dtype=np.int64), dtype=xp.int64, device=device(x))
 
 
 def same_place(who: str, name: str, value: Array, x: Array) -> Array:
