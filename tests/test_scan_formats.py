@@ -167,7 +167,8 @@ def test_only_the_asked_rows_are_read(tmp_path: Path, monkeypatch: pytest.Monkey
     assert sum(counted) == (files.VIEWS + 3 + 2) * files.COLUMNS
     counted.clear()
     scan.views(slice(0, None, 6)).sinogram(rows=slice(2, 4))
-    assert sum(counted) == (files.VIEWS // 6 + 3 + 2) * 2 * files.COLUMNS
+    # all views of these rows, since repairs compare views
+    assert sum(counted) == (files.VIEWS + 3 + 2) * 2 * files.COLUMNS
 
 
 def test_a_promised_giant_is_refused_before_anything_is_allocated(tmp_path: Path) -> None:

@@ -84,6 +84,10 @@ def same_place(who: str, name: str, value: Array, x: Array) -> Array:
 
     Image-sized weights and data never move on their own: the message says which call moves them.
     """
+    if not namespace(x).isdtype(x.dtype, "real floating"):
+        raise TypeError(
+            f"{who} works on real floating arrays, got dtype {x.dtype}; convert it, e.g. x.astype('float32')"
+        )
     if type(value) is np.ndarray and type(x) is np.ndarray:
         return value if value.dtype == x.dtype else value.astype(x.dtype)
     if library(value) != library(x):
@@ -138,15 +142,19 @@ class _Pool:
                 if sys.getrefcount(shelf[k]) == self.idle:
                     return shelf[k]
             self.drop(256)
+            shelf = self.shelves.setdefault(key, shelf)
+            self.asked[key] = self.requests
             self.made += 1
             shelf.append(np.empty(shape, dtype))
             return shelf[-1]
 
     def drop(self, age: int) -> None:
         """Forget the idle buffers of every shelf that nobody asked for in the last `age` requests."""
-        for key, shelf in self.shelves.items():
+        for key, shelf in list(self.shelves.items()):
             if self.requests - self.asked[key] >= age:
                 shelf[:] = [shelf[k] for k in range(len(shelf)) if sys.getrefcount(shelf[k]) > self.idle]
+                if not shelf:
+                    del self.shelves[key], self.asked[key]
 
 
 POOL = _Pool()

@@ -123,7 +123,8 @@ def _shifted(problem: Problem, x: Array, duals: tuple[Array, ...], v: Array, j: 
         f, lam = f.scale(lam), 1.0
     y, w = f._parts(q)[0], f.weight if isinstance(f, L2Squared) else 1.0
     used = xp.where(w > 0, xp.ones_like(q), xp.zeros_like(q)) if is_array(w) else xp.ones_like(q)
-    c = term.K.adjoint(used)
+    pulled = problem.__dict__.setdefault("_pulled", {})  # c is the same in every evaluation
+    c = pulled[j] if j in pulled else pulled.setdefault(j, term.K.adjoint(used))
     hit = c > 0
     rest = [(t, r) for k, (t, r) in enumerate(zip(problem.coupled, duals, strict=True)) if k != j]
     if lam == 0 or any(t.f.conj(0 * r) != 0 for t, r in rest):

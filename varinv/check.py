@@ -112,7 +112,7 @@ def _plain(who: str, name: str, value: Any) -> Array:
 
 def weight(who: str, value: Any, *, name: str = "weight") -> Any:
     """A finite non-negative number (returned as float) or array of such."""
-    if not is_array(value) and not isinstance(value, (list, tuple)):
+    if not isinstance(value, (list, tuple)) and not (is_array(value) and value.ndim > 0):
         return number(who, name, value, low=0.0)
     value = real_array(who, name, value)
     low = float(namespace(value).min(value))

@@ -129,8 +129,8 @@ class Outcome:
         for row, why in zip(rows, self.reasons, strict=False):
             lines.append(f"stopped     {f'row {row}: ' if len(rows) > 1 else ''}{why}")
         if self.lam is not None:
-            certified = f", relative gap {result.gap:.1e} certified" if result.gap is not None else ""
-            lines.append(f"iterations  {result.state.k} in {result.seconds:.1f} s{certified}")
+            proved = f", within a relative gap of {result.gap:.1e} (proved)" if (result.gap or 1.0) < 1 else ""
+            lines.append(f"iterations  {result.state.k} in {result.seconds:.1f} s{proved}")
         x = to_numpy(self.x)
         values = f"values {float(x.min()):.4g} to {float(x.max()):.4g} per {scan.unit}"
         lines.append(f"image       {'×'.join(map(str, x.shape))} pixels of {A.pixel_size:.6g} {scan.unit}, {values}")

@@ -38,18 +38,21 @@ class Term:
 
     def __call__(self, x: Array) -> float:
         """f(K x) in float64."""
+        x = _image(x)
         return float(self.f(x if self.K is None else self.K(x)))
 
     def grad(self, x: Array) -> Array:
         """Kᵀ ∇f(K x)."""
         if not hasattr(self.f, "grad"):
             raise TypeError(f"{self.f} has no gradient; smooth it (Huber, TV(smoothing=…)) or use a proximal solver")
+        x = _image(x)
         return self.f.grad(x) if self.K is None else self.K.T(self.f.grad(self.K(x)))
 
     def hvp(self, x: Array, p: Array) -> Array:
         """Kᵀ ∇²f(K x) K p."""
         if not hasattr(self.f, "hvp"):
             raise TypeError(f"{self.f} has no second derivative")
+        x, p = _image(x), _image(p)
         return self.f.hvp(x, p) if self.K is None else self.K.T(self.f.hvp(self.K(x), self.K(p)))
 
     def __rmul__(self, lam: Any) -> Term:
@@ -70,6 +73,11 @@ class Term:
 
     def __repr__(self) -> str:
         return f"{self.f}" if self.K is None else f"{self.f} @ {self.K}"
+
+
+def _image(x: Array) -> Array:
+    """`x` as a real floating array: integers count as float64."""
+    return check.real_array("Term", "x", x, finite=False)
 
 
 class Gap(NamedTuple):
@@ -160,11 +168,15 @@ class Problem:
         dual = lower_bound(self, double(x), tuple(double(y) for y in duals), primal, bound)
         return Gap(primal, dual, relative_gap(primal, dual))
 
+    def data(self) -> Array | None:
+        """The first array of data among the terms; None: there is none."""
+        return next((d for t in self.terms if (d := t.f.data()) is not None), None)
+
     def zeros(self) -> Array:
         """The zero image with the library, device and dtype of the data (NumPy float64 where there are none)."""
         import array_api_compat.numpy as xp
 
-        data = next((d for t in self.terms if (d := t.f.data()) is not None), None)
+        data = self.data()
         if data is None:
             return xp.zeros(self.domain)
         return namespace(data).zeros(self.domain, dtype=data.dtype, device=device(data))

@@ -186,4 +186,5 @@ def _beside(name: str, value: Any, z: Array) -> Array:
     """A bound in the library, device and dtype of z; a number becomes an array of one entry per axis."""
     if is_array(value):
         return same_place("Box", name, value, z)
+    same_place("Box", name, z, z)
     return namespace(z).full_like(z[(slice(0, 1),) * z.ndim], value)

@@ -42,7 +42,7 @@ class L2Squared(Functional):
 
     def __post_init__(self) -> None:
         y, weight = self.y, check.weight("L2Squared", self.weight)
-        if is_array(y) or isinstance(y, (list, tuple)):
+        if (is_array(y) and y.ndim > 0) or isinstance(y, (list, tuple)):
             y = check.real_array("L2Squared", "y", y)
             if is_array(weight):
                 check.same_shape("L2Squared", "weight", weight, y.shape)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar
 
 from varinv import check
-from varinv.backend import Array, Shape, is_array
+from varinv.backend import Array, Shape, is_array, namespace
 from varinv.operators.norms import collatz_wielandt as collatz_wielandt
 
 _T = TypeVar("_T")
@@ -72,7 +72,8 @@ class LinearOperator(ABC):
 
     def __call__(self, x: Array) -> Array:
         x = check_input(self, x, self.domain)
-        return self.forward(x)
+        result = self.forward(x)
+        return namespace(x).asarray(x, copy=True) if result is x else result
 
     @functools.cached_property
     def T(self) -> LinearOperator:

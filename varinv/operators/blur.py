@@ -63,7 +63,7 @@ class Blur(LinearOperator):
     array([0., 1., 2., 3., 0.])
     """
 
-    domain: Shape
+    shape: Shape
     kernel: Array
     boundary: str = "periodic"
 
@@ -80,8 +80,12 @@ class Blur(LinearOperator):
         if self.boundary not in BOUNDARIES:
             raise ValueError(f"Blur: boundary must be one of {', '.join(BOUNDARIES)}, got {self.boundary!r}")
         set_ = object.__setattr__
-        set_(self, "domain", shape)
+        set_(self, "shape", shape)
         set_(self, "kernel", psf)
+
+    @property
+    def domain(self) -> Shape:  # type: ignore[override]
+        return self.shape
 
     @property
     def codomain(self) -> Shape:  # type: ignore[override]

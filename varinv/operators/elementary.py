@@ -14,10 +14,14 @@ from varinv.operators.base import LinearOperator
 class Identity(LinearOperator):
     """x ↦ x, shape (*n) → (*n); norm 1."""
 
-    domain: Shape
+    shape: Shape
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "domain", check.shape("Identity", self.domain))
+        object.__setattr__(self, "shape", check.shape("Identity", self.domain))
+
+    @property
+    def domain(self) -> Shape:  # type: ignore[override]
+        return self.shape
 
     @property
     def codomain(self) -> Shape:  # type: ignore[override]

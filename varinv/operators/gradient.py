@@ -52,7 +52,7 @@ class Gradient(LinearOperator):
     array([[1., 2., 3., 0.]])
     """
 
-    domain: Shape
+    shape: Shape
     spacing: Any = 1.0
     axes: tuple[int, ...] | None = None
     boundary: str = "neumann"
@@ -73,9 +73,13 @@ class Gradient(LinearOperator):
         if self.boundary not in BOUNDARIES:
             raise ValueError(f"{who}: boundary must be one of {', '.join(BOUNDARIES)}, got {self.boundary!r}")
         set_ = object.__setattr__
-        set_(self, "domain", shape)
+        set_(self, "shape", shape)
         set_(self, "axes", axes)
         set_(self, "spacing", tuple(check.number(who, "spacing", h, low=0, strict=True) for h in given))
+
+    @property
+    def domain(self) -> Shape:  # type: ignore[override]
+        return self.shape
 
     @property
     def codomain(self) -> Shape:  # type: ignore[override]

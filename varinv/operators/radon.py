@@ -37,7 +37,7 @@ class Radon(LinearOperator):
 
     Parameters
     ----------
-    domain : (rows, cols) or (slices, rows, cols); all slices share the geometry.
+    shape : (rows, cols) or (slices, rows, cols); all slices share the geometry.
     geometry : ParallelBeam or FanBeam.  x to the right, y up, the axis at the centre of the image.
     pixel_size : edge of a pixel, in the unit of the geometry's lengths.
 
@@ -55,12 +55,16 @@ class Radon(LinearOperator):
            [7., 3.]])
     """
 
-    domain: Shape
+    shape: Shape
     geometry: ParallelBeam | FanBeam
     pixel_size: float = 1.0
 
     def __post_init__(self) -> None:
         check_scan(self)
+
+    @property
+    def domain(self) -> Shape:  # type: ignore[override]
+        return self.shape
 
     @property
     def codomain(self) -> Shape:  # type: ignore[override]
@@ -108,7 +112,7 @@ class Radon(LinearOperator):
 def check_scan(A: Any) -> None:
     """Check and normalise the three fields every projector of an image has."""
     who, set_ = type(A).__name__, object.__setattr__
-    set_(A, "domain", check.shape(who, A.domain, ndim=(2, 3)))
+    set_(A, "shape", check.shape(who, A.domain, ndim=(2, 3)))
     g = A.geometry
     if not isinstance(g, (ParallelBeam, FanBeam)):
         raise TypeError(f"{who}: geometry must be a ParallelBeam or a FanBeam, got {check.describe(g)}")

@@ -37,7 +37,7 @@ class AstraRadon(LinearOperator):
 
     Parameters
     ----------
-    domain : (rows, cols) or (slices, rows, cols).
+    shape : (rows, cols) or (slices, rows, cols).
     geometry : ParallelBeam or FanBeam.
     pixel_size : edge of a pixel, in the unit of the geometry's lengths.
     projector : "linear", "line" or "strip" (parallel), "line_fanflat" or "strip_fanflat" (fan); None: the first.
@@ -50,7 +50,7 @@ class AstraRadon(LinearOperator):
         As `Radon`; a projector that does not fit the geometry; arrays that are not NumPy's.
     """
 
-    domain: Shape
+    shape: Shape
     geometry: ParallelBeam | FanBeam
     pixel_size: float = 1.0
     projector: str | None = None
@@ -76,6 +76,10 @@ class AstraRadon(LinearOperator):
     def _shift(self) -> float:
         """Detector bins from the rotation axis to the middle of the detector."""
         return (self.geometry.detectors - 1) / 2 - float(self.geometry.axis or 0.0)
+
+    @property
+    def domain(self) -> Shape:  # type: ignore[override]
+        return self.shape
 
     @property
     def codomain(self) -> Shape:  # type: ignore[override]

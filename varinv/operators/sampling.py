@@ -43,7 +43,7 @@ class Subsampling(LinearOperator):
            [0., 4.]])
     """
 
-    domain: Shape
+    shape: Shape
     mask: Array
 
     def __post_init__(self) -> None:
@@ -59,8 +59,12 @@ class Subsampling(LinearOperator):
             raise ValueError(f"Subsampling: the mask of shape {shape} keeps no pixel (all False)")
         mask.flags.writeable = False
         set_ = object.__setattr__
-        set_(self, "domain", shape)
+        set_(self, "shape", shape)
         set_(self, "mask", mask)
+
+    @property
+    def domain(self) -> Shape:  # type: ignore[override]
+        return self.shape
 
     @property
     def codomain(self) -> Shape:  # type: ignore[override]
@@ -138,7 +142,7 @@ class Downsampling(LinearOperator):
     array([[3.5, 5.5]])
     """
 
-    domain: Shape
+    shape: Shape
     factor: Any
     filter: Any = "mean"
 
@@ -158,7 +162,7 @@ class Downsampling(LinearOperator):
         if isinstance(self.filter, str) and self.filter not in ("mean", "gaussian", "none"):
             raise ValueError(f"{who}: filter must be mean, gaussian, none or a kernel, got {self.filter!r}")
         set_ = object.__setattr__
-        set_(self, "domain", shape)
+        set_(self, "shape", shape)
         set_(self, "factor", factor)
         _ = self._blur  # an unusable kernel is refused here, not at first use
 
@@ -183,6 +187,10 @@ class Downsampling(LinearOperator):
                 one = Blur(self.domain, host.reshape(line, (-1, *(1,) * (len(lines) - 1 - axis))), "reflect")
                 result = one if result is None else one @ result
         return result
+
+    @property
+    def domain(self) -> Shape:  # type: ignore[override]
+        return self.shape
 
     @property
     def codomain(self) -> Shape:  # type: ignore[override]

@@ -19,26 +19,30 @@ Seen = dict[int, correct.Repairs]
 def rows_of(
     raw: Raw, picked: AnyArray, options: correct.Options, wanted: slice, seen: Seen
 ) -> Iterator[tuple[int, correct.Row]]:
-    """Corrected rows of the whole detector for the picked views; their repairs are put into `seen`."""
+    """The picked views of corrected rows of the whole detector; the repairs of all views are put into `seen`.
+
+    All views are corrected, whichever are picked: dead pixels, stripes and failed views are seen by comparing views.
+    """
     if raw.counts and raw.flats is None and not options.air:
         raise ScanError(
             f"{raw.path}: counts without flats; pass flats= to read, or take the level of air from the edges "
             "of the detector with using(air=True)"
         )
     every = range(*wanted.indices(raw.frames.shape[1]))
-    line = len(picked) * raw.frames.shape[2] * max(raw.frames.dtype.itemsize, 8)
+    views = np.arange(raw.frames.shape[0])
+    line = len(views) * raw.frames.shape[2] * max(raw.frames.dtype.itemsize, 8)
     afford(raw.path, "one detector row of all views", 6 * line)
     step = max(1, BLOCK // line)
-    angles = np.arange(len(picked), dtype=np.float64) if raw.angles is None else raw.angles[picked]
+    angles = views.astype(np.float64) if raw.angles is None else raw.angles
     for first in range(0, len(every), step):
         part = every[first : first + step]
         rows = slice(part[0], part[-1] + 1, part.step)
         flats, darks = (None if f is None else f.read(np.arange(f.shape[0]), rows) for f in (raw.flats, raw.darks))
-        data = raw.frames.read(picked, rows)
+        data = raw.frames.read(views, rows)
         for k, row in enumerate(part):
             flat, dark = (None if b is None else b[:, k] for b in (flats, darks))
             seen[row], found = _correct(raw, data[:, k].astype(np.float64), flat, dark, options, angles, row)
-            yield row, found
+            yield row, correct.Row(found.lines[picked], found.valid[picked], found.counts[picked])
 
 
 def _correct(

@@ -16,7 +16,7 @@ from varinv.scan import angles as angle_files
 from varinv.scan import arrays, tiff
 from varinv.scan.errors import ScanError, afford, head
 from varinv.scan.frames import AnyArray, Frames, Raw
-from varinv.scan.scan import Scan
+from varinv.scan.scan import Scan, near
 
 HDF5 = b"\x89HDF\r\n\x1a\n"
 TIFF = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
@@ -64,7 +64,6 @@ def read(
     if not isinstance(path, (str, os.PathLike)):
         raise TypeError(f"read: path must be a file or folder name, got {check.describe(path)}")
     path = Path(path)
-    axis = None if axis is None else check.number("read", "axis", axis)
     pixel_size = None if pixel_size is None else check.number("read", "pixel_size", pixel_size, low=0, strict=True)
     notes: list[str] = []
     raw = _read(path, _angles(angles, notes), notes)
@@ -76,7 +75,7 @@ def read(
     if flats is not None:
         changes["counts"] = True
     if axis is not None:
-        changes["axis"] = axis
+        changes["axis"] = near("read", axis, columns)
     if pixel_size is not None:
         changes |= {"spacing": pixel_size, "unit": raw.unit if raw.distances else "unit of pixel_size"}
     final = dataclasses.replace(raw, **changes, notes=tuple(dict.fromkeys(notes)))

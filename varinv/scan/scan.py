@@ -153,7 +153,10 @@ class Scan:
         return dataclasses.replace(self, window=(start + a * k, start + b * k, k), seen={})
 
     def flip(self) -> Scan:
-        """Mirror the detector: columns in reverse order, axis → detectors − 1 − axis.  The image is mirrored too."""
+        """Mirror the detector: columns in reverse order, axis → detectors − 1 − axis.
+
+        A parallel beam's image is turned by 180 degrees; `reverse` gives the mirror image.
+        """
         return dataclasses.replace(self, mirrored=not self.mirrored, seen={})
 
     def reverse(self) -> Scan:
@@ -179,7 +182,7 @@ class Scan:
             options = options._replace(stripes=check.integer("using", "stripes", stripes, low=0))
         raw = self.raw
         if axis is not None:
-            column = check.number("using", "axis", axis)
+            column = near("using", axis, self.shape[2])
             column = self.shape[2] - 1 - column if self.mirrored else column
             start, _, k = self.window
             raw = dataclasses.replace(raw, axis=column * k + (k - 1) / 2 + start)
@@ -282,3 +285,14 @@ class Scan:
     def __repr__(self) -> str:
         views, rows, detectors = self.shape
         return f"Scan({self.raw.path.name!r}, {views} views, {rows} rows, {detectors} detectors)"
+
+
+def near(who: str, axis: float, columns: int) -> float:
+    """A rotation axis in columns, checked: no further outside the detector than its width."""
+    column = check.number(who, "axis", axis)
+    if not -columns <= column <= 2 * columns:
+        raise ValueError(
+            f"{who}: axis={column:g} lies more than a detector width outside columns 0 to {columns - 1}; "
+            "it is a column index, counted from 0"
+        )
+    return column

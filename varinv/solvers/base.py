@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import collections
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
 
 from varinv import check
-from varinv.backend import Array
+from varinv.backend import Array, namespace, same_place
 from varinv.problem import Problem
 
 
@@ -48,16 +49,18 @@ class Solver(ABC):
 
 
 def start(problem: Problem, x: Array | None) -> Array:
-    """The checked start image: x, or zeros like the data."""
+    """The checked start image: a copy of x in the dtype of the data, or zeros like the data."""
     if x is None:
         return problem.zeros()
     x = check.real_array("solve", "x0", x)
     check.same_shape("solve", "x0", x, problem.domain)
-    return x
+    xp, data = namespace(x), problem.data()
+    return xp.asarray(x if data is None else same_place("solve", "x0", x, data), copy=True)
 
 
 def until(problem: Problem, states: Iterator[Any], rule: Callable[..., str | None]) -> Iterator[Any]:
-    """The states up to and including the first at which the rule has a reason."""
+    """The states up to and including the first at which the rule (a copy of it) has a reason."""
+    rule = copy.deepcopy(rule)
     previous = None
     for state in states:
         yield state

@@ -64,11 +64,11 @@ class ChambollePock(Solver):
 
     Algorithm 1: θ = 1.  Algorithm 2: θ = 1/√(1 + 2γτ), τ ← θτ, σ_i ← σ_i/θ.  Converges for τ Σ σ_i ‖K_i‖² ≤ 1.
 
-    Default steps are free of scale.  With a smooth data term f_1 (constant L) on A: σ_1 = 0.03·L, and a block K_i is
-    balanced by ν_i = ‖A‖/‖K_i‖, that is σ_i = σ_1 ν_i², then τ = 0.99/Σ σ_i ‖K_i‖².  Where only g is strongly
-    convex, τ = 10/γ (the best of seven on denoising at three weights) and σ_i = 0.99/(n τ ‖K_i‖²) over the n blocks.
-    Where only τ is given, these σ_i are scaled to τ Σ σ_i ‖K_i‖² = 0.99.  The norms are certified upper bounds.
-    With no coupled term this is the proximal point method, with τ = 10/γ (1 where γ = 0) unless given.
+    Default steps are free of scale.  With a smooth data term f_1 (constant L) on A: σ_1 = L·max(0.03, 3/r), where
+    r = n‖A‖²/‖A‖_F² is the spread of its singular values (docs/decisions/0006; 0.03·L for CT); a block K_i is balanced
+    by ν_i = ‖A‖/‖K_i‖, that is σ_i = σ_1 ν_i², then τ = 0.99/Σ σ_i ‖K_i‖².  Where only g is strongly convex, τ = 10/γ
+    (the best of seven on denoising at three weights) and σ_i = 0.99/(n τ ‖K_i‖²) over the n blocks.  The norms are
+    certified upper bounds.
 
     Parameters
     ----------
@@ -176,14 +176,30 @@ def _balanced(problem: Problem, norms: list[float], gamma: float) -> tuple[float
     nonzero = [K if K > 0 else 1.0 for K in norms]
     if not terms:
         return ()
-    data = [(K, t.f.curvature) for t, K in zip(terms, nonzero, strict=True) if 0 < t.f.curvature < math.inf]
+    data = [(t, K) for t, K in zip(terms, nonzero, strict=True) if 0 < t.f.curvature < math.inf]
     if data:
-        A, L = max(data)
-        return tuple(0.03 * L * (A / K) ** 2 for K in nonzero)
+        t, A = max(data, key=lambda pair: pair[0].f.curvature * pair[1] ** 2)
+        first = t.f.curvature * max(0.03, 3 / _spread(problem, t.K, A))
+        return tuple(first * (A / K) ** 2 for K in nonzero)
     if gamma > 0:
         return tuple(0.099 * gamma / (len(terms) * K**2) for K in nonzero)
     A = nonzero[0]
     return tuple(_scale(problem, A) * (A / K) ** 2 for K in nonzero)
+
+
+def _spread(problem: Problem, K: Any, norm: float) -> float:
+    """n‖K‖²/‖K‖_F², the largest squared singular value over their mean: 1 for an identity, about 100 for CT.
+
+    ‖K‖_F² is ‖K z‖² on average over signs z; one fixed image of signs (a quadratic Weyl sequence) is enough here.
+    """
+    like = problem.zeros()
+    xp, n = namespace(like), math.prod(K.domain)
+    k = xp.arange(n, dtype=xp.float64, device=device(like))
+    turns = k * k * ((math.sqrt(5) - 1) / 2)
+    z = xp.reshape(xp.where(turns - xp.floor(turns) < 0.5, xp.ones_like(k), -xp.ones_like(k)), K.domain)
+    Kz = K.forward(z)
+    size = dot(Kz, Kz)
+    return max(n * norm**2 / size, 1.0) if size > 0 else 1.0
 
 
 def _scale(problem: Problem, A: float) -> float:

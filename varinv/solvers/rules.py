@@ -167,6 +167,11 @@ class gap(_Every):
         self.best = max(self.best, dual)
         value = relative_gap(primal, self.best)
         self.readings = {"objective": primal, "lower_bound": self.best, "gap": value}
+        if value < -1e-6:  # more than the rounding of float32 operators
+            raise ValueError(
+                f"gap: the lower bound {self.best:g} exceeds the objective {primal:g}: either an adjoint in {problem} "
+                "is not the transpose of its forward, or the rule was used on another problem before"
+            )
         single = state.x.dtype == namespace(state.x).float32
         tol = max(self.tol, 1e-6) if single else self.tol
         if value > tol:

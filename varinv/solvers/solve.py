@@ -61,7 +61,7 @@ def solve(
     state = solver.init(problem, x)
     if stop is None:
         rule: Any = default_stop(problem, state)
-    elif callable(stop):
+    elif callable(stop) and not isinstance(stop, type):
         rule = copy.deepcopy(stop)
     else:
         raise TypeError(f"solve: stop must be a rule such as gap(1e-4) | iterations(500), got {stop!r}")
