@@ -16,6 +16,7 @@ from conftest import rand
 
 import varinv as vi
 from varinv import result as result_module
+from varinv.result import save_image
 from varinv.solvers.rules import Rule
 
 SHAPE = (6, 5)
@@ -233,3 +234,13 @@ def test_a_save_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Mo
             result.save(tmp_path / name)
     assert [p.name for p in tmp_path.iterdir()] == ["image.tif"]
     assert (tmp_path / "image.tif").read_bytes() == before  # the older file is untouched
+
+
+@pytest.mark.parametrize("shape", [(1, 6, 5), (3, 6, 5), (4, 6, 5), (6, 5, 3), (8, 6, 5)])
+def test_stacks_of_any_length_stay_grey_in_tiff(tmp_path, shape) -> None:
+    x = np.arange(float(np.prod(shape)), dtype=np.float32).reshape(shape)
+    save_image(tmp_path / "x.tif", x, {})
+    with tifffile.TiffFile(tmp_path / "x.tif") as file:
+        assert np.array_equal(file.asarray().reshape(shape), x)
+        assert file.pages[0].photometric.name == "MINISBLACK"
+        assert len(file.pages) == shape[0]

@@ -137,7 +137,9 @@ def reconstruct(
     code 130.
     """
     with guarded(debug):
-        _writable(output)
+        _writable(output, scan, angles, flats, darks)
+        if prior is Prior.none and (weight != "auto" or counts):
+            raise ValueError("--weight and --counts have no meaning with --prior none, which has no objective")
         settings = Settings(prior.value, _weight(weight), size, pixel_size, counts, volume, gap, iterations)
         found = read(scan, angles=angles, flats=flats, darks=darks, axis=axis, pixel_size=pitch)
         found = _selected(found, views, columns, bins, flip, reverse).using(air=air, stripes=stripes)
@@ -176,7 +178,7 @@ def guarded(debug: bool) -> Iterator[None]:
         warnings.showwarning = _warned
         try:
             yield
-        except (ValueError, TypeError, OSError) as error:
+        except (ValueError, TypeError, OSError, MemoryError) as error:
             if debug:
                 raise
             _fail(str(error))
@@ -197,14 +199,22 @@ def _fail(message: str) -> NoReturn:
 # ------------------------------------------------------------------------------------------------------------ options
 
 
-def _writable(path: Path) -> None:
-    """Complain about the output before the work is done, not after."""
+def _writable(path: Path, *inputs: Any) -> None:
+    """Complain about the output before the work is done, not after; never replace what is read."""
     if path.suffix.lower() not in SUFFIXES:
         raise ValueError(f"-o {path}: the file name must end in {', '.join(SUFFIXES)}")
     if path.is_dir():
         raise ValueError(f"-o {path}: is a folder; name a file")
     if not path.parent.is_dir():
         raise ValueError(f"-o {path}: the folder {path.parent} does not exist; create it first")
+    if not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise ValueError(f"-o {path}: no permission to write there")
+    for source in (Path(given) for given in inputs if isinstance(given, (str, os.PathLike))):
+        for out in (path, path.with_suffix(".png")):
+            if source.exists() and out.exists() and out.samefile(source):
+                raise ValueError(f"-o {path}: would replace the input {source}; name another file")
+        if source.is_dir() and path.parent.samefile(source):
+            raise ValueError(f"-o {path}: lies in the folder of the scan; write elsewhere")
 
 
 def _weight(text: str) -> float | None:

@@ -34,7 +34,7 @@ def image(
     path : where to write it (.png, .pdf, .svg, .jpg); None: only the figure is returned.
     title : None: shape and dtype.
     unit : of the grey values, beside the colour bar.
-    limits : the values that are black and white; None: the 0.5 and 99.5 percentiles.
+    limits : the values that are black and white; None: the 0.1 and 99.9 percentiles.
 
     Returns
     -------
@@ -162,8 +162,8 @@ def _slice(who: str, x: Array) -> tuple[Any, str]:
 
 
 def _limits(values: Any) -> tuple[float, float]:
-    """The 0.5 and 99.5 percentiles: a few outliers do not darken the picture."""
-    low, high = (float(v) for v in np.percentile(values[np.isfinite(values)], (0.5, 99.5)))
+    """The 0.1 and 99.9 percentiles: a few outliers do not darken the picture."""
+    low, high = (float(v) for v in np.percentile(values[np.isfinite(values)], (0.1, 99.9)))
     return (low, high) if high > low else _range(values)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from varinv import check
-from varinv.backend import Array, Shape, device, double, namespace
+from varinv.backend import Array, Shape, device, double, is_array, namespace
 from varinv.functionals.base import Functional
 from varinv.functionals.joint import together
 from varinv.operators.base import LinearOperator
@@ -56,8 +56,11 @@ class Term:
         return self.f.hvp(x, p) if self.K is None else self.K.T(self.f.hvp(self.K(x), self.K(p)))
 
     def __rmul__(self, lam: Any) -> Term:
-        scaled = lam * self.f
-        return Term(scaled, self.K)
+        if is_array(lam) and math.prod(lam.shape) != 1:
+            raise TypeError(f"array * {self}: weights go into the constructor, e.g. TV(shape, weight=array)")
+        return Term(lam * self.f, self.K)
+
+    __mul__ = __rmul__
 
     def __matmul__(self, K: Any) -> Term:
         if not isinstance(K, LinearOperator):

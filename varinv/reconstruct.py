@@ -21,6 +21,7 @@ from varinv.operators.geometry import FanBeam, ParallelBeam
 from varinv.operators.radon import Radon
 from varinv.problem import Problem
 from varinv.progress import Line
+from varinv.scan.errors import room
 from varinv.solvers.base import until
 from varinv.solvers.cgls import scale
 from varinv.solvers.chambolle_pock import ChambollePock
@@ -56,9 +57,19 @@ def grid(
     if pixel_size is not None:
         pixel_size = check.number("reconstruct", "pixel_size", pixel_size, low=0, strict=True)
         n = size if size is not None else math.ceil(bins * pitch / pixel_size - 1e-3)
-        return n, pixel_size
+        return _affordable(n), pixel_size
     n = size if size is not None else math.ceil(bins)
-    return n, pitch * (bins / n if size is not None else 1.0)
+    return _affordable(n), pitch * (bins / n if size is not None else 1.0)
+
+
+def _affordable(n: int) -> int:
+    """n, if a solve on n × n float32 pixels (about twelve images) fits into half of the memory."""
+    if 12 * 4 * n * n > room():
+        raise ValueError(
+            f"reconstruct: an image of {n} × {n} pixels needs about {12 * 4 * n * n / 2**30:.3g} GiB and half of this "
+            f"machine's memory is {room() / 2**30:.3g} GiB; choose a smaller size or larger pixels"
+        )
+    return n
 
 
 def unit(A: Any, y: Array) -> float:

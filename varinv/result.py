@@ -145,4 +145,4 @@ def _write_tiff(path: Path, x: Any, metadata: dict[str, Any], history: tuple[dic
     import tifffile
 
     words = json.dumps(metadata, default=lambda a: to_numpy(a).tolist() if hasattr(a, "shape") else str(a))
-    tifffile.imwrite(path, x, description=words, metadata=None)
+    tifffile.imwrite(path, x, description=words, metadata=None, photometric="minisblack")  # grey, also 3 slices

@@ -79,9 +79,15 @@ class Joint(Functional):
             return _intersection([Box(-math.inf, math.inf), *self.boxes]).conj(q)
         W, C = self._sums(q)
         least = float(namespace(W).min(W)) if is_array(W) else W
-        if least <= 0:
+        if least <= 0 and (self.rest is not None or not self.boxes or not is_array(W)):
             return math.inf
-        z = (q + C) / W
+        xp = namespace(q)
+        z = (q + C) / W if least > 0 else (q + C) / xp.where(W > 0, W, xp.ones_like(q))
+        if least <= 0:  # without a weight the supremum is at a bound of the box
+            lo, hi = self.boxes[0]._bounds(q)
+            z = xp.where(W > 0, z, xp.where(q > 0, hi + 0 * q, xp.where(q < 0, lo + 0 * q, self._clip(0 * q))))
+            if bool(xp.any(abs(z) == math.inf)):
+                return math.inf
         if self.rest is not None:
             z = self.rest.prox(z, 1 / W)
         z = self._clip(z)

@@ -21,16 +21,20 @@ def warn(path: object, text: str, notes: list[str]) -> None:
     warnings.warn(f"{path}: {text}", ScanWarning, stacklevel=2)
 
 
+def room() -> int:
+    """Half of the memory of this machine, in bytes."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+    except (AttributeError, ValueError, OSError):  # not a POSIX system
+        return 1 << 34
+
+
 def afford(path: object, what: str, nbytes: int) -> None:
     """A ScanError, before anything is allocated, where an array would not fit into half the memory of the machine."""
-    try:
-        room = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
-    except (AttributeError, ValueError, OSError):  # not a POSIX system
-        room = 1 << 34
-    if nbytes > room:
+    if nbytes > room():
         raise ScanError(
             f"{path}: {what} needs {nbytes / 2**30:.3g} GiB and half of this machine's memory is "
-            f"{room / 2**30:.3g} GiB; if the shape in the file is true, read fewer rows or views at a time"
+            f"{room() / 2**30:.3g} GiB; if the shape in the file is true, read fewer rows or views at a time"
         )
 
 

@@ -179,7 +179,12 @@ class Scan:
                 raise TypeError(f"using: air must be True or False, got {air!r}")
             options = options._replace(air=bool(air))
         if stripes is not None:
-            options = options._replace(stripes=check.integer("using", "stripes", stripes, low=0))
+            window, columns = check.integer("using", "stripes", stripes, low=0), self.raw.frames.shape[2]
+            if window > columns:
+                raise ValueError(
+                    f"using: stripes must be at most the {columns} columns, got {window}; 5 to 31 is usual"
+                )
+            options = options._replace(stripes=window)
         raw = self.raw
         if axis is not None:
             column = near("using", axis, self.shape[2])

@@ -52,7 +52,9 @@ def solve(
 
     given = as_problem(problem)
     if given is None or not given.terms:
-        raise TypeError(f"solve: problem must be a Problem such as L2Squared(y) @ A + TV(shape), got {problem!r}")
+        raise TypeError(
+            f"solve: problem must be a Problem such as L2Squared(y) @ A + TV(shape), got {check.describe(problem)}"
+        )
     problem = given
     solver = ChambollePock() if solver is None else solver
     if not isinstance(solver, Solver):
