@@ -5,8 +5,8 @@ BIN    := $(VENV)/bin
 SCAN   ?=
 OUT    ?= output
 
-# numba's OpenMP threads wait asleep instead of spinning: far faster where other programs share the cores
-export OMP_WAIT_POLICY ?= passive
+# numba's OpenMP threads wait asleep instead of spinning: far faster where other programs share the cores, slower alone
+demo test: export OMP_WAIT_POLICY = passive
 
 .PHONY: demo test check format benchmark clean
 
