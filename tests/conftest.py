@@ -93,3 +93,14 @@ def dense(K: Any, adjoint: bool = False) -> np.ndarray:
     apply = K.adjoint if adjoint else K.forward
     columns = np.stack([to_numpy(apply(e)).reshape(-1) for e in eye], axis=-1)
     return columns.T if adjoint else columns
+
+
+@pytest.fixture
+def one_thread():
+    """Tiny arrays: starting a team of threads for each would take most of the time."""
+    import numba
+
+    before = numba.get_num_threads()
+    numba.set_num_threads(1)
+    yield
+    numba.set_num_threads(before)

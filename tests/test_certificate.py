@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import cvxpy as cp
-import numba
 import numpy as np
 import pytest
 from conftest import dense
@@ -49,13 +48,7 @@ class Matrix(vi.LinearOperator):
 vi.LinearOperator.kinds.remove(Matrix)  # it is of this file only
 
 
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    """Tiny arrays: starting a team of threads for each would take most of the time."""
-    before = numba.get_num_threads()
-    numba.set_num_threads(1)
-    yield
-    numba.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 DATA = ["squares", "weights", "masked", "counts", "counts-background"]

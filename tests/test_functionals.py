@@ -6,10 +6,8 @@ import copy
 import itertools
 import math
 import pickle
-from collections.abc import Iterator
 from typing import Any
 
-import numba
 import numpy as np
 import pytest
 from conftest import rand
@@ -26,13 +24,7 @@ CASES = [pytest.param(f, shape, id=f"{i}-{f}") for i, (f, shape) in enumerate(e 
 INF = math.inf
 
 
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    """Tiny arrays: starting a team of threads for each would take most of the time."""
-    before = numba.get_num_threads()
-    numba.set_num_threads(1)
-    yield
-    numba.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def moved(f: Any, xp: Any) -> Any:

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import cvxpy as cp
-import numba
 import numpy as np
 import pytest
 from conftest import dense, rand
@@ -27,13 +26,7 @@ from varinv.solvers.base import Solver
 SHAPE = (4, 5)
 
 
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    """Small arrays: starting a team of threads for each would take most of the time."""
-    before = numba.get_num_threads()
-    numba.set_num_threads(1)
-    yield
-    numba.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def state_at(problem: Any, k: int, solver: Any = None, **start: Any) -> Any:

@@ -58,7 +58,9 @@ Stripes = Annotated[int, Option(min=0, help="Window in columns of the filter aga
 PriorName = Annotated[Prior, Option(help="tv: total variation; none: filtered back-projection.")]
 Weight = Annotated[str, Option(help="Relative weight of the prior, or 'auto': the best on held-out views.")]
 Counts = Annotated[bool, Option("--counts", help="Weight measurements by their counts.")]
-Gap = Annotated[float, Option(help="Stop at this certified relative gap, or a tenth of it as residual.")]
+Gap = Annotated[
+    float, Option(help="Stop at this certified relative gap, or ten times it with a residual of a tenth of it.")
+]
 Iterations = Annotated[int, Option(min=1, help="Stop after so many iterations at the latest.")]
 Debug = Annotated[bool, Option("--debug", help="Show the traceback of an error.")]
 

@@ -12,19 +12,14 @@ from varinv.functionals import steps
 from varinv.twins import compiled, plain, ro, rw
 
 
-@nb.njit(inline="always")
-def _point(x, slope, y, tau, w, shrink, lo, hi):
-    v = (x - tau * (slope - w * y)) * shrink
-    v = lo if v < lo else v
-    return hi if v > hi else v
-
-
 @compiled(lambda f: void(ro(f, 1), f, ro(f, 1), ro(f, 1), f, f, f, f, rw(f, 1), rw(f, 1)))
 def _square(x, tau, g, y, w, lo, hi, theta, new, bar):
     shrink = 1 / (1 + tau * w)
     image, y0 = y.size > 1, y[0]
     for i in nb.prange(x.size):
-        v = _point(x[i], g[i], y[i] if image else y0, tau, w, shrink, lo, hi)
+        v = (x[i] - tau * (g[i] - w * (y[i] if image else y0))) * shrink
+        v = lo if v < lo else v
+        v = hi if v > hi else v
         new[i] = v
         bar[i] = v + theta * (v - x[i])
 

@@ -21,8 +21,7 @@ def once(method: Callable[[Any], _T]) -> Callable[[Any], _T]:
 
     @functools.wraps(method)
     def remembered(self: Any) -> _T:
-        key = f"_{method.__name__}"
-        if key not in self.__dict__:
+        if (key := f"_{method.__name__}") not in self.__dict__:
             self.__dict__[key] = method(self)
         result: _T = self.__dict__[key]
         return result

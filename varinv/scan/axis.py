@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from varinv import check
 from varinv.scan.errors import ScanError
 
 Real = NDArray[np.float64]
@@ -151,3 +152,14 @@ def _outside(lines: Real, tries: Real) -> Real:
     a, b = a[mask], b[mask]
     turn = np.broadcast_to(-2j * np.pi * nu, mask.shape)[mask]
     return np.array([np.abs(a + b * np.exp(turn * (2 * c - (m - 1)))).sum() for c in tries])
+
+
+def near(who: str, axis: float, columns: int) -> float:
+    """A rotation axis in columns, checked: no further outside the detector than its width."""
+    column = check.number(who, "axis", axis)
+    if not -columns <= column <= 2 * columns:
+        raise ValueError(
+            f"{who}: axis={column:g} lies more than a detector width outside columns 0 to {columns - 1}; "
+            "it is a column index, counted from 0"
+        )
+    return column

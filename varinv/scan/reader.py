@@ -14,9 +14,10 @@ from varinv.backend import is_array, to_numpy
 from varinv.operators.geometry import refuse_degrees
 from varinv.scan import angles as angle_files
 from varinv.scan import arrays, tiff
+from varinv.scan.axis import near
 from varinv.scan.errors import ScanError, afford, head
 from varinv.scan.frames import AnyArray, Frames, Raw
-from varinv.scan.scan import Scan, near
+from varinv.scan.scan import Scan
 
 HDF5 = b"\x89HDF\r\n\x1a\n"
 TIFF = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")

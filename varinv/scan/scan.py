@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from varinv import check
 from varinv.operators.geometry import FanBeam, ParallelBeam
 from varinv.scan import correct, measure
+from varinv.scan.axis import near
 from varinv.scan.errors import ScanError, afford
 from varinv.scan.frames import Raw
 
@@ -290,14 +291,3 @@ class Scan:
     def __repr__(self) -> str:
         views, rows, detectors = self.shape
         return f"Scan({self.raw.path.name!r}, {views} views, {rows} rows, {detectors} detectors)"
-
-
-def near(who: str, axis: float, columns: int) -> float:
-    """A rotation axis in columns, checked: no further outside the detector than its width."""
-    column = check.number(who, "axis", axis)
-    if not -columns <= column <= 2 * columns:
-        raise ValueError(
-            f"{who}: axis={column:g} lies more than a detector width outside columns 0 to {columns - 1}; "
-            "it is a column index, counted from 0"
-        )
-    return column
