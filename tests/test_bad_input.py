@@ -70,6 +70,7 @@ def functionals() -> list[Any]:
         ("KullbackLeibler", "y", vi.KullbackLeibler), ("L2Ball", "y", lambda y: vi.L2Ball(y, 1.0)),
         ("KullbackLeibler", "background", lambda b: vi.KullbackLeibler(X, b)), ("L1", "weight", L1),
         ("L21", "weight", L21), ("Huber", "weight", lambda w: vi.Huber(0.1, w)),
+        ("Charbonnier", "weight", lambda w: vi.Charbonnier(0.1, w)),
         ("TV", "weight", lambda w: vi.TV((3, 4), w)), ("Diagonal", "values", vi.Diagonal),
     ):  # fmt: skip
         rows += [
@@ -81,7 +82,7 @@ def functionals() -> list[Any]:
         ]
         if arg in ("weight", "background") or name == "KullbackLeibler":
             rows.append((f"{name} {arg} negative", lambda f=make: f(-X), V, name, arg, "-11"))
-    for f in (vi.L2Squared(X), vi.KullbackLeibler(X), vi.L2Ball(X, 1.0), L1(X), vi.Huber(0.1, X)):
+    for f in (vi.L2Squared(X), vi.KullbackLeibler(X), vi.L2Ball(X, 1.0), L1(X), vi.Huber(0.1, X), vi.Charbonnier(0.1, X)):
         name = type(f).__name__
         rows.append((f"{name} transposed", lambda f=f: f(X.T), V, name, *SHAPES, "transposed"))
         rows.append((f"{name} other library", lambda f=f: f(FOREIGN), T, name, "numpy", "array_api_strict"))
@@ -147,6 +148,7 @@ ERRORS = [
     ("L1 weight number", lambda: L1(-0.5), V, "weight", "-0.5"),
     ("Huber delta zero", lambda: vi.Huber(0), V, "delta", "0"),
     ("Huber delta complex", lambda: vi.Huber(1j), T, "delta", "1j"),
+    ("Charbonnier smoothing zero", lambda: vi.Charbonnier(0), V, "smoothing", "0"),
     ("Box order", lambda: vi.Box(2, 1), V, "lo=2.0", "hi=1.0"),
     ("Box NaN", lambda: vi.Box(NAN, 1), V, "lo", "nan"),
     ("Box shapes", lambda: vi.Box(np.zeros(3), np.ones(4)), V, "hi", "(3,)", "(4,)"),
@@ -156,6 +158,7 @@ ERRORS = [
     ("TV shape", lambda: vi.TV(X), T, "shape", "(3, 4)"),
     ("TV weight transposed", lambda: vi.TV((3, 4), X.T), V, "TV", "weight", *SHAPES),
     ("TV smoothing negative", lambda: vi.TV((3, 4), smoothing=-1), V, "smoothing", "-1"),
+    ("TV kind", lambda: vi.TV((3, 4), smoothing=0.1, kind="Huber"), V, "kind", "'huber' or 'charbonnier'", "'Huber'"),
     ("TV spacing zero", lambda: vi.TV((3, 4), spacing=0), V, "spacing", "0"),
     ("Term of a number", lambda: vi.Term(3), T, "Functional", "3"),  # type: ignore[arg-type]
     ("Term transposed", lambda: vi.L2Squared(X.T) @ I, V, "y", *SHAPES, "transposed"),

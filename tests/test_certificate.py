@@ -52,7 +52,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 DATA = ["squares", "weights", "masked", "counts", "counts-background"]
-PRIORS = ["isotropic", "anisotropic", "weighted", "huber", "huber-anisotropic"]
+PRIORS = ["isotropic", "anisotropic", "weighted", "huber", "huber-anisotropic", "charbonnier"]
 SIMPLE = ["non-negative", "box", "array-box", "ridge", "ridge-non-negative", "masked-ridge", "l1", "l1-non-negative"]
 
 
@@ -81,14 +81,16 @@ def build(data: str, prior: str, simple: str, seed: int, unseen: bool) -> tuple[
         term = vi.L2Squared(y, 1.0 if data == "squares" else w) @ A
         objective = 0.5 * cp.sum(cp.multiply(w, cp.square(a @ x - y)))
     weight = rng.uniform(size=SHAPE) * (rng.uniform(size=SHAPE) < 0.8) if prior == "weighted" else None
-    smoothing = 0.1 if "huber" in prior else 0.0
+    smoothing = 0.1 if "huber" in prior or prior == "charbonnier" else 0.0
     isotropic = "anisotropic" not in prior
-    tv = vi.TV(SHAPE, weight, isotropic=isotropic, smoothing=smoothing)
+    tv = vi.TV(SHAPE, weight, isotropic=isotropic, smoothing=smoothing, kind="huber" if "huber" in prior else "charbonnier")
     d = (dense(Gradient(SHAPE)) @ x).reshape((2, 20), order="C")
     lengths = cp.norm(d, axis=0) if isotropic else cp.vec(cp.abs(d), order="C")
     pixels = np.ones(lengths.shape) if weight is None else weight.reshape(-1)
     # Huber: cvxpy's is n² below M and 2Mn − M² above
     phi = cp.huber(lengths, smoothing) / (2 * smoothing) if smoothing else lengths
+    if prior == "charbonnier":
+        phi = cp.norm(cp.vstack([d, smoothing * np.ones((1, 20))]), axis=0)
     objective = objective + lam * (pixels @ phi)
     p, limits = term + lam * tv, []
     if "non-negative" in simple:

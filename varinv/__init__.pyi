@@ -1,6 +1,7 @@
 """The public names, one line each: `varinv/__init__.py` loads a module when one of its names is first used."""
 
 from .functionals.base import Functional as Functional
+from .functionals.charbonnier import Charbonnier as Charbonnier
 from .functionals.constraints import Box as Box
 from .functionals.constraints import L2Ball as L2Ball
 from .functionals.constraints import NonNegative as NonNegative

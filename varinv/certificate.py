@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from varinv.backend import Array, is_array, namespace
 from varinv.functionals.base import Scaled
+from varinv.functionals.charbonnier import Charbonnier
 from varinv.functionals.constraints import Box
 from varinv.functionals.data import KullbackLeibler, L2Squared
 from varinv.functionals.sparsity import L1, L21, Huber
@@ -127,14 +128,17 @@ def _shifted(problem: Problem, x: Array, duals: tuple[Array, ...], v: Array, j: 
     c = pulled[j] if j in pulled else pulled.setdefault(j, term.K.adjoint(used))
     hit = c > 0
     rest = [(t, r) for k, (t, r) in enumerate(zip(problem.coupled, duals, strict=True)) if k != j]
-    if lam == 0 or any(t.f.conj(0 * r) != 0 for t, r in rest):
-        return None  # what follows needs terms with infimum 0: then they are ≥ 0, and f*(αr) ≤ α f*(r) for α in [0, 1]
+    # what follows needs terms with infimum 0: then f*(αr) ≤ α f*(r) for α in [0, 1]; f*(0) = −inf f is taken off first
+    lifted = sum((t.f.conj(0 * r) for t, r in rest), start=0.0)
+    if lam == 0 or not math.isfinite(lifted):
+        return None
+    primal += lifted
     if not bool(xp.any(hit)) or not (bool(xp.all(hit)) or all(_truncatable(t) for t, _ in rest)):
         return None
     if not math.isfinite(primal):
         return -math.inf
     T = _total(f, y, w, used, primal / lam)
-    others = sum((t.f.conj(r) for t, r in rest), start=0.0)
+    others = sum((t.f.conj(r) for t, r in rest), start=-lifted)
     need = float(xp.max(xp.where(hit, -v / xp.where(hit, c, xp.ones_like(c)), xp.full_like(v, -math.inf))))
     zero = xp.zeros_like(v)
     unseen = float(xp.sum(xp.where(hit, zero, xp.maximum(-v, zero))))
@@ -150,14 +154,14 @@ def _shifted(problem: Problem, x: Array, duals: tuple[Array, ...], v: Array, j: 
             alpha = min(max(-slope / a, 0.0), 1.0) if a > 0 else (1.0 if slope < 0 else 0.0)
             return float(-0.5 * alpha**2 * a - alpha * slope)
 
-        return _maximum(value, max(need, 0.0))
+        return _maximum(value, max(need, 0.0)) - lifted
 
     def value_counts(t: float) -> float:
         theta = t / (1 + t)  # the dual point (1−θ)(q, r) + θ(λ1, 0): inside the domain, which is q ≤ λ
         charge = T * max((1 - theta) * need - theta * lam, 0.0) + (1 - theta) * unseen
         return float(-term.f.conj(lam * ((1 - theta) * (q / lam) + theta)) - (1 - theta) * others - charge)
 
-    return _maximum(value_counts, max(need, 0.0) / lam)
+    return _maximum(value_counts, max(need, 0.0) / lam) - lifted
 
 
 def _quadratic(xp: Any, q: Array, y: Any, w: Any, used: Array) -> Any:
@@ -188,7 +192,7 @@ def _total(f: Any, y: Any, w: Any, used: Array, primal: float) -> float:
 
 def _truncatable(term: Any) -> bool:
     """Total variation: cutting an image off at a level never raises it."""
-    return isinstance(term.f, (L1, L21, Huber)) and isinstance(term.K, Gradient) and term.K.boundary == "neumann"
+    return isinstance(term.f, (L1, L21, Huber, Charbonnier)) and isinstance(term.K, Gradient) and term.K.boundary == "neumann"
 
 
 def _maximum(value: Any, need: float) -> float:

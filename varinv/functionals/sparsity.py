@@ -63,7 +63,8 @@ def _weight(who: str, weight: Any, n: Array) -> Any:
 
 def _words(f: Any) -> str:
     weight = f"{tuple(f.weight.shape)} weights" if is_array(f.weight) else f"{f.weight:g}"
-    return f"{type(f).__name__}({f'delta={f.delta:g}, ' if isinstance(f, Huber) else ''}{weight})"
+    first = [f"{name}={getattr(f, name):g}, " for name in ("delta", "smoothing") if hasattr(f, name)]
+    return f"{type(f).__name__}({''.join(first)}{weight})"
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -7,6 +7,7 @@ from typing import Any
 from varinv import check
 from varinv.backend import is_array, namespace
 from varinv.functionals.base import Functional
+from varinv.functionals.charbonnier import Charbonnier
 from varinv.functionals.sparsity import L1, L21, Huber
 from varinv.operators.gradient import Gradient
 from varinv.problem import Term
@@ -19,11 +20,17 @@ def TV(
     axes: Any = None,
     isotropic: bool = True,
     smoothing: float = 0.0,
+    kind: str = "huber",
 ) -> Term:
     r"""Total variation Σ_i w_i |∇x|_i as a Term, Neumann boundary.
 
     Isotropic: |·| is the Euclidean length (Rudin, Osher, Fatemi 1992); anisotropic: the sum of magnitudes.
-    `weight` w is an image ≥ 0: space-variant TV.  `smoothing` s > 0: the Huber form, n²/(2s) for n ≤ s, n − s/2 beyond.
+    `weight` w is an image ≥ 0: space-variant TV.  `smoothing` s > 0: a smooth form of the magnitude n, by `kind`
+
+    =========== ========================================= ========================================================
+    huber       n²/(2s) for n ≤ s, n − s/2 beyond          closed dual step, ≤ n
+    charbonnier √(n² + s²)                                 infinitely smooth, ≥ n (each flat pixel counts λ w s)
+    =========== ========================================= ========================================================
 
     Parameters
     ----------
@@ -34,6 +41,7 @@ def TV(
     axes : the axes to differentiate along; None: all (pass (1, 2) for a stack of independent slices).
     isotropic : Euclidean length (True) or sum of magnitudes.
     smoothing : s ≥ 0, grey values per unit of `spacing`.
+    kind : "huber" or "charbonnier"; without smoothing both are the norm itself.
 
     Returns
     -------
@@ -42,7 +50,7 @@ def TV(
     Raises
     ------
     TypeError, ValueError
-        A weight of another shape, negative, NaN or infinite; negative smoothing; what Gradient refuses.
+        A weight of another shape, negative, NaN or infinite; negative smoothing; another kind; what Gradient refuses.
 
     Examples
     --------
@@ -56,11 +64,13 @@ def TV(
     w = check.weight("TV", 1.0 if weight is None else weight)
     if is_array(w):
         check.same_shape("TV", "weight", w, K.domain)
+    if kind not in ("huber", "charbonnier"):
+        raise ValueError(f"TV: kind must be 'huber' or 'charbonnier', got {kind!r}")
+    if not isotropic and is_array(w):  # one weight image for every direction
+        w = namespace(w).stack([w] * K.codomain[0])
     f: Functional
-    if isotropic:
-        f = Huber(smoothing, w, groups=True) if smoothing else L21(w)
+    if smoothing:
+        f = (Huber if kind == "huber" else Charbonnier)(smoothing, w, groups=isotropic)
     else:
-        if is_array(w):  # one weight image for every direction
-            w = namespace(w).stack([w] * K.codomain[0])
-        f = Huber(smoothing, w) if smoothing else L1(w)
+        f = L21(w) if isotropic else L1(w)
     return Term(f, K)
