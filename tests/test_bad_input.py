@@ -82,7 +82,14 @@ def functionals() -> list[Any]:
         ]
         if arg in ("weight", "background") or name == "KullbackLeibler":
             rows.append((f"{name} {arg} negative", lambda f=make: f(-X), V, name, arg, "-11"))
-    for f in (vi.L2Squared(X), vi.KullbackLeibler(X), vi.L2Ball(X, 1.0), L1(X), vi.Huber(0.1, X), vi.Charbonnier(0.1, X)):
+    for f in (
+        vi.L2Squared(X),
+        vi.KullbackLeibler(X),
+        vi.L2Ball(X, 1.0),
+        L1(X),
+        vi.Huber(0.1, X),
+        vi.Charbonnier(0.1, X),
+    ):
         name = type(f).__name__
         rows.append((f"{name} transposed", lambda f=f: f(X.T), V, name, *SHAPES, "transposed"))
         rows.append((f"{name} other library", lambda f=f: f(FOREIGN), T, name, "numpy", "array_api_strict"))

@@ -83,7 +83,9 @@ def build(data: str, prior: str, simple: str, seed: int, unseen: bool) -> tuple[
     weight = rng.uniform(size=SHAPE) * (rng.uniform(size=SHAPE) < 0.8) if prior == "weighted" else None
     smoothing = 0.1 if "huber" in prior or prior == "charbonnier" else 0.0
     isotropic = "anisotropic" not in prior
-    tv = vi.TV(SHAPE, weight, isotropic=isotropic, smoothing=smoothing, kind="huber" if "huber" in prior else "charbonnier")
+    tv = vi.TV(
+        SHAPE, weight, isotropic=isotropic, smoothing=smoothing, kind="huber" if "huber" in prior else "charbonnier"
+    )
     d = (dense(Gradient(SHAPE)) @ x).reshape((2, 20), order="C")
     lengths = cp.norm(d, axis=0) if isotropic else cp.vec(cp.abs(d), order="C")
     pixels = np.ones(lengths.shape) if weight is None else weight.reshape(-1)

@@ -192,7 +192,8 @@ def _total(f: Any, y: Any, w: Any, used: Array, primal: float) -> float:
 
 def _truncatable(term: Any) -> bool:
     """Total variation: cutting an image off at a level never raises it."""
-    return isinstance(term.f, (L1, L21, Huber, Charbonnier)) and isinstance(term.K, Gradient) and term.K.boundary == "neumann"
+    growing = isinstance(term.f, (L1, L21, Huber, Charbonnier))
+    return growing and isinstance(term.K, Gradient) and term.K.boundary == "neumann"
 
 
 def _maximum(value: Any, need: float) -> float:
