@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from varinv import check
-from varinv.backend import Array, Shape, is_array
+from varinv.backend import Array, Shape, indices_like, is_array, namespace
 
 if TYPE_CHECKING:
     from varinv.problem import Problem, Term
@@ -89,6 +90,22 @@ class Functional(ABC):
     def scale(self, lam: float) -> Functional:
         """lam · f."""
         return Scaled(lam, self)
+
+    def part(self, shape: Shape, axis: int, indices: Sequence[int]) -> Functional:
+        """The summands of a separable f that belong to some entries along an axis of its argument, of this `shape`.
+
+        Arrays of that shape inside f are indexed, everything else stays.  Raises TypeError where f is no such sum.
+        """
+        if not self.separable or not dataclasses.is_dataclass(self):
+            raise TypeError(f"{self} is not a sum over entries: it has no part for some of them")
+        changes: dict[str, Any] = {}
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, Functional):
+                changes[field.name] = value.part(shape, axis, indices)
+            elif is_array(value) and tuple(value.shape) == tuple(shape):
+                changes[field.name] = namespace(value).take(value, indices_like(indices, value), axis=axis)
+        return dataclasses.replace(self, **changes) if changes else self
 
     # ---------------------------------------------------------------------------------------------------- the algebra
 

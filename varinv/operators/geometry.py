@@ -6,9 +6,11 @@ at ((rows-1)/2, (columns-1)/2).  All lengths share one unit; angles are in radia
 
 from __future__ import annotations
 
+import copy
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from varinv import check
 from varinv.backend import Array, to_numpy
@@ -98,8 +100,20 @@ class FanBeam:
         return f"FanBeam({len(self.angles)} angles, {self.detectors} detectors, {_rest(self)}, {distances})"
 
 
+Beam = TypeVar("Beam", bound=ParallelBeam | FanBeam)
+
+
 def _rest(g: Any) -> str:
     return f"spacing={g.spacing:g}, axis={g.axis:g}"
+
+
+def some_views(geometry: Beam, indices: Sequence[int]) -> Beam:
+    """The same beam at some of its angles, in the order of the indices."""
+    some = copy.copy(geometry)  # not through __init__: a part of an accepted scan may look like degrees
+    angles = geometry.angles[list(indices)]
+    angles.flags.writeable = False
+    object.__setattr__(some, "angles", angles)
+    return some
 
 
 def _common(g: Any) -> None:

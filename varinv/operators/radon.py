@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from varinv import check
 from varinv.backend import Array, Shape, double, indices_like, kernel, like, namespace
 from varinv.operators.base import LinearOperator, collatz_wielandt, once
-from varinv.operators.geometry import FanBeam, ParallelBeam
+from varinv.operators.geometry import FanBeam, ParallelBeam, some_views
 
 WIDER = 1e-3  # a bin is wider than a pixel only by more than this: lengths are written down with a few digits
 
@@ -89,6 +90,12 @@ class Radon(LinearOperator):
 
     def absolute(self) -> LinearOperator | None:
         return self
+
+    views: ClassVar[int] = -2
+
+    def subset(self, indices: Sequence[int]) -> LinearOperator:
+        """The rows of some views (projection angles), at the price of those."""
+        return dataclasses.replace(self, geometry=some_views(self.geometry, indices))
 
     @classmethod
     def examples(cls) -> Iterator[LinearOperator]:

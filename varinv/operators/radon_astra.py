@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from varinv.backend import Array, Shape
 from varinv.operators.base import LinearOperator, collatz_wielandt, once
-from varinv.operators.geometry import FanBeam, ParallelBeam
+from varinv.operators.geometry import FanBeam, ParallelBeam, some_views
 from varinv.operators.radon import check_scan
 
 PROJECTORS = {
@@ -99,6 +100,12 @@ class AstraRadon(LinearOperator):
 
     def absolute(self) -> LinearOperator | None:
         return self
+
+    views: ClassVar[int] = -2
+
+    def subset(self, indices: Sequence[int]) -> LinearOperator:
+        """The rows of some views (projection angles), at the price of those."""
+        return dataclasses.replace(self, geometry=some_views(self.geometry, indices))
 
     @classmethod
     def examples(cls) -> Iterator[LinearOperator]:
