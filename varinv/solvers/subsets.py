@@ -18,7 +18,7 @@ ORDERS = ("interleaved", "consecutive")
 def subsets(term: Term, n: int, order: str = "interleaved") -> tuple[Term, ...]:
     r"""n terms whose sum is `term`, in the order to visit them: f(Kx) = Σ_s f_s(K_s x).
 
-    K_s holds the views s, s + n, s + 2n, … of K (projection angles of a Radon, as its `subset(indices)` gives them), f_s
+    K_s holds the views s, s + n, s + 2n, … of K (angles of a Radon: its method `subset(indices)`), f_s
     the summands of f that belong to them.  One K_s costs about 1/n of K; its norm is certified like that of K.
 
     order "interleaved": the k-th visit goes to the subset of rank k among frac(k/φ), φ the golden section, so that
