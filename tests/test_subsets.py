@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import Any
 
@@ -85,7 +86,7 @@ def test_successive_subsets_are_far_apart() -> None:
     for n in (1, 2, 3, 8, 12, 60, 360):
         order = visits(n)
         assert sorted(order) == list(range(n))
-        steps = [abs(b - a) for a, b in zip(order, order[1:], strict=False)]
+        steps = [abs(b - a) for a, b in itertools.pairwise(order)]
         if n >= 8:  # views half a turn apart are the same line: 0.38 of the circle is the golden step, less one rank
             assert min(min(s, n - s) for s in steps) >= 0.3 * n - 1
             first = np.sort(order[: n // 4]) / n  # a quarter of the visits leaves no wide hole
