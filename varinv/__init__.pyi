@@ -37,6 +37,8 @@ from .scan import read as read
 from .solvers.base import Solver as Solver
 from .solvers.base import last as last
 from .solvers.base import until as until
+from .solvers.cg import CG as CG
+from .solvers.cg import conjugate_gradients as conjugate_gradients
 from .solvers.cgls import CGLS as CGLS
 from .solvers.chambolle_pock import ChambollePock as ChambollePock
 from .solvers.rules import gap as gap
