@@ -82,9 +82,7 @@ def conjugate_gradients(
     return x, size, k
 
 
-def _descend(
-    apply: Callable[[Array], Array], x: Array, r: Array, target: float, most: int
-) -> tuple[Array, int]:
+def _descend(apply: Callable[[Array], Array], x: Array, r: Array, target: float, most: int) -> tuple[Array, int]:
     """(best x, iterations) of one uninterrupted run from x, whose residual is r."""
     p, gamma = r, dot(r, r)
     best, least, seen, k = x, gamma, 0, 0
