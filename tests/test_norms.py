@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from varinv.operators.base import LinearOperator, Scaled, Sum, collatz_wielandt
+from varinv.operators.algebra import Scaled, Sum
+from varinv.operators.base import LinearOperator, collatz_wielandt
 from varinv.operators.blur import Blur
 from varinv.operators.elementary import Diagonal, Identity
 from varinv.operators.gradient import Gradient

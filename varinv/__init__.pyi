@@ -25,6 +25,8 @@ from .operators.geometry import ParallelBeam as ParallelBeam
 from .operators.gradient import Gradient as Gradient
 from .operators.radon import Radon as Radon
 from .operators.radon_astra import AstraRadon as AstraRadon
+from .operators.restriction import Part as Part
+from .operators.restriction import Restriction as Restriction
 from .operators.sampling import Downsampling as Downsampling
 from .operators.sampling import Subsampling as Subsampling
 from .problem import Problem as Problem

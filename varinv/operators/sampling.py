@@ -96,6 +96,9 @@ class Subsampling(LinearOperator):
     def absolute(self) -> LinearOperator:
         return self
 
+    def reads(self) -> Array:
+        return self.mask
+
     @classmethod
     def examples(cls) -> Iterator[LinearOperator]:
         yield cls((5,), [False, True, True, False, True])
