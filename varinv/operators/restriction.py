@@ -61,7 +61,7 @@ class Restriction(LinearOperator):
         given = given + (slice(None),) * (len(shape) - len(given))
         entries = tuple(_entry(k, r, n) for k, (r, n) in enumerate(zip(given, shape, strict=True)))
         if not any(isinstance(r, slice) for r in entries):
-            raise ValueError("Restriction: region keeps a single number; write one of its integers i as slice(i, i + 1)")
+            raise ValueError("Restriction: region keeps a single number; write one integer i as slice(i, i + 1)")
         set_ = object.__setattr__
         set_(self, "shape", shape)
         set_(self, "region", entries)
@@ -121,8 +121,8 @@ def Part(shape: Shape, index: int | slice) -> LinearOperator:
     """x ↦ x[index] along axis 0: one field (an integer; the axis goes) or several (a slice) of a stacked unknown.
 
     With it, operators act on the fields of one unknown: ``K1 @ Part(shape, 0) + K2 @ Part(shape, 1)`` is the row
-    K1 x₀ + K2 x₁, whose norm bound is √(‖K1‖² + ‖K2‖²); with adjoints, ``Part(shape, 0).T @ K1 + Part(shape, 1).T @ K2``
-    is the stack of K1 x and K2 x.
+    K1 x₀ + K2 x₁, whose norm bound is √(‖K1‖² + ‖K2‖²); with adjoints,
+    ``Part(shape, 0).T @ K1 + Part(shape, 1).T @ K2`` is the stack of K1 x and K2 x.
 
     Raises
     ------
