@@ -8,7 +8,8 @@ from typing import Any
 
 from varinv import check
 from varinv.backend import indices_like, namespace
-from varinv.operators.base import Composition, LinearOperator, Scaled, Sum
+from varinv.operators.algebra import Composition, Scaled, Sum
+from varinv.operators.base import LinearOperator
 from varinv.operators.elementary import Diagonal
 from varinv.problem import Term
 
