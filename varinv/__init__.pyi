@@ -43,11 +43,18 @@ from .solvers.cg import CG as CG
 from .solvers.cg import conjugate_gradients as conjugate_gradients
 from .solvers.cgls import CGLS as CGLS
 from .solvers.chambolle_pock import ChambollePock as ChambollePock
+from .solvers.landweber import Landweber as Landweber
+from .solvers.landweber import NuMethod as NuMethod
+from .solvers.mlem import MLEM as MLEM
+from .solvers.mlem import OSEM as OSEM
 from .solvers.rules import gap as gap
 from .solvers.rules import iterations as iterations
 from .solvers.rules import residual as residual
 from .solvers.rules import seconds as seconds
 from .solvers.rules import small_change as small_change
+from .solvers.sirt import OSSART as OSSART
+from .solvers.sirt import SART as SART
+from .solvers.sirt import SIRT as SIRT
 from .solvers.solve import solve as solve
 
 __version__: str

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from varinv import check
-from varinv.backend import Array, is_array, namespace
+from varinv.backend import Array, namespace
+from varinv.certificate import _is_cone
 from varinv.functionals.constraints import Box
 from varinv.functionals.data import KullbackLeibler
 from varinv.linalg import dot
@@ -177,8 +178,8 @@ def positive(who: str, term: Term, x: Array) -> Array:
     lost = xp.sum(xp.astype((y > 0) & (b + 0 * y == 0) & (rows <= 0), xp.int64))
     if int(lost):
         raise ValueError(
-            f"{who}: {int(lost)} measurements count something where {term.K} has no entries and there is no background: "
-            "the objective is infinite everywhere; set a background or these counts to 0"
+            f"{who}: {int(lost)} measurements count something where {term.K} has no entries and no background is set: "
+            "the objective is infinite everywhere; give a background, or these counts to 0"
         )
     c = sums(term, x)[1]
     if dot(x, x) == 0:
@@ -188,7 +189,7 @@ def positive(who: str, term: Term, x: Array) -> Array:
     stuck = int(xp.sum(xp.astype((x < 0) | ((x == 0) & (c > 0)), xp.int64)))
     if stuck:
         raise ValueError(
-            f"{who}: the start must be positive, {stuck} of {math.prod(x.shape)} pixels are not, and a zero stays zero; "
+            f"{who}: the start must be positive, {stuck} of {math.prod(x.shape)} pixels are not: a zero stays zero; "
             "leave x0 out for a uniform start, or raise those pixels to a small positive value"
         )
     return x
@@ -199,11 +200,11 @@ def parts(who: str, problem: Problem) -> Term:
     data = problem.coupled
     if len(data) != 1 or data[0].K is None or not isinstance(data[0].f, KullbackLeibler):
         raise ValueError(
-            f"{who}: the problem must be KullbackLeibler(y, background) @ A, with NonNegative() or without, got {problem}; "
-            "other terms: ChambollePock()"
+            f"{who}: the problem must be KullbackLeibler(y, background) @ A, with NonNegative() or without; got "
+            f"{problem}: use ChambollePock()"
         )
     g = problem.simple
-    if g is not None and not (isinstance(g, Box) and not is_array(g.lo) and not is_array(g.hi) and (g.lo, g.hi) == (0.0, math.inf)):
+    if g is not None and not _is_cone(g):
         raise ValueError(f"{who} takes NonNegative() beside the counts, which it implies, got {g}; use ChambollePock()")
     term: Term = data[0]
     A: Any = term.K

@@ -28,7 +28,8 @@ class SIRTState(NamedTuple):
         term, box = parts("SIRT", problem)
         r, c = sums(term, self.x)
         moved = corrected(term, r, inverse(c), box, self.x, 1.0) - self.x
-        pulled = term.K.adjoint(r * term.f._parts(r)[0])  # type: ignore[union-attr]
+        f: Any = term.f
+        pulled = term.K.adjoint(r * f._parts(r)[0])  # type: ignore[union-attr]
         size, distance = dot(pulled, inverse(c) * pulled), dot(moved, c * moved)
         return math.sqrt(distance / size) if size > 0 else (0.0 if distance == 0 else math.inf)
 
@@ -255,7 +256,7 @@ def parts(who: str, problem: Problem) -> tuple[Term, Box | None]:
     if len(data) != 1 or not isinstance(data[0].f, L2Squared):
         raise ValueError(f"{who}: the problem must be L2Squared(y) @ A, and a Box if wanted, got {problem}")
     box = problem.simple
-    if box is not None and not isinstance(box, Box) or len(problem.coupled) != 1:
+    if (box is not None and not isinstance(box, Box)) or len(problem.coupled) != 1:
         raise ValueError(f"{who} takes Box or NonNegative() beside the data, got {problem}; use ChambollePock()")
     term = data[0]
     if term.K is None or term.K.absolute() is None:
