@@ -11,6 +11,7 @@ from .functionals.sparsity import L1 as L1
 from .functionals.sparsity import L21 as L21
 from .functionals.sparsity import Huber as Huber
 from .functionals.tv import TV as TV
+from .learning.discrepancy import discrepancy as discrepancy
 from .metrics import psnr as psnr
 from .metrics import relative_error as relative_error
 from .metrics import ssim as ssim

@@ -1,0 +1,1 @@
+"""Choosing and learning the parameters of a problem."""
