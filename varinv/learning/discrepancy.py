@@ -133,7 +133,8 @@ class Discrepancy:
     result: Any
 
     def __repr__(self) -> str:
-        return f"λ = {self.lam:.4g}, residual {self.residual:.4g} for {self.target:.4g}, {self.solves} solves: {self.why}"
+        reached = f"λ = {self.lam:.4g}, residual {self.residual:.4g} for {self.target:.4g}"
+        return f"{reached}, {self.solves} solves: {self.why}"
 
 
 def discrepancy(
@@ -205,9 +206,7 @@ def discrepancy(
         done[theta] = found = solve(problem, solver, x0=begin, stop=stop)
         return float(residual(found.x)) if residual is not None else data_residual(problem, found.x)
 
-    root = find_level(
-        solved, target, start=math.log(start), bounds=(math.log(low), math.log(high)), tol=tol, most=most
-    )
+    root = find_level(solved, target, start=math.log(start), bounds=(math.log(low), math.log(high)), tol=tol, most=most)
     result = done[root.theta]
     path = tuple((math.exp(theta), value) for theta, value in root.path)
     return Discrepancy(
