@@ -1,0 +1,115 @@
+"""What forward–backward methods share: f(x) = Σ f_i(K_i x) smooth, g simple with a prox, F = f + g."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from varinv.backend import Array, double, namespace
+from varinv.certificate import pull
+from varinv.linalg import add_scaled, dot, norm
+from varinv.operators.elementary import Identity
+from varinv.problem import Problem
+
+
+def split(who: str, problem: Problem, x: Array | None = None, *, convex: bool = False) -> tuple[Any, tuple[Any, ...]]:
+    """(g, smooth terms); errors name the term that has no gradient, is not convex, or is infinite at the start x."""
+    for t in problem.coupled:
+        if not hasattr(t.f, "grad"):
+            raise TypeError(
+                f"{who} needs a gradient of every term but those of the image itself; {t} has none: smooth it "
+                "(Huber, TV(…, smoothing=s)) or use ChambollePock()"
+            )
+        if convex and t.f.convexity < 0:
+            raise ValueError(f"{who} needs convex terms, {t} is not; use ProximalGradient()")
+    if convex and problem.simple is not None and problem.simple.convexity < 0:
+        raise ValueError(f"{who} needs convex terms, {problem.simple} is not; use ProximalGradient()")
+    for t in problem.coupled if x is not None else ():
+        if not math.isfinite(t(x)):
+            raise ValueError(f"{who}: {t} is infinite at the start image; give another, e.g. solve(…, x0=ones)")
+    return problem.simple, problem.coupled
+
+
+def lipschitz(terms: tuple[Any, ...]) -> float:
+    """L = Σ L_i ‖K_i‖² from certified norms; ∞ where a term has no L_i."""
+    norms = ((t.f.smoothness, t.K.norm()) for t in terms)
+    return sum((L * K**2 for L, K in norms if K > 0), start=0.0)
+
+
+def strength(problem: Problem) -> tuple[float, float]:
+    """(μ_f, μ_g): strong convexity that the terms of the image itself declare; operators may have a null space."""
+    f = sum(max(t.f.convexity, 0.0) for t in problem.coupled if isinstance(t.K, Identity))
+    return f, max(problem.simple.convexity, 0.0) if problem.simple is not None else 0.0
+
+
+def first_step(problem: Problem, x: Array) -> float:
+    """1/L; where there is no L, 1/(curvature along the gradient at x); without any smooth term, near the minimum."""
+    L = lipschitz(problem.coupled)
+    if L == 0:
+        mu = strength(problem)[1]
+        return 1e6 / mu if mu > 0 else 1.0
+    if L < math.inf:
+        return 1 / L
+    slope = pull(problem.coupled, slopes(problem.coupled, x), x)
+    bent = sum(dot(K, t.f.hvp(t.K.forward(x), K)) for t in problem.coupled for K in [t.K.forward(slope)])
+    return dot(slope, slope) / bent if 0 < bent < math.inf else 1.0
+
+
+def slopes(terms: tuple[Any, ...], z: Array) -> tuple[Array, ...]:
+    """∇f_i(K_i z): Σ K_iᵀ of them is ∇f(z), and they are the dual candidates of a gap."""
+    return tuple(t.f.grad(t.K.forward(z)) for t in terms)
+
+
+def prox(g: Any, x: Array, tau: float) -> Array:
+    result: Array = x if g is None else g.prox(x, tau)
+    return result
+
+
+def trial(problem: Problem, z: Array, tau: float, checked: bool) -> tuple[Array, tuple[Array, ...], bool, bool]:
+    """x = prox_{τg}(z − τ∇f(z)) with the duals ∇f_i(K_i z), whether it may be kept, and whether the test saw anything.
+
+    Kept where f(x) ≤ f(z) + ⟨∇f(z), x − z⟩ + ‖x − z‖²/(2τ) (Beck & Teboulle 2009, equation 2.5 for f alone), up to the
+    rounding of f.  Not `checked`: always kept.
+    """
+    g, terms = problem.simple, problem.coupled
+    y = slopes(terms, z)
+    slope = pull(terms, y, z)
+    x = prox(g, add_scaled(z, -tau, slope), tau)
+    if not checked:
+        return x, y, True, False
+    d = x - z
+    value, square = sum(t(z) for t in terms), dot(d, d) / (2 * tau)
+    rounding = 4 * float(namespace(x).finfo(x.dtype).eps) * abs(value)
+    kept = sum(t(x) for t in terms) <= value + dot(slope, d) + square + rounding
+    return x, y, kept, square > 100 * rounding
+
+
+def residual(problem: Problem, x: Array, tau: float) -> float:
+    """‖x − prox_{τg}(x − τ∇f(x))‖/τ, the gradient mapping, over √Σ ‖K_iᵀ∇f_i‖² + ‖K_iᵀ∇²f_i K_i x‖²; in float64.
+
+    The size is that of the terms of ∇f, one by one, and of their linear parts (data that are fitted exactly have no
+    gradient): free of units and of the start.
+    """
+    x, terms = double(x), problem.coupled
+    y = slopes(terms, x)
+    size = 0.0
+    for t, q in zip(terms, y, strict=True):
+        Kx = t.K.forward(x)
+        parts = [t.K.adjoint(q), *([t.K.adjoint(t.f.hvp(Kx, Kx))] if hasattr(t.f, "hvp") else [])]
+        size += sum(dot(a, a) for a in parts)
+    mapping = norm(x - prox(problem.simple, add_scaled(x, -tau, pull(terms, y, x)), tau)) / tau
+    size = math.sqrt(size) if terms else norm(x) / tau
+    return mapping / size if size > 0 else (0.0 if mapping == 0 else math.inf)
+
+
+def distance(problem: Problem, x: Array, mu: float, tau: float) -> float:
+    """A bound of ‖x − x*‖ where F is μ-strongly convex: ‖∇F(x)‖/μ, or ‖x − x̂‖ + ‖ξ‖/μ where g has no gradient.
+
+    x̂ = prox_{τg}(x − τ∇f(x)) and ξ = (x − x̂)/τ − ∇f(x) + ∇f(x̂) ∈ ∂F(x̂), exact for any τ > 0.
+    """
+    x, terms = double(x), problem.coupled
+    if all(hasattr(t.f, "grad") for t in problem.terms):
+        return norm(problem.grad(x)) / mu
+    slope = pull(terms, slopes(terms, x), x)
+    new = prox(problem.simple, add_scaled(x, -tau, slope), tau)
+    return norm(x - new) + norm((x - new) / tau - slope + pull(terms, slopes(terms, new), x)) / mu
