@@ -48,6 +48,8 @@ from .solvers.landweber import Landweber as Landweber
 from .solvers.landweber import NuMethod as NuMethod
 from .solvers.mlem import MLEM as MLEM
 from .solvers.mlem import OSEM as OSEM
+from .solvers.fista import FISTA as FISTA
+from .solvers.proximal_gradient import ProximalGradient as ProximalGradient
 from .solvers.rules import gap as gap
 from .solvers.rules import iterations as iterations
 from .solvers.rules import residual as residual

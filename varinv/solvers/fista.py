@@ -115,9 +115,10 @@ class FISTA(Solver):
 
     @classmethod
     def examples(cls) -> Iterator[tuple[Solver, Problem]]:
-        for problem in smooth_problems():
-            yield cls(), problem
-            yield cls(backtracking=True, restart=False), problem
+        lasso, edges, counts = smooth_problems()
+        yield cls(), lasso
+        yield cls(), counts
+        yield cls(backtracking=True, restart=False), edges
 
 
 def momentum(t: float, tau_old: float, tau: float, mu_f: float, mu_g: float) -> tuple[float, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -81,15 +82,15 @@ class ProximalGradient(Solver):
 
     @classmethod
     def examples(cls) -> Iterator[tuple[Solver, Problem]]:
-        for problem in smooth_problems():
-            yield cls(), problem
-        yield cls(backtracking=True), problem
+        lasso, _, counts = smooth_problems()
+        yield cls(), lasso
+        yield cls(), counts
 
 
 def searches(problem: Problem, backtracking: bool | None) -> bool:
     """Whether steps are found by backtracking: as asked, or where there is no L."""
     return bool(problem.coupled) and (
-        backtracking if backtracking is not None else not smooth.lipschitz(problem.coupled) < float("inf")
+        backtracking if backtracking is not None else math.isinf(smooth.lipschitz(problem.coupled))
     )
 
 
@@ -97,11 +98,11 @@ def start_step(who: str, problem: Problem, x: Array, tau: float | None, search: 
     """The first τ; an error where it is not below most/L and nothing will shorten it."""
     first, L = smooth.first_step(problem, x), smooth.lipschitz(problem.coupled)
     if tau is None:
-        if L == float("inf") and not search:
+        if math.isinf(L) and not search:
             raise ValueError(f"{who}: backtracking=False needs a term-wise L or tau, and {problem} has no L")
         return first
     if not search and problem.coupled and not (tau * L < most or (most == 1.0 and tau * L <= 1 + 1e-9)):
-        limit = f"{most:g}/L = {most / L:.4g}" if L < float("inf") else f"{most:g}/L, and L is not known"
+        limit = f"{most:g}/L, and L is not known" if math.isinf(L) else f"{most:g}/L = {most / L:.4g}"
         raise ValueError(f"{who}: tau={tau:g} must stay below {limit}; leave it out, or set backtracking=True")
     return tau
 

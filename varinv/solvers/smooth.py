@@ -48,7 +48,7 @@ def first_step(problem: Problem, x: Array) -> float:
     if L == 0:
         mu = strength(problem)[1]
         return 1e6 / mu if mu > 0 else 1.0
-    if L < math.inf:
+    if math.isfinite(L):
         return 1 / L
     slope = pull(problem.coupled, slopes(problem.coupled, x), x)
     bent = sum(dot(K, t.f.hvp(t.K.forward(x), K)) for t in problem.coupled for K in [t.K.forward(slope)])
