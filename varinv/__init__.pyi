@@ -7,6 +7,13 @@ from .functionals.constraints import L2Ball as L2Ball
 from .functionals.constraints import NonNegative as NonNegative
 from .functionals.data import KullbackLeibler as KullbackLeibler
 from .functionals.data import L2Squared as L2Squared
+from .functionals.folded import CEL0 as CEL0
+from .functionals.folded import MCP as MCP
+from .functionals.folded import SCAD as SCAD
+from .functionals.nonconvex import L0 as L0
+from .functionals.nonconvex import Cauchy as Cauchy
+from .functionals.nonconvex import LogSum as LogSum
+from .functionals.nonconvex import Lp as Lp
 from .functionals.sparsity import L1 as L1
 from .functionals.sparsity import L21 as L21
 from .functionals.sparsity import Huber as Huber

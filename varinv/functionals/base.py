@@ -33,18 +33,22 @@ class Functional(ABC):
     ============================ ==============================================================================
 
     Constants: `smoothness` (Lipschitz constant of the gradient, ∞ where there is none), `convexity` (strong convexity;
-    −∞ for a non-convex f), `separable` (a sum over entries), `curvature` (of a data term: a typical second derivative,
-    which only scales default steps).
+    negative for a weakly convex f, −∞ where there is no such bound), `convex` (False: Moreau's identity does not hold,
+    no prox_conj is derived, f stays primal), `separable` (a sum over entries), `curvature` (of a data term: a typical
+    second derivative, which only scales default steps).
     """
 
     kinds: ClassVar[list[type[Functional]]] = []
     __array_ufunc__ = None
 
     separable: ClassVar[bool] = False
+    convex: ClassVar[bool] = True
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         Functional.kinds.append(cls)
+        if not cls.convex:
+            return
         if hasattr(cls, "prox") and not hasattr(cls, "prox_conj"):
             cls.prox_conj = _prox_conj_from_prox  # type: ignore[method-assign]
         elif hasattr(cls, "prox_conj") and not hasattr(cls, "prox"):
@@ -187,6 +191,10 @@ class Scaled(Functional):
     @property
     def separable(self) -> bool:  # type: ignore[override]
         return bool(self.f.separable)
+
+    @property
+    def convex(self) -> bool:  # type: ignore[override]
+        return bool(self.f.convex)
 
     @property
     def smoothness(self) -> float:

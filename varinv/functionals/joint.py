@@ -12,6 +12,7 @@ from varinv.backend import Array, Shape, double, is_array, namespace
 from varinv.functionals.base import Functional
 from varinv.functionals.constraints import Box
 from varinv.functionals.data import L2Squared
+from varinv.functionals.nonconvex import Penalty
 from varinv.functionals.sparsity import L1
 from varinv.linalg import dot
 
@@ -22,8 +23,8 @@ class Joint(Functional):
 
     The squares complete to one (Σ w = W, Σ w y = C): argmin of f(z) + |z − v|²/2t is that of
     r(z) + |z − v'|²/2t', t' = t/(1 + tW), v' = (v + tC)/(1 + tW), and for a convex sum over entries, clipping its
-    minimiser to the box gives the constrained one.  Conjugate where W > 0: the supremum is taken at
-    clip(prox_{r/W}((v + C)/W)).
+    minimiser to the box gives the constrained one; so it does for z ≥ 0 and an r that grows with |z|.  Conjugate where
+    W > 0: the supremum is taken at clip(prox_{r/W}((v + C)/W)).
     """
 
     squares: tuple[L2Squared, ...] = ()
@@ -40,6 +41,10 @@ class Joint(Functional):
     @property
     def separable(self) -> bool:  # type: ignore[override]
         return all(f.separable for f in self.parts)
+
+    @property
+    def convex(self) -> bool:  # type: ignore[override]
+        return all(f.convex for f in self.parts)
 
     def _sums(self, z: Array) -> tuple[Any, Any]:
         """W = Σ w and C = Σ w y beside z."""
@@ -117,8 +122,9 @@ class Joint(Functional):
 def together(functionals: Iterable[Functional]) -> tuple[Functional | None, tuple[Functional, ...]]:
     """(one functional with an exact prox, those left over) for functionals of the same image.
 
-    Squares, boxes and one more stay together; a non-separable one does not share its place with weights or boxes.
-    Those left over are dualised with the identity.
+    Squares, boxes and one more stay together, one that is not convex before others, as it has no dual; a non-separable
+    one does not share its place with weights or boxes, a penalty that is not convex only with z ≥ 0.  Those left over
+    are dualised with the identity.
     """
     squares: list[L2Squared] = []
     boxes: list[Box] = []
@@ -129,15 +135,24 @@ def together(functionals: Iterable[Functional]) -> tuple[Functional | None, tupl
         boxes = [_intersection(boxes)]
     rest = None
     images = bool(boxes) or any(is_array(f.weight) for f in squares)
-    for f in others:
+    for f in sorted(others, key=lambda f: f.convex):
         if hasattr(f, "prox") and (f.separable or not images):
             rest = f
             break
     left = tuple(f for f in others if f is not rest)
+    if rest is not None and not rest.convex and boxes and not _grows(rest, boxes[0]):
+        left, boxes = (*left, *boxes), []
     parts = (*squares, *((rest,) if rest is not None else ()), *boxes)
     if len(parts) <= 1:
         return (parts[0] if parts else None), left
     return Joint(tuple(squares), rest, tuple(boxes)), left
+
+
+def _grows(f: Functional, box: Box) -> bool:
+    """Whether f grows with |z| and the box is z ≥ 0: clipping the minimiser is exact then."""
+    return (
+        isinstance(f, Penalty) and not is_array(box.lo) and not is_array(box.hi) and (box.lo, box.hi) == (0, math.inf)
+    )
 
 
 def _intersection(boxes: list[Box]) -> Box:
