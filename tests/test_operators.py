@@ -155,6 +155,20 @@ def test_dense_matrix_and_norm(K):
 
 
 @pytest.mark.parametrize("K", TINY, ids=repr)
+def test_what_an_operator_says_of_itself(K):
+    """isometry, coisometry, reads, writes: against the dense matrix."""
+    M = dense(K)
+    for c, gram in ((K.isometry(), M.T @ M), (K.coisometry(), M @ M.T)):
+        if c is not None:
+            assert c > 0
+            np.testing.assert_allclose(gram, c * np.eye(len(gram)), rtol=0, atol=1e-10 * c)  # filters have 11 digits
+    for mask, shape, axis in ((K.reads(), K.domain, 0), (K.writes(), K.codomain, 1)):
+        if mask is not None:
+            assert (mask.shape, mask.dtype) == (tuple(shape), bool)
+            assert not np.abs(M).sum(axis=axis).reshape(shape)[~mask].any(), "entries outside the mask are zero"
+
+
+@pytest.mark.parametrize("K", TINY, ids=repr)
 def test_calls_and_pickles(K):
     assert K.T.T is K
     assert (K.T.domain, K.T.codomain) == (K.codomain, K.domain)

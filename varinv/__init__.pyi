@@ -28,9 +28,11 @@ from .operators.elementary import Diagonal as Diagonal
 from .operators.elementary import Identity as Identity
 from .operators.fbp import fbp as fbp
 from .operators.fbp_weights import MissingArcWarning as MissingArcWarning
+from .operators.fourier import Fourier as Fourier
 from .operators.geometry import FanBeam as FanBeam
 from .operators.geometry import ParallelBeam as ParallelBeam
 from .operators.gradient import Gradient as Gradient
+from .operators.pinv import InexactInverseWarning as InexactInverseWarning
 from .operators.radon import Radon as Radon
 from .operators.radon_astra import AstraRadon as AstraRadon
 from .operators.restriction import Part as Part

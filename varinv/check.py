@@ -54,6 +54,19 @@ def shape(who: str, value: Any, *, ndim: Iterable[int] | None = None, name: str 
     return result
 
 
+def axes(who: str, value: Any, shape: Shape) -> tuple[int, ...]:
+    """Different axes of an image of this shape, counted from 0; None: all."""
+    given: Any = range(len(shape)) if value is None else value
+    given = tuple(given) if hasattr(given, "__iter__") else (given,)
+    result = tuple(integer(who, "axes", k) for k in given)
+    if not result or any(not -len(shape) <= k < len(shape) for k in result):
+        raise ValueError(f"{who}: axes must lie in {-len(shape)}..{len(shape) - 1} for shape {shape}, got {result}")
+    result = tuple(k % len(shape) for k in result)
+    if len(set(result)) < len(result):
+        raise ValueError(f"{who}: axes must differ, got {result}")
+    return result
+
+
 def describe(value: Any) -> str:
     """What came, in words; never the numbers of an array."""
     if is_array(value):

@@ -41,6 +41,12 @@ class Adjoint(LinearOperator):
         inner = self.K.absolute()
         return self if inner is self.K else None if inner is None else inner.T
 
+    def isometry(self) -> float | None:
+        return self.K.coisometry()
+
+    def coisometry(self) -> float | None:
+        return self.K.isometry()
+
     def reads(self) -> Array | None:
         return self.K.writes()
 
@@ -93,6 +99,14 @@ class Composition(LinearOperator):
         if a is self.A and b is self.B:
             return self
         return None if a is None or b is None else Composition(a, b)
+
+    def isometry(self) -> float | None:
+        a, b = self.A.isometry(), self.B.isometry()
+        return None if a is None or b is None else a * b
+
+    def coisometry(self) -> float | None:
+        a, b = self.A.coisometry(), self.B.coisometry()
+        return None if a is None or b is None else a * b
 
     def reads(self) -> Array | None:
         return self.B.reads()
@@ -156,6 +170,14 @@ class Sum(LinearOperator):
         a, b = self.A.absolute(), self.B.absolute()
         return self if a is self.A and b is self.B else None
 
+    def isometry(self) -> float | None:
+        a, b = self.A.isometry(), self.B.isometry()
+        return a + b if a and b and _apart(self.A.writes(), self.B.writes()) else None
+
+    def coisometry(self) -> float | None:
+        a, b = self.A.coisometry(), self.B.coisometry()
+        return a + b if a and b and _apart(self.A.reads(), self.B.reads()) else None
+
     def reads(self) -> Array | None:
         return _either(self.A.reads(), self.B.reads())
 
@@ -215,6 +237,12 @@ class Scaled(LinearOperator):
         if inner is self.K and self.factor >= 0:
             return self
         return None if inner is None else Scaled(abs(self.factor), inner)
+
+    def isometry(self) -> float | None:
+        return c * self.factor**2 if self.factor and (c := self.K.isometry()) else None
+
+    def coisometry(self) -> float | None:
+        return c * self.factor**2 if self.factor and (c := self.K.coisometry()) else None
 
     def reads(self) -> Array | None:
         return self.K.reads()

@@ -32,9 +32,10 @@ class LinearOperator(ABC):
     """A linear map K of real arrays, domain → codomain, with its exact adjoint.
 
     A new operator gives `domain`, `codomain`, `forward`, `adjoint`, `norm` and `examples`, and, where the magnitudes
-    of its entries are known, `absolute`; one that leaves entries out says so in `reads` and `writes`, which sharpens
-    the norm of sums.  The base adds ``K(x)`` (checks the shape), ``K.T`` (the adjoint of the plain
-    inner product Σ a b; ``K.T.T is K``) and the algebra ``@ + - *``.
+    of its entries are known, `absolute`; where it applies, `isometry` and `coisometry`, and what it leaves out (`reads`
+    and `writes`, which sharpen the norm of sums).  One with a pseudo-inverse in closed form, other than Kᵀ times a
+    number, has a method ``pseudoinverse(y, tol)``.  The base adds ``K(x)`` (checks the shape), ``K.T`` (the adjoint of
+    the plain inner product Σ a b; ``K.T.T is K``), the algebra ``@ + - *``, and `pinv`, `project`, `nullspace`.
     """
 
     kinds: ClassVar[list[type[LinearOperator]]] = []
@@ -62,6 +63,14 @@ class LinearOperator(ABC):
         """The operator of the magnitudes |K_ij| (`self` where no entry is negative); None: not known."""
         return None
 
+    def isometry(self) -> float | None:
+        """c > 0 where Kᵀ K = c · identity (c = 1: K keeps lengths); None: not so, or not known."""
+        return None
+
+    def coisometry(self) -> float | None:
+        """c > 0 where K Kᵀ = c · identity (K.T is an isometry up to √c); None: not so, or not known."""
+        return None
+
     def reads(self) -> Array | None:
         """A NumPy mask of the entries of x outside of which K is zero; None: perhaps all are read."""
         return None
@@ -87,6 +96,21 @@ class LinearOperator(ABC):
         from varinv.operators.algebra import Adjoint
 
         return Adjoint(self)
+
+    def pinv(self, y: Array, method: str | None = None, tol: float = 1e-10) -> Array:
+        """K⁺ y, the least-squares solution of K x = y of least norm; see varinv.operators.pinv."""
+        from varinv.operators.pinv import pinv
+
+        return pinv(self, y, method, tol)
+
+    def project(self, x: Array, y: Array, method: str | None = None, tol: float = 1e-10) -> Array:
+        """x + K⁺(y − K x): the image nearest to x of those that fit y best (K x = y, where y is in the range of K)."""
+        y = check_input(self.T, y, self.codomain)
+        return x + self.pinv(y - self(x), method, tol)
+
+    def nullspace(self, x: Array, method: str | None = None, tol: float = 1e-10) -> Array:
+        """x − K⁺ K x: the part of x that K does not see."""
+        return x - self.pinv(self(x), method, tol)
 
     def __matmul__(self, other: Any) -> LinearOperator:
         if not isinstance(other, LinearOperator):

@@ -11,8 +11,9 @@ from typing import Any
 import array_api_compat.numpy as host
 
 from varinv import check
-from varinv.backend import Array, Shape, device, indices_like, kernel, library, like, namespace, to_numpy
+from varinv.backend import Array, Shape, device, kernel, library, like, namespace, to_numpy
 from varinv.operators.base import LinearOperator, collatz_wielandt, once
+from varinv.operators.continuation import continued, folded, zeros_around
 
 BOUNDARIES = ("periodic", "reflect", "nearest", "zero")
 DIRECT = 225  # kernel entries up to which the sum over shifts is used; above, FFTs are faster (measured at 512²)
@@ -106,18 +107,32 @@ class Blur(LinearOperator):
         if self._circular:
             return _filter(x, self._transfer(x), self.kernel.ndim)
         for axis, n, before, after in self._sides:
-            x = _continued(x, axis, n, before, after, self.boundary)
+            x = continued(x, axis, n, before, after, self.boundary)
         return _valid(x, self.kernel)
 
     def adjoint(self, y: Array) -> Array:
         if self._circular:
             return _filter(y, namespace(y).conj(self._transfer(y)), self.kernel.ndim)
         for axis, _, before, after in self._sides:
-            y = _zeros_around(y, axis, before + after, before + after)
+            y = zeros_around(y, axis, before + after, before + after)
         y = _valid(y, host.flip(self.kernel))
         for axis, n, before, after in self._sides:
-            y = _folded(y, axis, n, before, after, self.boundary)
+            y = folded(y, axis, n, before, after, self.boundary)
         return y
+
+    @property
+    def pseudoinverse(self) -> Any:
+        """y, tol ↦ division by k̂ (periodic only); frequencies with |k̂| ≤ tol · max|k̂| count as zeros: they become 0."""
+        if self.boundary != "periodic":
+            raise AttributeError("no closed form")
+        return self._divided
+
+    def _divided(self, y: Array, tol: float) -> Array:
+        xp = namespace(y)
+        k = self._transfer(y)
+        lost = abs(k) <= tol * xp.max(abs(k))
+        inverse = xp.where(lost, xp.zeros_like(k), 1 / xp.where(lost, xp.ones_like(k), k))
+        return _filter(y, inverse, self.kernel.ndim)
 
     def _transfer(self, x: Array) -> Array:
         """k̂ on the grid of the image, in the place and precision of `x`; remembered."""
@@ -173,7 +188,7 @@ def _valid(x: Array, psf: Array) -> Array:
         return convolve(x, psf)
     d, lengths = psf.ndim, x.shape[x.ndim - psf.ndim :]
     for axis in range(x.ndim - d, x.ndim):  # zeros up to a length FFTs like
-        x = _zeros_around(x, axis, 0, _smooth(x.shape[axis]) - x.shape[axis])
+        x = zeros_around(x, axis, 0, _smooth(x.shape[axis]) - x.shape[axis])
     transfer = namespace(x).fft.rfftn(like(_wrapped(psf, x.shape[-d:], centre=False), x), axes=tuple(range(-d, 0)))
     full = _filter(x, transfer, d)
     return full[(Ellipsis, *(slice(s - 1, n) for s, n in zip(psf.shape, lengths, strict=True)))]
@@ -223,7 +238,7 @@ def _wrapped(psf: Array, grid: Shape, centre: bool = True) -> Array:
         s = psf.shape[axis]
         first = -(s // 2) % n if centre else 0
         length = -(-(first + s) // n) * n
-        psf = _zeros_around(psf, axis, first, length - first - s)
+        psf = zeros_around(psf, axis, first, length - first - s)
         psf = host.sum(host.reshape(psf, (*psf.shape[:axis], length // n, n, *psf.shape[axis + 1 :])), axis=axis)
     return psf
 
@@ -235,58 +250,3 @@ def _peak(psf: Array, grid: Shape) -> float:
 
 def _symmetric(psf: Array, axis: int) -> bool:
     return psf.shape[axis] % 2 == 1 and bool(host.all(psf == host.flip(psf, axis=axis)))
-
-
-# -------------------------------------------------------------------------------------------------- continued images
-
-
-def _continued(x: Array, axis: int, n: int, before: int, after: int, boundary: str) -> Array:
-    """x with `before` and `after` more entries along `axis`."""
-    if not before + after:
-        return x
-    if boundary == "zero":
-        return _zeros_around(x, axis, before, after)
-    i = host.arange(-before, n + after)
-    if boundary == "periodic":
-        i = i % n
-    elif boundary == "nearest":
-        i = host.clip(i, 0, n - 1)
-    else:
-        i = host.minimum(i % (2 * n), 2 * n - 1 - i % (2 * n))
-    return namespace(x).take(x, indices_like(i, x), axis=axis)
-
-
-def _folded(y: Array, axis: int, n: int, before: int, after: int, boundary: str) -> Array:
-    """The adjoint of `_continued`: every added entry goes back to the one it was read from."""
-    if not before + after:
-        return y
-    xp = namespace(y)
-    result = _along(y, axis, before, before + n)
-    if boundary == "zero":
-        return result
-    if boundary == "nearest":
-        low = xp.sum(_along(y, axis, 0, before + 1), axis=axis, keepdims=True)
-        high = xp.sum(_along(y, axis, before + n - 1, before + n + after), axis=axis, keepdims=True)
-        if n == 1:
-            return low + high - result
-        return xp.concat([low, _along(result, axis, 1, n - 1), high], axis=axis)
-    # the continuation is made of copies of the image, every other one mirrored for reflect; add them one by one
-    for number in (*range(-math.ceil(before / n), 0), *range(1, math.ceil(after / n) + 1)):
-        start, stop = max(number * n, -before), min((number + 1) * n, n + after)
-        copy = _along(y, axis, before + start, before + stop)
-        copy = _zeros_around(copy, axis, start - number * n, (number + 1) * n - stop)
-        result = result + (xp.flip(copy, axis=axis) if boundary == "reflect" and number % 2 else copy)
-    return result
-
-
-def _along(x: Array, axis: int, start: int, stop: int) -> Array:
-    return x[(slice(None),) * axis + (slice(start, stop), Ellipsis)]
-
-
-def _zeros_around(x: Array, axis: int, before: int, after: int) -> Array:
-    xp = namespace(x)
-
-    def zeros(n: int) -> Array:
-        return xp.zeros((*x.shape[:axis], n, *x.shape[axis + 1 :]), dtype=x.dtype, device=device(x))
-
-    return xp.concat([zeros(before), x, zeros(after)], axis=axis) if before or after else x

@@ -39,6 +39,11 @@ class Identity(LinearOperator):
     def absolute(self) -> LinearOperator:
         return self
 
+    def isometry(self) -> float:
+        return 1.0
+
+    coisometry = isometry
+
     @classmethod
     def examples(cls) -> Iterator[LinearOperator]:
         yield cls((3, 4))
@@ -69,6 +74,12 @@ class Diagonal(LinearOperator):
 
     def adjoint(self, y: Array) -> Array:
         return self.forward(y)
+
+    def pseudoinverse(self, y: Array, tol: float) -> Array:
+        """y / d, and 0 where d = 0 exactly, whatever `tol`."""
+        xp = namespace(y)
+        d = same_place("Diagonal", "values", self.values, y)
+        return xp.where(d == 0, xp.zeros_like(y), y / xp.where(d == 0, xp.ones_like(d), d))
 
     def norm(self) -> float:
         return float(namespace(self.values).max(abs(self.values)))

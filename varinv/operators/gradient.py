@@ -60,14 +60,8 @@ class Gradient(LinearOperator):
     def __post_init__(self) -> None:
         who = "Gradient"
         shape = check.shape(who, self.domain)
-        given: Any = range(len(shape)) if self.axes is None else self.axes
-        axes = tuple(check.integer(who, "axes", k) for k in ((given,) if hasattr(given, "__index__") else given))
-        if not axes or any(not -len(shape) <= k < len(shape) for k in axes):
-            raise ValueError(f"{who}: axes must lie in {-len(shape)}..{len(shape) - 1} for shape {shape}, got {axes}")
-        axes = tuple(k % len(shape) for k in axes)
-        if len(set(axes)) < len(axes):
-            raise ValueError(f"{who}: axes must differ, got {axes}")
-        given = self.spacing if isinstance(self.spacing, (tuple, list)) else (self.spacing,) * len(axes)
+        axes = check.axes(who, self.axes, shape)
+        given: Any = self.spacing if isinstance(self.spacing, (tuple, list)) else (self.spacing,) * len(axes)
         if len(given) != len(axes):
             raise ValueError(f"{who}: spacing must be one number or {len(axes)} of them, got {len(given)}")
         if self.boundary not in BOUNDARIES:

@@ -10,8 +10,9 @@ from typing import Any
 import array_api_compat.numpy as host
 
 from varinv import check
-from varinv.backend import Array, Shape, device, is_array, namespace, to_numpy
+from varinv.backend import Array, Shape, is_array, namespace, to_numpy
 from varinv.operators.base import LinearOperator
+from varinv.operators.continuation import zeros_around
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -78,18 +79,12 @@ class Restriction(LinearOperator):
         return namespace(x).asarray(x[self.region], copy=True)  # never a view of the caller's image
 
     def adjoint(self, y: Array) -> Array:
-        xp = namespace(y)
         if math.prod(self.domain) == math.prod(self.codomain):  # all of it
-            return xp.reshape(y, self.domain, copy=True)
+            return namespace(y).reshape(y, self.domain, copy=True)
         for axis, (r, n) in enumerate(zip(self.region, self.domain, strict=True)):
             if not isinstance(r, slice):
-                y, r = xp.expand_dims(y, axis=axis), slice(r, r + 1)
-            if r.stop - r.start < n:
-                sides = (r.start, n - r.stop)
-                before, after = (
-                    xp.zeros((*y.shape[:axis], m, *y.shape[axis + 1 :]), dtype=y.dtype, device=device(y)) for m in sides
-                )
-                y = xp.concat([before, y, after], axis=axis)
+                y, r = namespace(y).expand_dims(y, axis=axis), slice(r, r + 1)
+            y = zeros_around(y, axis, r.start, n - r.stop)
         return y
 
     def norm(self) -> float:
@@ -97,6 +92,9 @@ class Restriction(LinearOperator):
 
     def absolute(self) -> LinearOperator:
         return self
+
+    def coisometry(self) -> float:
+        return 1.0
 
     def reads(self) -> Array:
         mask = host.zeros(self.domain, dtype=host.bool)

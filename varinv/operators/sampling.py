@@ -96,6 +96,9 @@ class Subsampling(LinearOperator):
     def absolute(self) -> LinearOperator:
         return self
 
+    def coisometry(self) -> float:
+        return 1.0
+
     def reads(self) -> Array:
         return self.mask
 
@@ -234,6 +237,11 @@ class Downsampling(LinearOperator):
             return 1.0
         bound = self._blur.norm()
         return min(bound, collatz_wielandt(self)) if self.absolute() is self else bound
+
+    def coisometry(self) -> float | None:
+        if self._blur is not None:
+            return None
+        return 1 / math.prod(self.factor) if self._kind == "mean" else 1.0
 
     def absolute(self) -> LinearOperator | None:
         return self if self._blur is None or self._blur.absolute() is self._blur else None
