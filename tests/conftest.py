@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
+import inspect
 import os
+import pkgutil
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +96,18 @@ def dense(K: Any, adjoint: bool = False) -> np.ndarray:
     apply = K.adjoint if adjoint else K.forward
     columns = np.stack([to_numpy(apply(e)).reshape(-1) for e in eye], axis=-1)
     return columns.T if adjoint else columns
+
+
+def solver_kinds() -> list[Any]:
+    """Every concrete solver class of the package, whatever module it is in."""
+    import varinv.solvers
+    from varinv.solvers.base import Solver
+
+    for _, name, _ in pkgutil.iter_modules(varinv.solvers.__path__):
+        if not name.endswith(("_cupy", "_numba")):
+            importlib.import_module(f"varinv.solvers.{name}")
+    found = [c for c in Solver.kinds if c.__module__.startswith("varinv.solvers.") and not inspect.isabstract(c)]
+    return sorted(found, key=lambda c: c.__name__)
 
 
 @pytest.fixture

@@ -59,6 +59,7 @@ from .solvers.landweber import NuMethod as NuMethod
 from .solvers.mlem import MLEM as MLEM
 from .solvers.mlem import OSEM as OSEM
 from .solvers.proximal_gradient import ProximalGradient as ProximalGradient
+from .solvers.checkpoint import Checkpoint as Checkpoint
 from .solvers.rules import gap as gap
 from .solvers.rules import iterations as iterations
 from .solvers.rules import residual as residual

@@ -73,6 +73,13 @@ def like(constant: Any, x: Array) -> Array:
     return namespace(x).asarray(np.array(to_numpy(constant)), dtype=x.dtype, device=device(x))
 
 
+def like_kept(constant: Any, x: Array) -> Array:
+    """A NumPy array in the library and on the device of `x`, its dtype kept: how a checkpoint comes back."""
+    if type(x) is np.ndarray:
+        return constant
+    return namespace(x).asarray(np.array(constant), device=device(x))
+
+
 def indices_like(constant: Any, x: Array) -> Array:
     """Integer indices in the library and device of `x`."""
     xp = namespace(x)

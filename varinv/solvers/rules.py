@@ -17,8 +17,9 @@ from varinv.problem import Problem
 class Rule:
     """When to stop: ``rule(problem, previous, state) -> reason or None``; combine with ``|`` and ``&``.
 
-    `readings` holds the figures of the last evaluation, for the history.  A rule may remember things between calls;
-    `solve` works on a copy.  Any function of the same signature is a rule as well.
+    `readings` holds the figures of the last evaluation, for the history: a new dict each time.  A rule may remember
+    things between calls in its attributes; `solve` works on a copy, and a checkpoint keeps them.  Any function of the
+    same signature is a rule as well.
     """
 
     def __call__(self, problem: Problem, previous: Any, state: Any) -> str | None:
@@ -29,6 +30,33 @@ class Rule:
 
     def __and__(self, other: Callable[..., str | None]) -> Rule:
         return _All(self, other)
+
+
+def leaves(rule: Any) -> list[Any]:
+    """The rules that ``|`` and ``&`` join, left to right."""
+    return [*leaves(rule.a), *leaves(rule.b)] if isinstance(rule, (_Any, _All)) else [rule]
+
+
+def memory(rule: Any) -> list[dict[str, Any]]:
+    """What each of the joined rules remembers; time counts as time spent."""
+    found = []
+    for leaf in leaves(rule):
+        if isinstance(leaf, seconds):
+            leaf.spent, leaf.began = leaf.spent_now(), None if leaf.began is None else time.monotonic()
+        found.append({**getattr(leaf, "__dict__", {}), "rule": type(leaf).__name__})
+    return found
+
+
+def recall(rule: Any, memories: list[dict[str, Any]], same: bool) -> None:
+    """Give rules what they remembered: all of it to the same rules, to others what holds for any run of the problem."""
+    for i, leaf in enumerate(leaves(rule)):
+        for j, old in enumerate(memories):
+            if isinstance(leaf, seconds) and old["rule"] == "seconds":
+                leaf.spent, leaf.began = max(leaf.spent, old["spent"]), None
+            elif same and i == j:
+                leaf.__dict__.update({name: value for name, value in old.items() if name != "rule"})
+            elif isinstance(leaf, gap) and old["rule"] == "gap" and old["bound"] == leaf.bound:
+                leaf.best = max(leaf.best, old["best"])
 
 
 def readings_of(rule: Any) -> dict[str, float]:
@@ -77,18 +105,22 @@ class iterations(Rule):
 
 @dataclass
 class seconds(Rule):
-    """Stop once t seconds have passed since the first evaluation."""
+    """Stop once t seconds have passed since the first evaluation, in all calls that a checkpoint joins together."""
 
     t: float
     began: float | None = None
+    spent: float = 0.0
 
     def __post_init__(self) -> None:
         self.t = check.number("seconds", "t", self.t, low=0.0)
 
     def __call__(self, problem: Problem, previous: Any, state: Any) -> str | None:
-        now = time.monotonic()
-        self.began = now if self.began is None else self.began
-        return f"{self.t:g} seconds" if now - self.began >= self.t else None
+        self.began = time.monotonic() if self.began is None else self.began
+        return f"{self.t:g} seconds" if self.spent_now() >= self.t else None
+
+    def spent_now(self) -> float:
+        """Seconds so far, with those of earlier calls."""
+        return self.spent + (0.0 if self.began is None else time.monotonic() - self.began)
 
 
 @dataclass

@@ -1,10 +1,10 @@
-"""The loop around a solver: rules, history, progress, and every way a run can end."""
+"""The loop around a solver: rules, history, checkpoints, progress, and every way a run can end."""
 
 from __future__ import annotations
 
 import copy
 import math
-import time
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +12,9 @@ from varinv import check
 from varinv.backend import Array, release
 from varinv.linalg import dot
 from varinv.solvers.base import Solver, start
-from varinv.solvers.rules import default_stop, readings_of
+from varinv.solvers.checkpoint import Checkpoint, Keeper, Saved
+from varinv.solvers.history import History
+from varinv.solvers.rules import default_stop, memory, readings_of, recall
 
 
 def solve(
@@ -23,6 +25,7 @@ def solve(
     stop: Callable[..., str | None] | None = None,
     observe: Callable[[Any], Any] | None = None,
     progress: bool | Callable[[int, Any], None] = False,
+    checkpoint: str | os.PathLike[str] | Checkpoint | None = None,
 ) -> Any:
     """Minimise a problem; every stop has a named reason.
 
@@ -35,16 +38,20 @@ def solve(
         certificate.
     observe : called with every state; what it returns (a number, or a dict of numbers) goes into the history.
     progress : show a progress line; or a function that is called with the iteration number and what the rules read.
+    checkpoint : a file from which a run that was killed goes on when the same call is made again, bit for bit as if
+        it had never stopped; a path, or a Checkpoint that says how often it is written.
 
     Returns
     -------
-    Result : with x, state, why, history.  Ctrl-C ends the run with the last iterate and says so in `why`; a NaN or
-        infinite iterate ends it with the last finite one.
+    Result : with x, state, why, history (see varinv.solvers.history.History).  Ctrl-C ends the run with the last
+        iterate and says so in `why`; a NaN or infinite iterate ends it with the last finite one.
 
     Raises
     ------
     TypeError, ValueError
-        A problem that is none, a start image of another shape or with NaN.
+        A problem that is none, a start image of another shape or with NaN, a checkpoint of another run.
+    OSError
+        A checkpoint that cannot be written at the start (later it is a warning).
     """
     from varinv.problem import as_problem
     from varinv.result import Result
@@ -60,6 +67,7 @@ def solve(
     if not isinstance(solver, Solver):
         raise TypeError(f"solve: solver must be a Solver such as ChambollePock(), got {check.describe(solver)}")
     x = start(problem, x0)
+    keeper = Keeper.of(checkpoint, problem, solver, None if x0 is None else x)
     state = solver.init(problem, x)
     if stop is None:
         rule: Any = default_stop(problem, state)
@@ -67,43 +75,50 @@ def solve(
         rule = copy.deepcopy(stop)
     else:
         raise TypeError(f"solve: stop must be a rule such as gap(1e-4) | iterations(500), got {stop!r}")
-    began, history, good, previous, why = time.perf_counter(), [], state, None, None
+    words, why, judged, previous = repr(rule), None, False, None
+    found = None if keeper is None else keeper.find(state)
+    if found is not None:
+        state, judged = found.state, found.stop == words  # the same rule has judged this state already
+        recall(rule, found.memory, judged)
+        why = found.why if judged else None
+    finished = why is not None
+    history = History(problem, rule, observe, found)
+    good = state
     from varinv.progress import bar
 
     with bar(progress, solver, rule) as advance:
         try:
-            while True:
-                if state.k % 10 == 0 or state.k < 10:
-                    if not _finite(state):
+            while not why:
+                if not judged:
+                    if state.k % 10 == 0 or state.k < 10:
+                        if not _finite(state):
+                            break
+                        good = state
+                    why = rule(problem, previous, state)
+                    history.record(previous, state, last=bool(why))
+                    if why:
                         break
-                    good = state
-                before = readings_of(rule)
-                why = rule(problem, previous, state)
-                row = _observed(observe, state)
-                if (now := readings_of(rule)) != before or row:
-                    history.append({"k": state.k, "seconds": time.perf_counter() - began, **now, **row})
-                if why:
-                    break
+                judged = False
+                if keeper is not None:
+                    keeper.offer(Saved(state, history.rows, memory(rule), words, None, history.seconds()), _finite)
                 previous, state = state, solver.step(problem, state)
-                advance(state.k, now)
+                advance(state.k, readings_of(rule))
         except KeyboardInterrupt:
             why = f"interrupted after {state.k} iterations"
+            if keeper is not None:
+                keeper.close()
+    notes = {}
     if not _finite(state):  # looked at in every tenth iteration, and here
         why = f"not finite at iteration {state.k}; the iterate of iteration {good.k}, which was finite, is returned"
         state = good
-    del previous, good
+    elif keeper is not None and not finished and not str(why).startswith("interrupted"):
+        keeper.close(Saved(state, history.rows, memory(rule), words, why, history.seconds()))
+    if keeper is not None and keeper.failed:
+        notes["checkpoint"] = keeper.failed
+    del previous, good, found
     release()
-    return Result(state.x, state, str(why), tuple(history), time.perf_counter() - began, problem, solver)
+    return Result(state.x, state, str(why), tuple(history.rows), history.seconds(), problem, solver, notes)
 
 
 def _finite(state: Any) -> bool:
     return math.isfinite(dot(state.x, state.x))
-
-
-def _observed(observe: Callable[[Any], Any] | None, state: Any) -> dict[str, Any]:
-    if observe is None:
-        return {}
-    found = observe(state)
-    if found is None:
-        return {}
-    return dict(found) if isinstance(found, dict) else {"observed": found}

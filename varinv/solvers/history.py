@@ -1,0 +1,107 @@
+"""The course of a run: what is recorded, when, and what it costs."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from varinv.linalg import norm
+from varinv.solvers.rules import _Every, leaves
+
+EVERY = 10
+
+
+class History:
+    """One row of figures per recorded iteration.
+
+    ============== ========================================================================================
+    ``k``          iteration
+    ``seconds``    since the start of the run, over all its calls where a checkpoint was resumed
+    ``memory``     largest resident memory of the process so far, in bytes (absent on Windows)
+    ``objective``  Σ f(Kx) in float64
+    ``change``     ‖x' − x‖/‖x'‖ of the last step
+    gap, residual  what the rules read at this iteration, with ``lower_bound``, the best proved one
+    and            what `observe` returned
+    ============== ========================================================================================
+
+    Recorded are the iterations at which `gap` or `residual` are evaluated; where there is no such rule, every tenth,
+    later on every k/20 to k/10.  The objective then comes from `gap`, or costs one forward application of each
+    operator.  Every other iteration has a row only where `observe` or another rule has something to say.
+    """
+
+    def __init__(self, problem: Any, rule: Any, observe: Callable[[Any], Any] | None, found: Any = None) -> None:
+        self.problem, self.rule, self.observe = problem, rule, observe
+        self.rows: list[dict[str, Any]] = [] if found is None else list(found.history)
+        self.began = time.perf_counter() - (0.0 if found is None else found.seconds)
+        self.own = _Grid(EVERY, -1 if found is None else found.state.k)
+        self.guided = any(isinstance(leaf, _Every) for leaf in leaves(rule))
+        self.read = self._readings()
+
+    def seconds(self) -> float:
+        return time.perf_counter() - self.began
+
+    def record(self, previous: Any, state: Any, last: bool) -> None:
+        """The row of this state, if it has one; called after the rules."""
+        old, self.read = self.read, self._readings()
+        fresh = [
+            (leaf, now) for leaf, then, now in zip(leaves(self.rule), old, self.read, strict=True) if now is not then
+        ]
+        row = {name: value for _, now in fresh for name, value in now.items()}
+        due = self.own.due(state)
+        if self.guided:
+            due = state.k == 0 or any(isinstance(leaf, _Every) for leaf, _ in fresh)
+        if due or last:
+            if "objective" not in row:
+                row = {**self._objective(state), **row}
+            if "change" not in row and previous is not None:
+                row["change"] = change(previous, state)
+            row = {**_peak(), **row}
+        row |= self._observed(state)
+        if not row:
+            return
+        if self.rows and self.rows[-1]["k"] == state.k:  # the last one of an earlier call
+            self.rows[-1] |= row
+        else:
+            self.rows.append({"k": state.k, "seconds": self.seconds(), **row})
+
+    def _readings(self) -> list[Any]:
+        return [getattr(leaf, "readings", None) for leaf in leaves(self.rule)]
+
+    def _objective(self, state: Any) -> dict[str, float]:
+        try:
+            return {"objective": float(self.problem(state.x))}
+        except NotImplementedError:  # a functional known by its prox alone
+            return {}
+
+    def _observed(self, state: Any) -> dict[str, Any]:
+        found = None if self.observe is None else self.observe(state)
+        if found is None:
+            return {}
+        return dict(found) if isinstance(found, dict) else {"observed": found}
+
+
+@dataclass
+class _Grid(_Every):
+    """The grid of a rule that is none."""
+
+    every: int
+    seen: int = -1
+
+
+def change(previous: Any, state: Any) -> float:
+    """‖x' − x‖/‖x'‖; ‖x' − x‖ where x' = 0."""
+    length = norm(state.x)
+    return norm(state.x - previous.x) / (length or 1.0)
+
+
+def _peak() -> dict[str, int]:
+    """The largest resident memory of this process so far, in bytes."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return {}
+    unit = 1 if sys.platform == "darwin" else 1024
+    return {"memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit}
