@@ -54,6 +54,7 @@ from .solvers.cg import conjugate_gradients as conjugate_gradients
 from .solvers.cgls import CGLS as CGLS
 from .solvers.chambolle_pock import ChambollePock as ChambollePock
 from .solvers.fista import FISTA as FISTA
+from .solvers.checkpoint import Checkpoint as Checkpoint
 from .solvers.landweber import Landweber as Landweber
 from .solvers.landweber import NuMethod as NuMethod
 from .solvers.mlem import MLEM as MLEM
