@@ -53,14 +53,13 @@ from .solvers.cg import CG as CG
 from .solvers.cg import conjugate_gradients as conjugate_gradients
 from .solvers.cgls import CGLS as CGLS
 from .solvers.chambolle_pock import ChambollePock as ChambollePock
-from .solvers.fista import FISTA as FISTA
 from .solvers.checkpoint import Checkpoint as Checkpoint
+from .solvers.fista import FISTA as FISTA
 from .solvers.landweber import Landweber as Landweber
 from .solvers.landweber import NuMethod as NuMethod
 from .solvers.mlem import MLEM as MLEM
 from .solvers.mlem import OSEM as OSEM
 from .solvers.proximal_gradient import ProximalGradient as ProximalGradient
-from .solvers.checkpoint import Checkpoint as Checkpoint
 from .solvers.rules import gap as gap
 from .solvers.rules import iterations as iterations
 from .solvers.rules import residual as residual
