@@ -225,4 +225,4 @@ def test_the_period_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     written.clear()
     with warnings.catch_warnings():
         vi.solve(PROBLEM, stop=vi.iterations(300), checkpoint=vi.Checkpoint(tmp_path / "c.npz", seconds=0))
-    assert 2 < len(written) < 150  # writing is kept to a tenth of the time
+    assert 2 <= len(written) < 150  # writing is kept to a tenth of the time
