@@ -39,6 +39,8 @@ from .operators.restriction import Part as Part
 from .operators.restriction import Restriction as Restriction
 from .operators.sampling import Downsampling as Downsampling
 from .operators.sampling import Subsampling as Subsampling
+from .priors.weights import reweighted_tv as reweighted_tv
+from .priors.weights import tv_weights as tv_weights
 from .problem import Problem as Problem
 from .problem import Term as Term
 from .result import Result as Result

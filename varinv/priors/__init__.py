@@ -1,0 +1,1 @@
+"""Priors that come from images: weights of total variation, graphs, networks."""
