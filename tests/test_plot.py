@@ -65,6 +65,18 @@ def test_history_is_drawn_on_a_logarithmic_axis(solved):
     assert scales["certificate and residual"] == "log"
     assert "objective" in scales
     assert solved.why in figure.get_suptitle()
+    seen = {line.get_label() for ax in figure.axes for line in ax.lines}
+    assert seen == {"objective", "lower bound", "gap", "change"}  # memory and seconds are no convergence
+
+
+def test_observed_figures_have_an_axis_of_their_own():
+    observed = vi.solve(
+        vi.L2Squared(Y) + 0.1 * vi.TV(Y.shape), stop=vi.iterations(30), observe=lambda s: {"psnr": 20.0 + s.k}
+    )
+    panels = {ax.get_title(): ax for ax in plot.result(observed).axes if ax.get_title()}
+    assert list(panels) == ["reconstruction", "objective", "relative change", "observed"]
+    assert panels["observed"].get_yscale() == "linear"
+    assert list(panels["observed"].lines[0].get_ydata()) == [20.0 + k for k in range(31)]
 
 
 def test_without_history_there_is_only_the_image(solved):

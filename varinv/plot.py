@@ -15,7 +15,9 @@ from varinv.metrics import psnr
 from varinv.result import replaced
 
 FORMATS = (".png", ".pdf", ".svg", ".jpg", ".jpeg")
-RELATIVE = ("gap", "residual", "change")  # what the rules read: numbers to be seen on a logarithmic axis
+VALUES = ("objective", "lower_bound")
+RELATIVE = ("gap", "residual", "change")  # numbers to be seen on a logarithmic axis
+UNSEEN = ("k", "seconds", "memory")
 
 
 def image(
@@ -109,8 +111,8 @@ def result(
 ) -> Any:
     """The image of a Result and, where its history has figures, their course over the iterations.
 
-    Beside the image: objective and certified lower bound, and below them gap, residual or change on a logarithmic
-    axis.  With `truth`: its range is the grey scale, and the PSNR is in the title.
+    Beside the image: objective and certified lower bound, below them gap, residual or change on a logarithmic axis,
+    below those what `observe` returned.  With `truth`: its range is the grey scale, and the PSNR is in the title.
 
     Returns
     -------
@@ -128,15 +130,15 @@ def result(
         reference = _slice("result", truth)[0]
         limits = _range(reference)
         words += f"\nPSNR {psnr(shown, reference):.1f} dB"
-    values, rates = _courses(result.history)
-    right = [p for p in (values, rates) if p]
+    right = [(title, courses) for title, courses in _courses(result.history).items() if courses]
     height = min(max(shown.shape[0] / shown.shape[1], 0.6), 2.5)
     figure = _figure(10.5 if right else 6.0, 0.9 + 4.9 * height)
     grid = figure.add_gridspec(max(len(right), 1), 2 if right else 1, width_ratios=[1.35, 1] if right else None)
     _show(figure.add_subplot(grid[:, 0]), shown, limits, words, unit)
-    for k, panel in enumerate(right):
-        _plot(figure.add_subplot(grid[k, 1]), panel, panel is rates)
-    figure.suptitle(f"stopped: {result.why}", fontsize=9, color="0.35")
+    for k, (name, courses) in enumerate(right):
+        _plot(figure.add_subplot(grid[k, 1]), courses, name)
+    told = f"stopped: {result.why}; {result.state.k} iterations in {result.seconds:.3g} s"
+    figure.suptitle(told, fontsize=9, color="0.35")
     return _finish(figure, path)
 
 
@@ -208,37 +210,33 @@ def _bar(figure: Any, drawn: Any, axes: list[Any], images: Any, limits: tuple[fl
 Course = tuple[list[float], list[float]]
 
 
-def _courses(history: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Course], dict[str, Course]]:
-    """Values (objective, lower bound, what `observe` returned) and relative figures over the iterations."""
-    names = list(dict.fromkeys(key for row in history for key in row if key not in ("k", "seconds")))
-    values: dict[str, Course] = {}
-    rates: dict[str, Course] = {}
-    for name in names:
-        points: list[tuple[float, float]] = []
-        for row in history:
-            v = row.get(name)
-            # a row repeats what a rule read earlier until it reads again
-            if isinstance(v, (int, float)) and math.isfinite(v) and not (points and points[-1][1] == v):
-                points.append((row["k"], v))
-        if name in RELATIVE:
-            points = [p for p in points if p[1] > 0]
+def _courses(history: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Course]]:
+    """Panel title → figure → its course: values, relative figures, and what `observe` returned."""
+    found: dict[str, dict[str, Course]] = {"objective": {}, "certificate and residual": {}, "observed": {}}
+    for name in dict.fromkeys(key for row in history for key in row if key not in UNSEEN):
+        points = [(row["k"], row[name]) for row in history if isinstance(row.get(name), (int, float))]
+        points = [(k, float(v)) for k, v in points if math.isfinite(v) and (v > 0 or name not in RELATIVE)]
+        panel = "objective" if name in VALUES else "certificate and residual" if name in RELATIVE else "observed"
         if len(points) > 1:
-            (rates if name in RELATIVE else values)[name] = ([p[0] for p in points], [p[1] for p in points])
-    return values, rates
+            found[panel][name] = ([p[0] for p in points], [p[1] for p in points])
+    if found["certificate and residual"].keys() == {"change"}:
+        found = {("relative change" if k.startswith("cert") else k): v for k, v in found.items()}
+    return found
 
 
-def _plot(ax: Any, courses: dict[str, Course], relative: bool) -> None:
-    logarithmic = relative or all(v[-1] > 0 for _, v in courses.values())
+def _plot(ax: Any, courses: dict[str, Course], title: str) -> None:
+    logarithmic = title != "observed" and all(v[-1] > 0 for _, v in courses.values())
     for name, (k, v) in courses.items():
         shown = [math.nan if logarithmic and value <= 0 else value for value in v]
         ax.plot(k, shown, marker=".", markersize=3, linewidth=1, label=name.replace("_", " "))
     if logarithmic:
         ax.set_yscale("log")
-    ax.set_title("certificate and residual" if relative else "objective", fontsize=10)
+    ax.set_title(title, fontsize=10)
     ax.set_xlabel("iteration", fontsize=8)
     ax.tick_params(labelsize=8, which="both")
     ax.grid(True, color="0.9", linewidth=0.6)
-    ax.legend(fontsize=8, frameon=False)
+    if len(courses) > 1 or title == "observed":
+        ax.legend(fontsize=8, frameon=False)
 
 
 def _finish(figure: Any, path: str | os.PathLike[str] | None) -> Any:

@@ -21,7 +21,8 @@ class Result:
     x : the image, in the library, dtype and device of the data.
     state : the solver's last state (``solver.states(problem, resume=state)`` goes on from there).
     why : why it stopped, in words.
-    history : one dict per recorded iteration: k, seconds, what the rules read, what `observe` returned.
+    history : one dict per recorded iteration: k, seconds, memory, objective, change, what the rules read, what
+        `observe` returned (varinv.solvers.history.History).
     seconds : duration of the run.
     """
 
@@ -48,8 +49,10 @@ class Result:
         """A few lines for people: problem, why it stopped, figures."""
         lines = [f"problem     {self.problem!r}", f"solver      {self.solver!r}", f"stopped     {self.why}"]
         lines.append(f"iterations  {self.state.k} in {self.seconds:.2f} s")
-        figures = {k: v for row in self.history for k, v in row.items() if k not in ("k", "seconds")}
+        figures = {name: value for row in self.history for name, value in row.items() if name not in ("k", "seconds")}
+        memory = figures.pop("memory", None)
         lines += [f"{name:<11} {value:.6g}" for name, value in figures.items() if isinstance(value, (int, float))]
+        lines += [f"memory      {memory / 1e6:.0f} MB, the most that this process had"] if memory else []
         low, high = float(to_numpy(self.x).min()), float(to_numpy(self.x).max())
         lines.append(f"image       {'×'.join(map(str, self.x.shape))} {self.x.dtype}, {low:.4g} … {high:.4g}")
         return "\n".join(lines)
