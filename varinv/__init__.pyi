@@ -14,6 +14,7 @@ from .functionals.nonconvex import L0 as L0
 from .functionals.nonconvex import Cauchy as Cauchy
 from .functionals.nonconvex import LogSum as LogSum
 from .functionals.nonconvex import Lp as Lp
+from .functionals.smoothed_lq import SmoothedLq as SmoothedLq
 from .functionals.sparsity import L1 as L1
 from .functionals.sparsity import L21 as L21
 from .functionals.sparsity import Huber as Huber
@@ -61,6 +62,7 @@ from .solvers.landweber import Landweber as Landweber
 from .solvers.landweber import NuMethod as NuMethod
 from .solvers.mlem import MLEM as MLEM
 from .solvers.mlem import OSEM as OSEM
+from .solvers.mmgks import MMGKS as MMGKS
 from .solvers.proximal_gradient import ProximalGradient as ProximalGradient
 from .solvers.rules import gap as gap
 from .solvers.rules import iterations as iterations

@@ -28,6 +28,7 @@ class Functional(ABC):
     ``conj(y)``                  f*(y) = sup_z ⟨y, z⟩ − f(z)
     ``feasible(y)``              a point of the domain of f* near y
     ``grad(x)``, ``hvp(x, p)``   gradient, and Hessian at x times p
+    ``quadratic_weight(x)``      ω with f(u) ≤ f(x) + ½⟨ω, u² − x²⟩ for all u, equal at u = ±x: majorises by a square
     ``ascend(K, y, x, step)``    a fused prox_conj(y + step·Kx), or None where it has no fast way for this K
     ``square_in_box(x)``         (y, w, lo, hi) where f is ½ w (x − y)² on lo ≤ x ≤ hi with numbers w, lo, hi; else None
     ============================ ==============================================================================
@@ -62,6 +63,7 @@ class Functional(ABC):
         def feasible(self, y: Array) -> Array: ...
         def grad(self, x: Array) -> Array: ...
         def hvp(self, x: Array, p: Array) -> Array: ...
+        def quadratic_weight(self, x: Array) -> Array: ...
 
     @abstractmethod
     def __call__(self, x: Array) -> float:
@@ -161,7 +163,7 @@ class Scaled(Functional):
     f: Any
 
     def __post_init__(self) -> None:
-        for name in ("prox", "prox_conj", "conj", "feasible", "grad", "hvp"):
+        for name in ("prox", "prox_conj", "conj", "feasible", "grad", "hvp", "quadratic_weight"):
             if hasattr(self.f, name):
                 object.__setattr__(self, name, getattr(self, f"_{name}"))
 
@@ -187,6 +189,9 @@ class Scaled(Functional):
 
     def _hvp(self, x: Array, p: Array) -> Array:
         return self.lam * self.f.hvp(x, p)
+
+    def _quadratic_weight(self, x: Array) -> Array:
+        return self.lam * self.f.quadratic_weight(x)
 
     @property
     def separable(self) -> bool:  # type: ignore[override]

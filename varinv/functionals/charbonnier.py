@@ -84,9 +84,13 @@ class Charbonnier(Functional):
     def feasible(self, q: Array) -> Array:
         return _project(*self._magnitude(q), 0.0, 0.0) * q
 
-    def grad(self, z: Array) -> Array:
+    def quadratic_weight(self, z: Array) -> Array:
+        """ω(z) = ∇f(z)/z: f(u) ≤ f(z) + ½⟨ω(z), u² − z²⟩ for all u."""
         n, w = self._magnitude(z)
-        return w / self._root_length(n) * z
+        return w / self._root_length(n)
+
+    def grad(self, z: Array) -> Array:
+        return self.quadratic_weight(z) * z
 
     def hvp(self, z: Array, p: Array) -> Array:
         n, w = self._magnitude(z)

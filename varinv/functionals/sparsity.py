@@ -232,9 +232,13 @@ class Huber(Functional):
     def feasible(self, q: Array) -> Array:
         return self.prox_conj(q, 0.0)
 
-    def grad(self, z: Array) -> Array:
+    def quadratic_weight(self, z: Array) -> Array:
+        """ω(z) = ∇f(z)/z: f(u) ≤ f(z) + ½⟨ω(z), u² − z²⟩ for all u."""
         n, w = self._magnitude(z)
-        return w / namespace(z).maximum(n, self.delta + 0 * n) * z
+        return w / namespace(z).maximum(n, self.delta + 0 * n)
+
+    def grad(self, z: Array) -> Array:
+        return self.quadratic_weight(z) * z
 
     def hvp(self, z: Array, p: Array) -> Array:
         xp, (n, w) = namespace(z), self._magnitude(z)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import math
+from collections.abc import Iterable
 from typing import Any
 
 from varinv.backend import Array, double, namespace
 from varinv.certificate import pull
 from varinv.linalg import add_scaled, dot, norm
 from varinv.operators.elementary import Identity
-from varinv.problem import Problem
+from varinv.problem import Problem, Term
 
 
 def split(who: str, problem: Problem, x: Array | None = None, *, convex: bool = False) -> tuple[Any, tuple[Any, ...]]:
@@ -20,9 +22,9 @@ def split(who: str, problem: Problem, x: Array | None = None, *, convex: bool = 
                 f"{who} needs a gradient of every term but those of the image itself; {t} has none: smooth it "
                 "(Huber, TV(…, smoothing=s)) or use ChambollePock()"
             )
-        if convex and t.f.convexity < 0:
+        if convex and not t.f.convex:
             raise ValueError(f"{who} needs convex terms, {t} is not; use ProximalGradient()")
-    if convex and problem.simple is not None and problem.simple.convexity < 0:
+    if convex and problem.simple is not None and not problem.simple.convex:
         raise ValueError(f"{who} needs convex terms, {problem.simple} is not; use ProximalGradient()")
     for t in problem.coupled if x is not None else ():
         if not math.isfinite(t(x)):
@@ -92,14 +94,29 @@ def residual(problem: Problem, x: Array, tau: float) -> float:
     """
     x, terms = double(x), problem.coupled
     y = slopes(terms, x)
-    size = 0.0
-    for t, q in zip(terms, y, strict=True):
-        Kx = t.K.forward(x)
-        parts = [t.K.adjoint(q), *([t.K.adjoint(t.f.hvp(Kx, Kx))] if hasattr(t.f, "hvp") else [])]
-        size += sum(dot(a, a) for a in parts)
     mapping = norm(x - prox(problem.simple, add_scaled(x, -tau, pull(terms, y, x)), tau)) / tau
-    size = math.sqrt(size) if terms else norm(x) / tau
-    return mapping / size if size > 0 else (0.0 if mapping == 0 else math.inf)
+    return _ratio(mapping, sizes(terms, x) if terms else norm(x) / tau)
+
+
+def stationarity(terms: Iterable[Term], x: Array) -> float:
+    """‖∇F(x)‖ over the sizes of its terms, as in `residual`; in float64, all terms smooth."""
+    x, terms = double(x), tuple(terms)
+    return _ratio(norm(total(terms, x)), sizes(terms, x))
+
+
+def total(terms: Iterable[Term], x: Array) -> Array:
+    """∇F(x) = Σ K_iᵀ∇f_i(K_i x)."""
+    return functools.reduce(lambda a, b: add_scaled(a, 1.0, b), (t.grad(x) for t in terms))
+
+
+def sizes(terms: Iterable[Term], x: Array) -> float:
+    """√Σ ‖K_iᵀ∇f_i‖² + ‖K_iᵀ∇²f_i K_i x‖²."""
+    parts = [a for t in terms for a in (t.grad(x), *([t.hvp(x, x)] if hasattr(t.f, "hvp") else []))]
+    return math.sqrt(sum(dot(a, a) for a in parts))
+
+
+def _ratio(a: float, b: float) -> float:
+    return a / b if b > 0 else (0.0 if a == 0 else math.inf)
 
 
 def distance(problem: Problem, x: Array, mu: float, tau: float) -> float:
