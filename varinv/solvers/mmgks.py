@@ -53,8 +53,8 @@ class MMGKS(Solver):
         V ← \bigl[V,\ \text{orth}(A^T W (A x − y) + L^T∇f(u))\bigr]
 
     One A, Aᵀ, L and Lᵀ a step; no inner iteration.  The objective never rises; a convex f reaches the minimum, another
-    one (ℓq, q < 1) a critical point, from zero by way of the best fit along AᵀWy.  The small normal equations are solved
-    by eigenvalues, where the papers update two QR factorisations.
+    one (ℓq, q < 1) a critical point, from zero by way of the best fit along AᵀWy.  The small normal equations are
+    solved by eigenvalues, where the papers update two QR factorisations.
     V, A V and L V are kept: `restart` bounds them; then V = {x}, and x does not change.  A small change right after a
     restart means nothing: stop with ``residual``.
 
