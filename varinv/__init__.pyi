@@ -29,6 +29,10 @@ from .operators.elementary import Diagonal as Diagonal
 from .operators.elementary import Identity as Identity
 from .operators.fbp import fbp as fbp
 from .operators.fbp_weights import MissingArcWarning as MissingArcWarning
+from .operators.foreign import as_pylops as as_pylops
+from .operators.foreign import as_scipy as as_scipy
+from .operators.foreign import from_pylops as from_pylops
+from .operators.foreign import from_scipy as from_scipy
 from .operators.fourier import Fourier as Fourier
 from .operators.geometry import FanBeam as FanBeam
 from .operators.geometry import ParallelBeam as ParallelBeam
