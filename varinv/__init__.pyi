@@ -46,6 +46,14 @@ from .operators.sampling import Downsampling as Downsampling
 from .operators.sampling import Subsampling as Subsampling
 from .priors.weights import reweighted_tv as reweighted_tv
 from .priors.weights import tv_weights as tv_weights
+from .priors.bridges import from_jax as from_jax
+from .priors.bridges import from_onnx as from_onnx
+from .priors.bridges import from_torch as from_torch
+from .priors.network import Denoiser as Denoiser
+from .priors.network import Network as Network
+from .priors.plugged import RED as RED
+from .priors.plugged import PnP as PnP
+from .priors.plugged import Potential as Potential
 from .problem import Problem as Problem
 from .problem import Term as Term
 from .result import Result as Result

@@ -1,1 +1,1 @@
-"""Priors that come from images: weights of total variation, graphs, networks."""
+"""Priors that come from an image or a network: weights, graphs, denoisers, restoration."""

@@ -1,0 +1,212 @@
+"""Networks of other frameworks as denoisers: PyTorch, ONNX files, JAX.  Each is imported when first asked for.
+
+Nothing is unpickled here: a PyTorch module is built and loaded by its owner (``torch.load(..., weights_only=True)``),
+an ONNX file holds a graph and numbers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from varinv import check
+from varinv.backend import Array, device, is_array, library, namespace, to_numpy
+from varinv.priors.network import Network
+
+Interval = tuple[float, float]
+
+
+def from_torch(
+    module: Any,
+    sigma: Any = "map",
+    range: Interval = (0.0, 1.0),
+    image: Interval | None = None,
+    channels: int = 1,
+    multiple: int = 1,
+    tile: int | None = None,
+    overlap: int = 32,
+    average: bool = False,
+    batch: int = 16,
+) -> Network:
+    """A PyTorch module as a denoiser for arrays of any library.
+
+    Memory is shared where dtypes agree (DLPack); no gradient is recorded.  The module runs in the precision and on the
+    device of its parameters; an image on another device is refused with the remedy.  The other arguments are those of
+    `Network`.
+
+    Raises
+    ------
+    ImportError
+        Where PyTorch is not installed, with the command that installs it.
+    ValueError
+        A module in training mode: its dropout and batch statistics would make the prior random.
+    """
+    torch = _framework("torch", "torch")
+    who = f"from_torch({type(module).__name__})"
+    if not callable(module):
+        raise TypeError(f"from_torch: module must be callable, got {check.describe(module)}")
+    if getattr(module, "training", False):
+        raise ValueError(
+            f"{who}: the module is in training mode, so that its output is random; call module.eval() first"
+        )
+    parameters = list(module.parameters()) if hasattr(module, "parameters") else []
+
+    def run(u: Array, *level: Any) -> Array:
+        inside = [_to_torch(torch, who, a, parameters) if is_array(a) else a for a in (u, *level)]
+        with torch.no_grad():
+            v = module(*inside)
+        if not isinstance(v, torch.Tensor):
+            raise TypeError(f"{who} must return a tensor, got {check.describe(v)}")
+        if library(u) == "torch":
+            return v
+        return v.cpu().numpy() if library(u) == "numpy" else namespace(u).from_dlpack(v)
+
+    return Network(run, sigma, range, image, channels, multiple, tile, overlap, average, batch, who)
+
+
+def _to_torch(torch: Any, who: str, u: Array, parameters: list[Any]) -> Any:
+    if library(u) == "torch":
+        t = u
+    elif library(u) == "numpy":
+        t = torch.from_numpy(u if u.flags.writeable and all(s >= 0 for s in u.strides) else u.copy())
+    else:
+        t = torch.from_dlpack(u) if hasattr(u, "__dlpack__") else torch.from_numpy(to_numpy(u).copy())
+    if parameters and parameters[0].device != t.device:
+        raise TypeError(
+            f"{who}: the image is on {t.device}, the module on {parameters[0].device}; "
+            f"move the module once with module.to('{t.device}'), or the image"
+        )
+    return t.to(parameters[0].dtype) if parameters and parameters[0].is_floating_point() else t
+
+
+def from_onnx(
+    path: str | os.PathLike[str],
+    sigma: Any = "map",
+    range: Interval = (0.0, 1.0),
+    image: Interval | None = None,
+    channels: int = 1,
+    multiple: int = 1,
+    tile: int | None = None,
+    overlap: int = 32,
+    average: bool = False,
+    batch: int = 16,
+    sha256: str | None = None,
+    threads: int | None = None,
+) -> Network:
+    """An ONNX file as a denoiser, run by ONNX Runtime on the CPU.
+
+    `sha256` is the checksum the file must have; `threads` limits those of the runtime.  A second input of the graph
+    takes the noise level where sigma="argument".  The other arguments are those of `Network`.
+
+    Raises
+    ------
+    ImportError
+        Where onnxruntime is not installed, with the command that installs it.
+    FileNotFoundError, ValueError
+        A file that is not there, has another checksum, is no ONNX graph, or has inputs that do not fit `sigma`.
+    TypeError
+        On a call, an image that is not in the memory of the CPU.
+    """
+    runtime = _framework("onnxruntime", "onnx")
+    path = Path(path)
+    who = f"from_onnx({path.name})"
+    if not path.is_file():
+        raise FileNotFoundError(f"from_onnx: there is no file {path}")
+    if sha256 is not None:
+        found = hashlib.sha256(path.read_bytes()).hexdigest()
+        if found != sha256.lower():
+            raise ValueError(f"{who}: the file has SHA-256 {found}, expected {sha256}; it is another file or damaged")
+    options = runtime.SessionOptions()
+    if threads is not None:
+        options.intra_op_num_threads = check.integer("from_onnx", "threads", threads, low=1)
+    try:
+        session = runtime.InferenceSession(os.fspath(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # the runtime has its own exception classes for every kind of damage
+        raise ValueError(f"{who}: the file is no ONNX graph this runtime can run: {error}") from None
+    inputs = session.get_inputs()
+    wanted = 2 if sigma == "argument" else 1
+    if len(inputs) != wanted:
+        names = ", ".join(i.name for i in inputs)
+        raise ValueError(f"{who} has {len(inputs)} inputs ({names}), sigma={sigma!r} needs {wanted}")
+    dtypes = [
+        {"tensor(float)": "float32", "tensor(double)": "float64", "tensor(float16)": "float16"}.get(i.type)
+        for i in inputs
+    ]
+    if None in dtypes:
+        raise ValueError(f"{who}: inputs must be float16, float32 or float64, got {', '.join(i.type for i in inputs)}")
+
+    def run(u: Array, *level: Any) -> Array:
+        if library(u) not in ("numpy", "array_api_strict") and str(device(u)) != "cpu":
+            raise TypeError(
+                f"{who} runs on the CPU, the image is on {device(u)}; move it with varinv.backend.to_numpy(x)"
+            )
+        feed = {inputs[0].name: to_numpy(u)}
+        for value in level:
+            rank = len(inputs[1].shape or ())
+            feed[inputs[1].name] = np.full((1,) * rank, value, dtypes[1]) if not is_array(value) else to_numpy(value)
+        feed = {key: array.astype(dtype, copy=False) for (key, array), dtype in zip(feed.items(), dtypes, strict=True)}
+        try:
+            v = session.run(None, feed)[0]
+        except Exception as error:
+            raise ValueError(f"{who} refused a batch of shape {tuple(u.shape)}: {error}") from None
+        return v if library(u) == "numpy" else namespace(u).asarray(v)
+
+    return Network(run, sigma, range, image, channels, multiple, tile, overlap, average, batch, who)
+
+
+def from_jax(
+    function: Callable[..., Any],
+    sigma: Any = "map",
+    range: Interval = (0.0, 1.0),
+    image: Interval | None = None,
+    channels: int = 1,
+    multiple: int = 1,
+    tile: int | None = None,
+    overlap: int = 32,
+    average: bool = False,
+    batch: int = 16,
+) -> Network:
+    """A JAX function of a batch (flax: ``lambda u: model.apply(params, u)``) as a denoiser; arguments as in `Network`.
+
+    Raises ImportError where JAX is not installed, with the command that installs it.
+    """
+    jnp = _framework("jax.numpy", "jax")
+    if not callable(function):
+        raise TypeError(f"from_jax: function must be callable, got {check.describe(function)}")
+
+    def run(u: Array, *level: Any) -> Array:
+        v = function(
+            *(
+                jnp.asarray(to_numpy(a)) if is_array(a) and library(a) == "numpy" else _dlpack(jnp, a)
+                for a in (u, *level)
+            )
+        )
+        return (
+            to_numpy(v).copy()
+            if library(u) == "numpy"
+            else v
+            if library(u) == "jaxlib"
+            else namespace(u).from_dlpack(v)
+        )
+
+    return Network(run, sigma, range, image, channels, multiple, tile, overlap, average, batch, "from_jax")
+
+
+def _dlpack(jnp: Any, a: Any) -> Any:
+    return a if not is_array(a) or library(a).startswith("jax") else jnp.from_dlpack(a)
+
+
+def _framework(module: str, extra: str) -> Any:
+    """The framework, or an error with the command that installs it."""
+    try:
+        return importlib.import_module(module)
+    except ImportError:
+        raise ImportError(
+            f"{module.split('.')[0]} is not installed; install it with: python -m pip install 'varinv[{extra}]'"
+        ) from None
