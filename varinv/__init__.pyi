@@ -44,8 +44,6 @@ from .operators.restriction import Part as Part
 from .operators.restriction import Restriction as Restriction
 from .operators.sampling import Downsampling as Downsampling
 from .operators.sampling import Subsampling as Subsampling
-from .priors.weights import reweighted_tv as reweighted_tv
-from .priors.weights import tv_weights as tv_weights
 from .priors.bridges import from_jax as from_jax
 from .priors.bridges import from_onnx as from_onnx
 from .priors.bridges import from_torch as from_torch
@@ -54,6 +52,8 @@ from .priors.network import Network as Network
 from .priors.plugged import RED as RED
 from .priors.plugged import PnP as PnP
 from .priors.plugged import Potential as Potential
+from .priors.weights import reweighted_tv as reweighted_tv
+from .priors.weights import tv_weights as tv_weights
 from .problem import Problem as Problem
 from .problem import Term as Term
 from .result import Result as Result
