@@ -215,7 +215,7 @@ def test_pnp_with_an_exact_prox_is_the_classical_solver():
         assert np.allclose((0.5 * vi.PnP(soft, lam=2 * lam)).prox(y, 0.7), (lam * vi.L1()).prox(y, 0.7))
     fixed = vi.PnP(soft, sigma=0.4)
     assert np.array_equal(fixed.prox(y, 3.0), fixed.prox(y, 0.1))
-    with pytest.raises(ValueError, match="has no value, a denoiser defines none"):
+    with pytest.raises(NotImplementedError, match="has no value, a denoiser defines none"):
         plugged(y)
     result = vi.solve(plugged, vi.ChambollePock())  # the default stop needs no objective
     assert result.why.startswith("residual")

@@ -31,7 +31,7 @@ class PnP(Functional):
     Raises
     ------
     TypeError, ValueError
-        A denoiser that is not callable, negative numbers; on a call, ValueError as it has no value.
+        A denoiser that is not callable, negative numbers; on a call, NotImplementedError as it has no value.
     """
 
     denoiser: Any
@@ -42,7 +42,7 @@ class PnP(Functional):
         _checked(self, "PnP")
 
     def __call__(self, x: Array) -> float:
-        raise ValueError(f"{self} has no value, a denoiser defines none; stop with residual(tol), small_change(tol)")
+        raise NotImplementedError(f"{self} has no value, a denoiser defines none; stop with residual(tol), small_change(tol)")
 
     def prox(self, x: Array, step: Any) -> Array:
         sigma = (
@@ -101,7 +101,7 @@ class RED(Functional):
         object.__setattr__(self, "lipschitz", check.number("RED", "lipschitz", self.lipschitz, low=0.0, strict=True))
 
     def __call__(self, x: Array) -> float:
-        raise ValueError(f"{self} has no value; stop with residual(tol), small_change(tol) or iterations(n)")
+        raise NotImplementedError(f"{self} has no value; stop with residual(tol), small_change(tol) or iterations(n)")
 
     def grad(self, x: Array) -> Array:
         return (self.lam / self.sigma**2) * (x - self.denoiser(x, self.sigma))

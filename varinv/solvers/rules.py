@@ -240,6 +240,6 @@ def default_stop(problem: Problem, state: Any) -> Rule:
     rule = residual(1e-5) | iterations(5000)
     try:
         problem.gap(state.x, state.y)
-    except (ValueError, AttributeError):
+    except (ValueError, AttributeError, NotImplementedError):
         return rule
     return gap(1e-4) | rule
