@@ -42,7 +42,7 @@ class PnP(Functional):
         _checked(self, "PnP")
 
     def __call__(self, x: Array) -> float:
-        raise NotImplementedError(f"{self} has no value, a denoiser defines none; stop with residual(tol), small_change(tol)")
+        raise NotImplementedError(f"{self} has no value, a denoiser defines none; stop with residual or small_change")
 
     def prox(self, x: Array, step: Any) -> Array:
         sigma = (
