@@ -18,6 +18,9 @@ from .functionals.smoothed_lq import SmoothedLq as SmoothedLq
 from .functionals.sparsity import L1 as L1
 from .functionals.sparsity import L21 as L21
 from .functionals.sparsity import Huber as Huber
+from .functionals.structural import DirectionalTV as DirectionalTV
+from .functionals.structural import NonlocalTV as NonlocalTV
+from .functionals.tgv import TGV as TGV
 from .functionals.tv import TV as TV
 from .learning.discrepancy import discrepancy as discrepancy
 from .metrics import psnr as psnr
@@ -25,6 +28,7 @@ from .metrics import relative_error as relative_error
 from .metrics import ssim as ssim
 from .operators.base import LinearOperator as LinearOperator
 from .operators.blur import Blur as Blur
+from .operators.directional import Damping as Damping
 from .operators.elementary import Diagonal as Diagonal
 from .operators.elementary import Identity as Identity
 from .operators.fbp import fbp as fbp
@@ -38,6 +42,7 @@ from .operators.geometry import FanBeam as FanBeam
 from .operators.geometry import ParallelBeam as ParallelBeam
 from .operators.gradient import Gradient as Gradient
 from .operators.pinv import InexactInverseWarning as InexactInverseWarning
+from .operators.patches import NonlocalGradient as NonlocalGradient
 from .operators.radon import Radon as Radon
 from .operators.radon_astra import AstraRadon as AstraRadon
 from .operators.restriction import Part as Part
@@ -54,6 +59,7 @@ from .priors.plugged import PnP as PnP
 from .priors.plugged import Potential as Potential
 from .priors.weights import reweighted_tv as reweighted_tv
 from .priors.weights import tv_weights as tv_weights
+from .operators.symmetrised import SymmetrisedGradient as SymmetrisedGradient
 from .problem import Problem as Problem
 from .problem import Term as Term
 from .result import Result as Result
