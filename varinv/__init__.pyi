@@ -41,14 +41,15 @@ from .operators.fourier import Fourier as Fourier
 from .operators.geometry import FanBeam as FanBeam
 from .operators.geometry import ParallelBeam as ParallelBeam
 from .operators.gradient import Gradient as Gradient
-from .operators.pinv import InexactInverseWarning as InexactInverseWarning
 from .operators.patches import NonlocalGradient as NonlocalGradient
+from .operators.pinv import InexactInverseWarning as InexactInverseWarning
 from .operators.radon import Radon as Radon
 from .operators.radon_astra import AstraRadon as AstraRadon
 from .operators.restriction import Part as Part
 from .operators.restriction import Restriction as Restriction
 from .operators.sampling import Downsampling as Downsampling
 from .operators.sampling import Subsampling as Subsampling
+from .operators.symmetrised import SymmetrisedGradient as SymmetrisedGradient
 from .priors.bridges import from_jax as from_jax
 from .priors.bridges import from_onnx as from_onnx
 from .priors.bridges import from_torch as from_torch
@@ -59,7 +60,6 @@ from .priors.plugged import PnP as PnP
 from .priors.plugged import Potential as Potential
 from .priors.weights import reweighted_tv as reweighted_tv
 from .priors.weights import tv_weights as tv_weights
-from .operators.symmetrised import SymmetrisedGradient as SymmetrisedGradient
 from .problem import Problem as Problem
 from .problem import Term as Term
 from .result import Result as Result
