@@ -67,6 +67,7 @@ from .scan import Scan as Scan
 from .scan import ScanError as ScanError
 from .scan import ScanWarning as ScanWarning
 from .scan import read as read
+from .solvers.adaptive_chambolle_pock import AdaptiveChambollePock as AdaptiveChambollePock
 from .solvers.base import Solver as Solver
 from .solvers.base import last as last
 from .solvers.base import until as until
@@ -82,6 +83,9 @@ from .solvers.mlem import MLEM as MLEM
 from .solvers.mlem import OSEM as OSEM
 from .solvers.mmgks import MMGKS as MMGKS
 from .solvers.proximal_gradient import ProximalGradient as ProximalGradient
+from .solvers.condat_vu import CondatVu as CondatVu
+from .solvers.pd3o import PD3O as PD3O
+from .solvers.preconditioned import PreconditionedChambollePock as PreconditionedChambollePock
 from .solvers.rules import gap as gap
 from .solvers.rules import iterations as iterations
 from .solvers.rules import residual as residual
@@ -91,5 +95,6 @@ from .solvers.sirt import OSSART as OSSART
 from .solvers.sirt import SART as SART
 from .solvers.sirt import SIRT as SIRT
 from .solvers.solve import solve as solve
+from .solvers.spdhg import SPDHG as SPDHG
 
 __version__: str

@@ -5,11 +5,12 @@ from __future__ import annotations
 import collections
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, ClassVar
 
 from varinv import check
-from varinv.backend import Array, namespace, same_place
+from varinv.backend import Array, device, namespace, same_place
+from varinv.functionals.base import Functional
 from varinv.problem import Problem
 
 
@@ -56,6 +57,21 @@ def start(problem: Problem, x: Array | None) -> Array:
     check.same_shape("solve", "x0", x, problem.domain)
     xp, data = namespace(x), problem.data()
     return xp.asarray(x if data is None else same_place("solve", "x0", x, data), copy=True)
+
+
+def zero_duals(problem: Problem, x: Array) -> tuple[Array, ...]:
+    """A zero array for every coupled term, with the library, device and dtype of x."""
+    xp = namespace(x)
+    return tuple(xp.zeros(t.K.codomain, dtype=x.dtype, device=device(x)) for t in problem.coupled)
+
+
+def refuse(who: str, functionals: Iterable[Functional | None], without: str = "") -> None:
+    """A TypeError that names the first functional without a prox, a ValueError for one that is not convex."""
+    for f in functionals:
+        if f is not None and not hasattr(f, "prox_conj"):
+            raise TypeError(f"{who} needs a prox of every term; {f} has none{without}")
+        if f is not None and f.convexity < 0:
+            raise ValueError(f"{who} needs convex terms; {f} is not convex")
 
 
 def until(problem: Problem, states: Iterator[Any], rule: Callable[..., str | None]) -> Iterator[Any]:

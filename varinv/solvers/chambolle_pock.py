@@ -10,9 +10,10 @@ from typing import Any, NamedTuple
 from varinv import check
 from varinv.backend import Array, device, double, is_array, namespace
 from varinv.functionals.steps import ascend, descend
-from varinv.linalg import dot, norm
+from varinv.linalg import dot
 from varinv.problem import Problem
-from varinv.solvers.base import Solver
+from varinv.solvers.base import Solver, refuse, zero_duals
+from varinv.solvers.kkt import relative_residual
 
 
 class ChambollePockState(NamedTuple):
@@ -26,32 +27,15 @@ class ChambollePockState(NamedTuple):
     k: int = 0
 
     def residual(self, problem: Problem, previous: ChambollePockState) -> float:
-        """The relative distance of 0 from ∂g(x) + Kᵀy and from ∂f*(y) − Kx: p and d, exact for this iteration order.
-
-        max(‖p‖/√Σ‖K_iᵀy_i‖², ‖d‖/‖Kx‖); blocks of d are weighted by σ_i, so that units cancel.  The terms of Kᵀy count
-        one by one, as they cancel at a solution where g is flat; with one term alone and Algorithm 1, y counts as at
-        least σKx, and where all that vanishes ‖p‖ is measured by ‖x‖/τ.
-        """
-        x, terms = double(self.x), problem.coupled
-        y = [double(a) for a in self.y]
-        p = (double(previous.x) - x) / previous.tau
-        size, above, below = 0.0, 0.0, 0.0
-        ahead = double(previous.x_bar) - x
-        alone = len(terms) == 1 and self.sigma == previous.sigma
-        for t, new, old, sigma in zip(terms, y, previous.y, previous.sigma, strict=True):
-            Kx = t.K.forward(x)
-            if sigma > 0:
-                d = (double(old) - new) / sigma + t.K.forward(ahead)
-                above, below = above + sigma * dot(d, d), below + sigma * dot(Kx, Kx)
-            pulled = t.K.adjoint(new)
-            size += dot(pulled, pulled)
-            if alone:
-                size += (sigma * norm(t.K.adjoint(Kx))) ** 2
-        return max(_ratio(dot(p, p), size or dot(x, x) / previous.tau**2), _ratio(above, below))
-
-
-def _ratio(a: float, b: float) -> float:
-    return math.sqrt(a / b) if b > 0 else (0.0 if a == 0 else math.inf)
+        """The relative distance of 0 from ∂g(x) + Kᵀy and from ∂f*(y) − Kx: p and d, exact for this iteration order."""
+        x = double(self.x)
+        ahead, p = double(previous.x_bar) - x, (double(previous.x) - x) / previous.tau
+        d = (
+            (double(old) - double(new)) / sigma + t.K.forward(ahead)
+            for t, new, old, sigma in zip(problem.coupled, self.y, previous.y, previous.sigma, strict=True)
+        )
+        alone = self.sigma == previous.sigma  # Algorithm 1
+        return relative_residual(problem.coupled, x, self.y, p, previous.tau, d, previous.sigma, alone)
 
 
 @dataclass(frozen=True)
@@ -78,8 +62,8 @@ class ChambollePock(Solver):
     Raises
     ------
     TypeError, ValueError
-        Steps that are not positive or do not satisfy the condition (the message gives the value), a coupled term
-        without a prox, gamma above what the problem has.
+        Steps that are not positive or do not satisfy the condition (the message gives the value), a term without a
+        prox or that is not convex, gamma above what the problem has.
     """
 
     tau: float | None = None
@@ -100,13 +84,8 @@ class ChambollePock(Solver):
             object.__setattr__(self, "gamma", check.number(who, "gamma", self.gamma, low=0.0))
 
     def init(self, problem: Problem, x: Array) -> ChambollePockState:
-        for f in (problem.simple, *(t.f for t in problem.coupled)):
-            if f is not None and not hasattr(f, "prox_conj"):
-                raise TypeError(f"ChambollePock needs a prox of every term; {f} has none")
-        tau, sigma = self.steps(problem)
-        xp = namespace(x)
-        y = tuple(xp.zeros(t.K.codomain, dtype=x.dtype, device=device(x)) for t in problem.coupled)
-        return ChambollePockState(x, x, y, tau, sigma)
+        refuse("ChambollePock", [problem.simple, *(t.f for t in problem.coupled)])
+        return ChambollePockState(x, x, zero_duals(problem, x), *self.steps(problem))
 
     def step(self, problem: Problem, s: ChambollePockState) -> ChambollePockState:
         gamma = self.strength(problem) if problem.coupled else 0.0
@@ -168,6 +147,16 @@ class ChambollePock(Solver):
         y = xp.reshape(xp.asarray([0.1, 1.2, 0.9, -0.2, 0.3, 1.1]), (2, 3))
         yield cls(), L2Squared(y) + 0.1 * TV((2, 3))
         yield cls(), L2Squared(y) @ Diagonal(1 + abs(y)) + 0.1 * TV((2, 3)) + NonNegative()
+
+
+def scalar_steps(problem: Problem) -> tuple[float, tuple[float, ...]]:
+    """τ and σ that other primal–dual methods start from, free of scale: those of Algorithm 1.
+
+    Where only g is strongly convex, τ = 0.2/γ instead of 10/γ, which is made for the shrinking τ of Algorithm 2.
+    """
+    gamma = ChambollePock().strength(problem)
+    alone = not any(0 < t.f.curvature < math.inf for t in problem.coupled)
+    return ChambollePock(tau=0.2 / gamma if gamma > 0 and alone and problem.coupled else None).steps(problem)
 
 
 def _balanced(problem: Problem, norms: list[float], gamma: float) -> tuple[float, ...]:

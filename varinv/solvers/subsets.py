@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from varinv import check
-from varinv.backend import indices_like, namespace
+from varinv.backend import Array, indices_like, namespace
 from varinv.operators.algebra import Composition, Scaled, Sum
 from varinv.operators.base import LinearOperator
 from varinv.operators.elementary import Diagonal
@@ -101,3 +101,23 @@ def some(K: Any, chosen: Sequence[int]) -> LinearOperator:
         return Composition(some(K.A, chosen), K.B)
     d, axis = K.A.values, views(K.B)
     return Composition(Diagonal(namespace(d).take(d, indices_like(chosen, d), axis=axis)), some(K.B, chosen))
+
+
+def split(term: Any, y: Array, n: int) -> list[Array]:
+    """The parts of a dual array that belong to the subsets of a term, in their order."""
+    if n == 1:
+        return [y]
+    axis = views(term.K)
+    chosen = indices(y.shape[axis], n)
+    return [namespace(y).take(y, indices_like(chosen[s], y), axis=axis) for s in visits(n)]
+
+
+def join(term: Any, parts: list[Array]) -> Array:
+    """The dual array that `split` took apart."""
+    if len(parts) == 1:
+        return parts[0]
+    xp, axis = namespace(*parts), views(term.K)
+    chosen = indices(sum(part.shape[axis] for part in parts), len(parts))
+    order = [i for s in visits(len(parts)) for i in chosen[s]]
+    back = sorted(range(len(order)), key=order.__getitem__)
+    return xp.take(xp.concat(parts, axis=axis), indices_like(back, parts[0]), axis=axis)

@@ -1,0 +1,442 @@
+"""The primal–dual family: each against its paper's iteration in dense matrices, cvxpy, its step condition, its bits."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import pickle
+import random
+import warnings
+from typing import Any
+
+import cvxpy as cp
+import numpy as np
+import pytest
+from conftest import dense, rand
+
+import varinv as vi
+from varinv.backend import to_numpy
+from varinv.functionals.base import Functional
+from varinv.linalg import norm
+from varinv.phantom import shepp_logan
+from varinv.problem import as_problem
+from varinv.solvers.adaptive_chambolle_pock import AdaptiveChambollePock
+from varinv.solvers.condat_vu import smooth
+from varinv.solvers.subsets import indices, join, split, visits
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+SHAPE = (3, 4)
+A = vi.Radon(SHAPE, vi.ParallelBeam(np.array([0.1, 0.7, 1.3, 1.9, 2.6]), 6))
+TRUTH = rand(np, SHAPE, 1, kind="non-negative")
+B = A(TRUTH) + 0.3 * rand(np, A.codomain, 2)
+LAM = 0.3
+PROBLEM = vi.L2Squared(B) @ A + LAM * vi.TV(SHAPE) + vi.NonNegative()
+X0 = rand(np, SHAPE, 3, kind="non-negative")
+a, D = dense(A), dense(vi.Gradient(SHAPE))
+b, x0 = B.reshape(-1), X0.reshape(-1)
+SOLVERS = [
+    vi.AdaptiveChambollePock(),
+    vi.PreconditionedChambollePock(),
+    vi.SPDHG(subsets=3),
+    vi.CondatVu(),
+    vi.PD3O(),
+]
+EACH = pytest.mark.parametrize("solver", SOLVERS, ids=lambda s: type(s).__name__)
+
+
+def state_at(problem: Any, k: int, solver: Any, **start: Any) -> Any:
+    return next(itertools.islice(solver.states(as_problem(problem), **start), k, None))
+
+
+# ----------------------------------------------------------------------------- the papers' formulas in dense matrices
+
+
+def data(q: np.ndarray, s: Any) -> np.ndarray:
+    """prox of s·f* for f = ½|· − b|²."""
+    return (q - s * b) / (1 + s)
+
+
+def ball(p: np.ndarray) -> np.ndarray:
+    """Projection of each vector of a field onto the ball of radius λ."""
+    length = np.linalg.norm(p.reshape(2, -1), axis=0)
+    return (p.reshape(2, -1) / np.maximum(1, length / LAM)).reshape(-1)
+
+
+def slope(x: np.ndarray) -> np.ndarray:
+    return a.T @ (a @ x - b)
+
+
+def agree(solver: Any, oracle: Any, count: int) -> None:
+    """The first images of a solver and of an oracle, to rounding."""
+    states = itertools.islice(solver.states(PROBLEM, X0), 1, count + 1)
+    for state, expected in zip(states, oracle, strict=False):
+        assert norm(state.x.reshape(-1) - expected) <= 1e-11 * norm(expected), state.k
+    assert state.k == count
+
+
+def test_condat_vu_is_its_paper() -> None:
+    tau, (_, sigma) = vi.CondatVu().steps(PROBLEM)
+
+    def paper() -> Any:  # Condat (2013), Algorithm 3.1, from (x0, the first dual step)
+        x, p = x0, ball(sigma * D @ x0)
+        while True:
+            new = np.maximum(x - tau * (slope(x) + D.T @ p), 0)
+            p = ball(p + sigma * D @ (2 * new - x))
+            x = new
+            yield x
+
+    agree(vi.CondatVu(), paper(), 30)
+
+
+def test_pd3o_is_its_paper() -> None:
+    tau, (_, sigma) = vi.PD3O().steps(PROBLEM)
+
+    def paper() -> Any:  # Yan (2018), equation (4), in its variables z and s
+        s = ball(sigma * D @ (x0 - tau * slope(x0)))
+        z = x0 - tau * slope(x0) - tau * D.T @ s
+        while True:
+            x = np.maximum(z, 0)
+            yield x
+            s = ball(s - tau * sigma * D @ (D.T @ s) + sigma * D @ (2 * x - z - tau * slope(x)))
+            z = x - tau * slope(x) - tau * D.T @ s
+
+    agree(vi.PD3O(), paper(), 30)
+
+
+def test_the_adaptive_method_is_relaxed_and_balanced() -> None:
+    def oracle() -> Any:
+        tau, (sq, sp) = vi.ChambollePock(gamma=0).steps(PROBLEM)
+        u, v, w = x0, 0 * b, np.zeros(24)
+        for k in itertools.count(1):
+            x = np.maximum(u - tau * (a.T @ v + D.T @ w), 0)
+            q, p = data(v + sq * a @ (2 * x - u), sq), ball(w + sp * D @ (2 * x - u))
+            yield x
+            primal = (u - x) / tau - a.T @ (v - q) - D.T @ (w - p)
+            duals = (v - q) / sq - a @ (u - x), (w - p) / sp - D @ (u - x)
+            u, v, w = u + 1.9 * (x - u), v + 1.9 * (q - v), w + 1.9 * (p - w)
+            if k % 20 == 0:
+                size = math.sqrt(sq * duals[0] @ duals[0] + sp * duals[1] @ duals[1])
+                change = (math.sqrt(tau) * np.linalg.norm(primal) / size) ** (0.5 * 0.95 ** (k // 20 - 1))
+                change = min(max(change, 0.25), 4)
+                tau, sq, sp = tau * change, sq / change, sp / change
+
+    agree(vi.AdaptiveChambollePock(), oracle(), 70)
+
+
+def test_preconditioned_steps_are_sums_of_magnitudes() -> None:
+    _, (sq, sp) = vi.ChambollePock(gamma=0).steps(PROBLEM)
+    share = sq * A.norm() ** 2 / a.sum(axis=0).mean()
+    rows = a.sum(axis=1)
+    sq = share / np.where(rows > 0, rows, np.inf)
+    T = 0.99 / (share * a.sum(axis=0) + sp * vi.Gradient(SHAPE).norm() ** 2)
+
+    def paper() -> Any:  # Pock & Chambolle (2011), equation (4) with (10)
+        x, x_bar, q, p = x0, x0, 0 * b, np.zeros(24)
+        while True:
+            q, p = np.where(rows > 0, data(q + sq * (a @ x_bar), sq), 0), ball(p + sp * D @ x_bar)
+            new = np.maximum(x - T * (a.T @ q + D.T @ p), 0)
+            x, x_bar = new, 2 * new - x
+            yield x
+
+    agree(vi.PreconditionedChambollePock(), paper(), 30)
+
+
+def test_spdhg_is_its_paper() -> None:
+    solver = vi.SPDHG(subsets=3, seed=5)
+    tau, blocks, draws = solver.plan(PROBLEM)
+    assert [block.p for block in blocks] == [1 / 6] * 3 + [1 / 2]
+    assert draws == 6
+    views = indices(5, 3)
+    rows = [np.concatenate([np.arange(6 * k, 6 * k + 6) for k in views[s]]) for s in visits(3)]
+
+    def paper() -> Any:  # Algorithm 1, with z = Kᵀy from scratch in every step; the last x of each pass
+        x, q, p = x0, 0 * b, np.zeros(24)
+        z_bar = 0 * x0
+        for k in itertools.count():
+            draw = random.Random((5 << 48) + k)
+            for _ in range(6):
+                x = np.maximum(x - tau * z_bar, 0)
+                i = min(int(6 * draw.random()), 3)  # 0, 1, 2: a subset, 3 to 5: the gradient
+                before = a.T @ q + D.T @ p
+                if i < 3:
+                    r, s = rows[i], blocks[i].sigma
+                    q = q.copy()
+                    q[r] = (q[r] + s * a[r] @ x - s * b[r]) / (1 + s)
+                else:
+                    p = ball(p + blocks[3].sigma * D @ x)
+                after = a.T @ q + D.T @ p
+                z_bar = after + (after - before) / blocks[i].p
+            yield x
+
+    agree(solver, paper(), 20)
+    state = state_at(PROBLEM, 20, solver)
+    pulled = A.adjoint(state.y[0]) + vi.Gradient(SHAPE).adjoint(state.y[1])
+    assert norm(state.z - pulled) <= 1e-12 * norm(pulled)
+
+
+# ----------------------------------------------------------------------------------------------- independent optima
+
+INK = vi.Diagonal(0.3 + rand(np, SHAPE, 4, kind="non-negative")) @ vi.Blur(SHAPE, np.ones((3, 3)) / 9, "zero")
+COUNTS = np.round(20 * INK(TRUTH))
+x = cp.Variable(12)
+TV = cp.sum(cp.norm((D @ x).reshape((2, 12), order="C"), axis=0))
+CASES = {
+    "tomography": (PROBLEM, 0.5 * cp.sum_squares(a @ x - b) + LAM * TV, [x >= 0]),
+    "counts": (
+        vi.KullbackLeibler(COUNTS, 0.1) @ (20 * INK) + vi.TV(SHAPE) + vi.NonNegative(),
+        cp.sum(cp.kl_div(COUNTS.reshape(-1), 20 * dense(INK) @ x + 0.1)) + TV,
+        [x >= 0],
+    ),
+    "outliers in a box": (
+        vi.L1() @ A + 0.3 * vi.TV(SHAPE, smoothing=0.2) + vi.L2Squared(TRUTH, 0.5) + vi.Box(0.1, 0.8),
+        cp.norm1(a @ x)
+        + 0.3 / 0.2 * 0.5 * cp.sum(cp.huber(cp.norm((D @ x).reshape((2, 12), order="C"), axis=0), 0.2))
+        + 0.25 * cp.sum_squares(x - TRUTH.reshape(-1)),
+        [x >= 0.1, x <= 0.8],
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def optimum() -> dict[str, float]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return {
+            name: cp.Problem(cp.Minimize(objective), limits).solve(
+                solver=cp.CLARABEL, tol_gap_abs=1e-10, tol_gap_rel=1e-10, tol_feas=1e-10
+            )
+            for name, (_, objective, limits) in CASES.items()
+        }
+
+
+@EACH
+@pytest.mark.parametrize("name", CASES)
+def test_agreement_with_an_independent_optimum(solver: Any, name: str, optimum: Any) -> None:
+    problem, best = CASES[name][0], optimum[name]
+    result = vi.solve(problem, solver, stop=vi.iterations(3000))
+    # cvxpy is right to 1e-9 or so; 3000 iterations bring every one of these far below
+    assert abs(problem(result.x) - best) <= 1e-6 * abs(best)
+    found = problem.gap(result.x, result.state.y)
+    assert found.dual <= best * (1 + 1e-7)  # a proof, whatever the duals are
+    assert found.relative <= 1e-4  # and these are worth something
+
+
+@EACH
+def test_default_steps_satisfy_their_condition_against_dense_norms(solver: Any) -> None:
+    for problem, _, _ in CASES.values():
+        terms = problem.coupled
+        K = [dense(t.K) for t in terms]
+        if isinstance(solver, vi.SPDHG):
+            tau, blocks, _ = solver.plan(problem)
+            assert sum(block.p for block in blocks) == pytest.approx(1)
+            for block in blocks:
+                assert tau * block.sigma * np.linalg.norm(dense(block.K), 2) ** 2 < block.p
+                assert tau * block.sigma * block.K.norm() ** 2 == pytest.approx(0.99 * block.p)
+            continue
+        if isinstance(solver, vi.PreconditionedChambollePock):
+            tau, sigma = solver.steps(problem, 0 * X0)
+            scaled = [np.sqrt(np.reshape(s, -1))[:, None] * M for s, M in zip(sigma, K, strict=True)]
+            assert 0.1 < np.linalg.norm(np.vstack(scaled) * np.sqrt(tau.reshape(-1)), 2) ** 2 <= 1
+            continue
+        if isinstance(solver, vi.AdaptiveChambollePock):
+            first, late = (state_at(problem, k, solver) for k in (0, 300))
+            for old, new in zip(first.sigma, late.sigma, strict=True):
+                assert old * first.tau == pytest.approx(new * late.tau, rel=1e-12)
+            tau, sigma = first.tau, first.sigma
+        else:
+            tau, sigma = solver.steps(problem)
+        duals = [math.sqrt(s) * M for s, M, t in zip(sigma, K, terms, strict=True) if not smooth(t)]
+        explicit = [math.sqrt(t.f.smoothness) * M for t, M in zip(terms, K, strict=True) if smooth(t)]
+        L = np.linalg.norm(np.vstack(explicit), 2) ** 2 if explicit else 0.0
+        coupling = np.linalg.norm(np.vstack(duals), 2) ** 2 if duals else 0.0
+        if isinstance(solver, vi.CondatVu):
+            assert 1 / tau - coupling >= L / 2
+        elif isinstance(solver, vi.PD3O):
+            assert tau * L < 2
+            assert tau * coupling <= 1
+        else:
+            both = np.vstack([math.sqrt(s) * M for s, M in zip(sigma, K, strict=True)])
+            assert 0.05 < tau * np.linalg.norm(both, 2) ** 2 <= 1
+
+
+@EACH
+def test_resumed_is_uninterrupted_bit_for_bit(solver: Any) -> None:
+    y = rand(np, (31, 17), 1, "float32")
+    R = vi.Radon((31, 17), vi.ParallelBeam(np.arange(7) / 2, 20))
+    for problem in (
+        vi.L2Squared(R(y)) @ R + 0.1 * vi.TV(y.shape) + vi.NonNegative(),
+        vi.L2Squared(y) @ vi.Blur(y.shape, np.ones((3, 3)) / 9) + 0.1 * vi.TV(y.shape),
+    ):
+        straight = state_at(problem, 47, solver)
+        halfway = pickle.loads(pickle.dumps(state_at(problem, 18, solver)))
+        problem = pickle.loads(pickle.dumps(problem))
+        resumed = state_at(problem, 29, type(solver)(**vars(solver)), resume=halfway)
+        assert resumed.k == straight.k == 47
+        for one, other in zip(straight, resumed, strict=True):
+            parts = zip(one, other, strict=True) if isinstance(one, tuple) else [(one, other)]
+            assert all(np.asarray(p).tobytes() == np.asarray(q).tobytes() for p, q in parts)
+        assert straight.x.dtype == np.float32
+        assert all(q.dtype == np.float32 for q in straight.y)
+
+
+@EACH
+def test_the_iteration_is_free_of_scale(solver: Any) -> None:
+    y = 3 * TRUTH + 0.2
+    for build, power in (
+        (lambda c: vi.L2Squared(c * B) @ A + 0.1 * c * vi.TV(SHAPE) + vi.NonNegative(), 1),
+        (lambda c: vi.KullbackLeibler(c * y, 0.1 * c) @ INK + 0.1 * vi.TV(SHAPE) + vi.NonNegative(), 1),
+        (lambda c: vi.L2Squared(B) @ (c * A) + 0.1 * c * vi.TV(SHAPE), -1),
+        (lambda c: c * (vi.L2Squared(B) @ A + 0.1 * vi.TV(SHAPE) + vi.NonNegative()), 0),
+        (lambda c: vi.L2Squared(c * y) + 0.1 * c * vi.TV(SHAPE), 1),
+    ):
+        reference = state_at(build(1.0), 50, solver).x
+        for c in (1e-3, 1e3):
+            assert norm(state_at(build(c), 50, solver).x / c**power - reference) <= 1e-9 * norm(reference)
+
+
+@pytest.mark.parametrize("solver", [s for s in SOLVERS if not isinstance(s, vi.SPDHG)], ids=lambda s: type(s).__name__)
+def test_the_residual_is_the_distance_of_zero_from_the_optimality_conditions(solver: Any) -> None:
+    y, w = rand(np, SHAPE, 1), 0.5 + rand(np, SHAPE, 2, kind="non-negative")
+    blurred = vi.Diagonal(w)
+    problem = vi.L2Squared(y) @ blurred + vi.L2Squared(0.2 * y, 0.3) + vi.L2Ball(0 * y, 1e9) @ vi.Identity(SHAPE)
+    previous, state = itertools.islice(solver.states(problem), 30, 32)
+    # everything is smooth where the iterates are, so the subgradients are unique; the third block is at 0 throughout
+    p = 0.3 * (state.x - 0.2 * y) + w * state.y[0] + state.y[2 - 1]
+    weight = previous.sigma if hasattr(previous, "sigma") else None
+    rest = [state.y[0] + y - w * state.x, -(state.x - 0.0) * 0.0]
+    expected_p = norm(p) / norm(w * state.y[0])
+    value = state.residual(problem, previous)
+    assert value >= 0.999 * expected_p
+    above, below = weight[0] * rest[0] ** 2, weight[0] * (w * state.x) ** 2 + weight[1] * state.x**2
+    assert value >= 0.999 * math.sqrt(np.sum(above) / np.sum(below))
+
+
+@EACH
+def test_on_other_array_libraries(solver: Any, xp: Any) -> None:
+    reference = state_at(PROBLEM, 22, solver)
+    there = vi.L2Squared(xp.asarray(B)) @ A + LAM * vi.TV(SHAPE) + vi.NonNegative()
+    state = state_at(there, 22, solver)
+    assert np.allclose(to_numpy(state.x), reference.x, rtol=1e-9, atol=1e-12)
+    assert type(state.x) is type(there.coupled[0].f.y)
+
+
+def test_a_wrong_balance_is_repaired() -> None:
+    """Started with steps that are wrong by 100 either way: as good as from the defaults; not so without the repair."""
+    y = shepp_logan(16).image((32, 32))
+    R = vi.Radon((32, 32), vi.ParallelBeam(np.arange(12) * np.pi / 12, 48))
+    problem = vi.L2Squared(R(y)) @ R + 0.1 * vi.TV(y.shape) + vi.NonNegative()
+    best = problem(state_at(problem, 4000, vi.AdaptiveChambollePock()).x)
+
+    def needed(factor: float, class_: Any) -> int:
+        s = class_().init(problem, problem.zeros())
+        s = s._replace(tau=s.tau * factor, sigma=tuple(q / factor for q in s.sigma))
+        states = itertools.islice(class_().states(problem, resume=s), 2000)
+        return next((state.k for state in states if problem(state.x) <= best * (1 + 1e-3)), 2000)
+
+    right = needed(1, AdaptiveChambollePock)
+    for factor in (100, 0.01):
+        assert needed(factor, AdaptiveChambollePock) <= 4 * right
+        assert needed(factor, vi.ChambollePock) >= 6 * right
+
+
+def test_one_pass_of_spdhg_costs_one_projection() -> None:
+    """Counted in rays: as many as one pair a pass, within four standard deviations of the draws."""
+    rays = [0, 0]
+
+    class Counted(vi.Radon):
+        def forward(self, x: Any) -> Any:
+            rays[0] += math.prod(self.codomain)
+            return super().forward(x)
+
+        def adjoint(self, y: Any) -> Any:
+            rays[1] += math.prod(self.codomain)
+            return super().adjoint(y)
+
+    type(A).kinds.remove(Counted)
+    C = Counted(SHAPE, vi.ParallelBeam(np.arange(20) / 7, 6))
+    problem = vi.L2Squared(C(TRUTH)) @ C + 0.1 * vi.TV(SHAPE) + vi.NonNegative()
+    solver = vi.SPDHG(subsets=10)
+    first = next(solver.states(problem))
+    solver.plan(problem)  # norms and steps, once
+    rays[:] = 0, 0
+    state_at(problem, 100, solver, resume=first)
+    passes = [count / math.prod(C.codomain) for count in rays]
+    assert passes[0] == passes[1]
+    assert abs(passes[0] - 100) <= 4 * math.sqrt(2000 * 0.25) / 10  # 2000 fair draws of a tenth of the rays
+    other = state_at(problem, 5, vi.SPDHG(subsets=10, seed=1)).x
+    assert not np.array_equal(other, state_at(problem, 5, solver).x)
+    assert solver.count(problem.coupled[0]) == 10
+    assert vi.SPDHG(subsets=90).count(problem.coupled[0]) == 20  # never more than views
+
+
+def test_duals_are_split_and_joined() -> None:
+    for shape, axis in (((7, 3), 0), ((2, 7, 3), 1)):
+        R = vi.Radon((4, 4) if axis == 0 else (2, 4, 4), vi.ParallelBeam(np.arange(7) / 3, 3))
+        term, y = (vi.L2Squared() @ R), rand(np, shape, 1)
+        for n in (1, 3, 7):
+            parts = split(term, y, n)
+            assert np.array_equal(join(term, parts), y)
+            if n == 3:
+                assert np.array_equal(parts[0], np.take(y, range(visits(3)[0], 7, 3), axis=axis))
+
+
+# ------------------------------------------------------------------------------------------------------- refusals
+
+
+class Rough(Functional):
+    """|z|^4 without a prox."""
+
+    def __call__(self, z: Any) -> float:
+        return float(np.sum(z**4))
+
+    def grad(self, z: Any) -> Any:
+        return 4 * z**3
+
+    def __repr__(self) -> str:
+        return "Rough()"
+
+
+class Bent(vi.L1):
+    """Declared non-convex."""
+
+    convexity = -math.inf
+
+
+Functional.kinds.remove(Rough)
+Functional.kinds.remove(Bent)
+
+
+@EACH
+def test_what_cannot_be_solved_is_refused_by_name(solver: Any) -> None:
+    who = type(solver).__name__
+    for term in (vi.Problem((vi.problem.Term(Rough(), A),)), vi.L2Squared(TRUTH) + Rough()):
+        with pytest.raises(TypeError, match=rf"{who} needs a prox of every term; Rough\(\) has none"):
+            vi.solve(as_problem(term), solver, x0=TRUTH)
+    for term in (Bent() @ A, vi.L2Squared(TRUTH) + Bent()):
+        with pytest.raises(ValueError, match=rf"{who} needs convex terms; .* is not convex"):
+            vi.solve(as_problem(term), solver, x0=TRUTH)
+
+
+def test_impossible_steps_are_refused() -> None:
+    for solver, text in (
+        (vi.CondatVu(tau=1.0), r"CondatVu: tau=1, sigma=None give 1/τ − Σσ‖K‖² = .*, below L/2 = "),
+        (vi.CondatVu(tau=0.01, sigma=1e4), r"CondatVu: tau=0.01, sigma=10000.0 give"),
+        (vi.PD3O(tau=1.0), r"PD3O: tau=1, sigma=None give τL = .* \(below 2 is needed\)"),
+        (vi.PD3O(tau=0.01, sigma=(1e4,)), r"PD3O: tau=0.01, .* \(at most 1\); the iteration may diverge"),
+        (vi.CondatVu(sigma=(1.0, 2.0)), "CondatVu: sigma needs 1 numbers, one a term in the dual, got 2"),
+        (vi.PD3O(sigma=(1.0, 2.0)), "PD3O: sigma needs 1 numbers, one a term in the dual, got 2"),
+    ):
+        with pytest.raises(ValueError, match=text):
+            vi.solve(PROBLEM, solver)
+    for solver in (vi.CondatVu(sigma=0.1), vi.CondatVu(tau=0.01), vi.PD3O(sigma=(0.1,)), vi.PD3O(tau=0.01)):
+        solver.steps(PROBLEM)  # either step alone makes the other fit
+    for make in (vi.CondatVu, vi.PD3O):
+        with pytest.raises(ValueError, match=f"{make.__name__}: tau must be greater than 0, got 0"):
+            make(tau=0)
+        with pytest.raises(TypeError, match=f"{make.__name__}: sigma must be a real number"):
+            make(sigma="a")
+    with pytest.raises(ValueError, match="SPDHG: subsets must be at least 1, got 0"):
+        vi.SPDHG(subsets=0)
+    with pytest.raises(TypeError, match=r"is not a sum over pixels; use ChambollePock, or compose it with Identity"):
+        vi.solve(vi.L2Squared(B) @ A + vi.L2Ball(TRUTH, 1.0), vi.PreconditionedChambollePock())

@@ -1,0 +1,42 @@
+"""How far a primal–dual pair is from solving a problem: the residual that primal–dual solvers share."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from varinv.backend import Array, double
+from varinv.linalg import dot, norm
+
+
+def relative_residual(
+    terms: Sequence[Any],
+    x: Array,
+    y: Sequence[Array],
+    p: Array,
+    tau: Any,
+    d: Iterable[Array],
+    sigma: Sequence[Any],
+    alone: bool = False,
+) -> float:
+    """max(‖p‖/√Σ‖K_iᵀy_i‖², ‖d‖/‖Kx‖) for p in ∂g(x) + Kᵀy and d_i in ∂f_i*(y_i) − K_i x, in float64.
+
+    Blocks of d are weighted by σ_i (numbers or arrays), so that units cancel.  The terms of Kᵀy count one by one, as
+    they cancel at a solution where g is flat; with one term `alone`, y counts as at least σKx, and where all that
+    vanishes ‖p‖ is measured by ‖x‖/τ.
+    """
+    x, size, above, below = double(x), 0.0, 0.0, 0.0
+    for t, a, rest, s in zip(terms, y, d, sigma, strict=True):
+        Kx = t.K.forward(x)
+        above, below = above + dot(s * rest, rest), below + dot(s * Kx, Kx)
+        pulled = t.K.adjoint(double(a))
+        size += dot(pulled, pulled)
+        if alone and len(terms) == 1:
+            size += norm(t.K.adjoint(s * Kx)) ** 2
+    return max(ratio(dot(p, p), size or dot(x / tau, x / tau)), ratio(above, below))
+
+
+def ratio(a: float, b: float) -> float:
+    """√(a/b), 0 for 0/0."""
+    return math.sqrt(a / b) if b > 0 else (0.0 if a == 0 else math.inf)
