@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -105,14 +105,14 @@ class Blur(LinearOperator):
 
     def forward(self, x: Array) -> Array:
         if self._circular:
-            return _filter(x, self._transfer(x), self.kernel.ndim)
+            return filtered(x, self._transfer(x), self.kernel.ndim)
         for axis, n, before, after in self._sides:
             x = continued(x, axis, n, before, after, self.boundary)
         return _valid(x, self.kernel)
 
     def adjoint(self, y: Array) -> Array:
         if self._circular:
-            return _filter(y, namespace(y).conj(self._transfer(y)), self.kernel.ndim)
+            return filtered(y, namespace(y).conj(self._transfer(y)), self.kernel.ndim)
         for axis, _, before, after in self._sides:
             y = zeros_around(y, axis, before + after, before + after)
         y = _valid(y, host.flip(self.kernel))
@@ -132,7 +132,7 @@ class Blur(LinearOperator):
         k = self._transfer(y)
         lost = abs(k) <= tol * xp.max(abs(k))
         inverse = xp.where(lost, xp.zeros_like(k), 1 / xp.where(lost, xp.ones_like(k), k))
-        return _filter(y, inverse, self.kernel.ndim)
+        return filtered(y, inverse, self.kernel.ndim)
 
     def _transfer(self, x: Array) -> Array:
         """k̂ on the grid of the image, in the place and precision of `x`; remembered."""
@@ -142,21 +142,20 @@ class Blur(LinearOperator):
             xp = namespace(x)
             grid = self.domain[-self.kernel.ndim :]
             axes = tuple(range(-self.kernel.ndim, 0))
-            places[key] = xp.fft.rfftn(like(_wrapped(self.kernel, grid), x), axes=axes)
+            places[key] = xp.fft.rfftn(like(wrapped(self.kernel, grid), x), axes=axes)
         return places[key]
 
     @once
     def norm(self) -> float:
         if self.boundary == "periodic":
-            return _peak(self.kernel, self.domain[-self.kernel.ndim :])
+            return peak([self.kernel], self.domain[-self.kernel.ndim :])
         one = Blur(self.domain[-self.kernel.ndim :], abs(self.kernel), self.boundary)  # one slice says it all
         bounds = [collatz_wielandt(one, floor=1e-8)]
         if self.boundary == "zero":
             grid = tuple(n + s - 1 for n, s in zip(one.domain, self.kernel.shape, strict=True))
-            bounds.append(_peak(self.kernel, grid))
+            bounds.append(peak([self.kernel], grid))
         if self.boundary == "reflect":
-            uneven = sum(not _symmetric(self.kernel, a) for a in range(self.kernel.ndim))
-            bounds.append(2 ** (uneven / 2) * _peak(self.kernel, tuple(2 * n for n in one.domain)))
+            bounds.append(2 ** (uneven([self.kernel]) / 2) * peak([self.kernel], tuple(2 * n for n in one.domain)))
         return min(bounds)
 
     def absolute(self) -> LinearOperator:
@@ -189,8 +188,8 @@ def _valid(x: Array, psf: Array) -> Array:
     d, lengths = psf.ndim, x.shape[x.ndim - psf.ndim :]
     for axis in range(x.ndim - d, x.ndim):  # zeros up to a length FFTs like
         x = zeros_around(x, axis, 0, _smooth(x.shape[axis]) - x.shape[axis])
-    transfer = namespace(x).fft.rfftn(like(_wrapped(psf, x.shape[-d:], centre=False), x), axes=tuple(range(-d, 0)))
-    full = _filter(x, transfer, d)
+    transfer = namespace(x).fft.rfftn(like(wrapped(psf, x.shape[-d:], centre=False), x), axes=tuple(range(-d, 0)))
+    full = filtered(x, transfer, d)
     return full[(Ellipsis, *(slice(s - 1, n) for s, n in zip(psf.shape, lengths, strict=True)))]
 
 
@@ -224,7 +223,7 @@ def convolve(x: Array, psf: Array) -> Array:
     return total
 
 
-def _filter(x: Array, transfer: Array, d: int) -> Array:
+def filtered(x: Array, transfer: Array, d: int) -> Array:
     """Circular convolution along the last d axes, given k̂."""
     xp = namespace(x)
     axes = tuple(range(-d, 0))
@@ -232,7 +231,7 @@ def _filter(x: Array, transfer: Array, d: int) -> Array:
     return y if y.dtype == x.dtype else xp.astype(y, x.dtype)
 
 
-def _wrapped(psf: Array, grid: Shape, centre: bool = True) -> Array:
+def wrapped(psf: Array, grid: Shape, centre: bool = True) -> Array:
     """The kernel on a periodic grid, its centre (or its first entry) at index 0; entries that meet are added."""
     for axis, n in enumerate(grid):
         s = psf.shape[axis]
@@ -243,10 +242,20 @@ def _wrapped(psf: Array, grid: Shape, centre: bool = True) -> Array:
     return psf
 
 
-def _peak(psf: Array, grid: Shape) -> float:
-    """max |k̂| over a grid, raised by more than its rounding."""
-    return float(host.max(abs(host.fft.rfftn(_wrapped(psf, grid))))) * (1 + 1e-12)
+def energy(kernels: Sequence[Array], grid: Shape) -> Array:
+    """Σ_i |k̂_i|² over the frequencies of a real transform on a periodic grid, in NumPy."""
+    return host.sum(host.stack([abs(host.fft.rfftn(wrapped(k, grid))) ** 2 for k in kernels]), axis=0)
 
 
-def _symmetric(psf: Array, axis: int) -> bool:
-    return psf.shape[axis] % 2 == 1 and bool(host.all(psf == host.flip(psf, axis=axis)))
+def peak(kernels: Sequence[Array], grid: Shape) -> float:
+    """max √(Σ_i |k̂_i|²) over a grid, raised by more than its rounding."""
+    size = max(float(host.max(abs(k))) for k in kernels)  # squares of tiny and huge entries stay in range
+    if size == 0:
+        return 0.0
+    return size * math.sqrt(float(host.max(energy([k / size for k in kernels], grid)))) * (1 + 1e-12)
+
+
+def uneven(kernels: Sequence[Array]) -> int:
+    """The number of axes along which some kernel is not symmetric about its centre."""
+    axes = range(kernels[0].ndim)
+    return sum(not all(k.shape[a] % 2 and host.all(k == host.flip(k, axis=a)) for k in kernels) for a in axes)
