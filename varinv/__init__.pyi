@@ -28,8 +28,8 @@ from .metrics import relative_error as relative_error
 from .metrics import ssim as ssim
 from .operators.base import LinearOperator as LinearOperator
 from .operators.blur import Blur as Blur
-from .operators.directional import Damping as Damping
 from .operators.convolution_bank import ConvolutionBank as ConvolutionBank
+from .operators.directional import Damping as Damping
 from .operators.elementary import Diagonal as Diagonal
 from .operators.elementary import Identity as Identity
 from .operators.fbp import fbp as fbp
