@@ -69,6 +69,7 @@ from .scan import ScanError as ScanError
 from .scan import ScanWarning as ScanWarning
 from .scan import read as read
 from .solvers.adaptive_chambolle_pock import AdaptiveChambollePock as AdaptiveChambollePock
+from .solvers.admm import ADMM as ADMM
 from .solvers.base import Solver as Solver
 from .solvers.base import last as last
 from .solvers.base import until as until
@@ -81,6 +82,7 @@ from .solvers.condat_vu import CondatVu as CondatVu
 from .solvers.fista import FISTA as FISTA
 from .solvers.landweber import Landweber as Landweber
 from .solvers.landweber import NuMethod as NuMethod
+from .solvers.linearised_admm import LinearisedADMM as LinearisedADMM
 from .solvers.mlem import MLEM as MLEM
 from .solvers.mlem import OSEM as OSEM
 from .solvers.mmgks import MMGKS as MMGKS
