@@ -144,7 +144,7 @@ def cases() -> Iterator[Any]:
         cp.norm1(a @ x) + 0.3 * tv(G) + 0.1 * cp.sum_squares(x - y)), []  # fmt: skip
     yield vi.KullbackLeibler(counts, 0.3) @ A + 0.2 * vi.TV(SHAPE) + vi.NonNegative(), x, (
         cp.sum(cp.kl_div(counts.ravel(), a @ x + 0.3)) + 0.2 * tv(G)), [x >= 0]  # fmt: skip
-    yield vi.L2Ball(Y, 0.9) @ A + vi.TV(SHAPE), x, tv(G), [cp.norm(a @ x - y) <= 0.9]
+    yield vi.L2Ball(Y, 2.0) @ A + vi.TV(SHAPE), x, tv(G), [cp.norm(a @ x - y) <= 2.0]
 
 
 @pytest.mark.parametrize("case", list(cases()), ids=["ct", "fourier", "l1", "counts", "ball"])
