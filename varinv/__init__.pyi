@@ -15,6 +15,7 @@ from .functionals.nonconvex import Cauchy as Cauchy
 from .functionals.nonconvex import LogSum as LogSum
 from .functionals.nonconvex import Lp as Lp
 from .functionals.smoothed_lq import SmoothedLq as SmoothedLq
+from .functionals.sobolev import SobolevSquared as SobolevSquared
 from .functionals.sparsity import L1 as L1
 from .functionals.sparsity import L21 as L21
 from .functionals.sparsity import Huber as Huber
@@ -43,6 +44,7 @@ from .operators.geometry import FanBeam as FanBeam
 from .operators.geometry import ParallelBeam as ParallelBeam
 from .operators.gradient import Gradient as Gradient
 from .operators.patches import NonlocalGradient as NonlocalGradient
+from .operators.graph import GraphLaplacian as GraphLaplacian
 from .operators.pinv import InexactInverseWarning as InexactInverseWarning
 from .operators.radon import Radon as Radon
 from .operators.radon_astra import AstraRadon as AstraRadon
@@ -59,6 +61,7 @@ from .priors.network import Network as Network
 from .priors.plugged import RED as RED
 from .priors.plugged import PnP as PnP
 from .priors.plugged import Potential as Potential
+from .operators.sobolev import Sobolev as Sobolev
 from .priors.weights import reweighted_tv as reweighted_tv
 from .priors.weights import tv_weights as tv_weights
 from .problem import Problem as Problem
