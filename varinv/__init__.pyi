@@ -43,8 +43,8 @@ from .operators.fourier import Fourier as Fourier
 from .operators.geometry import FanBeam as FanBeam
 from .operators.geometry import ParallelBeam as ParallelBeam
 from .operators.gradient import Gradient as Gradient
-from .operators.patches import NonlocalGradient as NonlocalGradient
 from .operators.graph import GraphLaplacian as GraphLaplacian
+from .operators.patches import NonlocalGradient as NonlocalGradient
 from .operators.pinv import InexactInverseWarning as InexactInverseWarning
 from .operators.radon import Radon as Radon
 from .operators.radon_astra import AstraRadon as AstraRadon
@@ -52,6 +52,7 @@ from .operators.restriction import Part as Part
 from .operators.restriction import Restriction as Restriction
 from .operators.sampling import Downsampling as Downsampling
 from .operators.sampling import Subsampling as Subsampling
+from .operators.sobolev import Sobolev as Sobolev
 from .operators.symmetrised import SymmetrisedGradient as SymmetrisedGradient
 from .priors.bridges import from_jax as from_jax
 from .priors.bridges import from_onnx as from_onnx
@@ -61,7 +62,6 @@ from .priors.network import Network as Network
 from .priors.plugged import RED as RED
 from .priors.plugged import PnP as PnP
 from .priors.plugged import Potential as Potential
-from .operators.sobolev import Sobolev as Sobolev
 from .priors.weights import reweighted_tv as reweighted_tv
 from .priors.weights import tv_weights as tv_weights
 from .problem import Problem as Problem

@@ -23,8 +23,8 @@ class Sobolev(LinearOperator):
     Shape (*n) → (*n).  ``L2Squared(S(b)) @ S @ A`` is the H^s data term ½‖S(Ax − b)‖²: the likelihood of noise with
     power spectrum ∝ (1 + scale²|ξ|²)^{−s}.  s > 0 trusts high frequencies (noise is smooth), s < 0 distrusts them,
     s = 0 is the identity.  The Radon transform smooths by half an order along the detector: s = ½ there acts as the
-    ramp filter inside the data term (``axes=-1``).  ``problem @ S`` preconditions gradients: the image is S z (with solvers
-    that need no norm, such as CG: the bound of ‖A S‖ is ‖A‖‖S‖).
+    ramp filter inside the data term (``axes=-1``).  ``problem @ S`` preconditions gradients: the image is S z
+    (with solvers that need no norm, such as CG: the bound of ‖A S‖ is ‖A‖‖S‖).
 
     ξ in radians per pixel, up to π along each axis; c makes the mean of the squared weights 1, so that λ keeps its
     meaning.  Symmetric; the norm is the largest weight; the inverse is Sobolev(−s) up to a number, and exact as
