@@ -232,7 +232,7 @@ def test_zero_times_a_functional_is_zero() -> None:
     assert not (0 * vi.L1()).prox_conj(x, 1.0).any()
 
 
-@pytest.mark.parametrize("f", [f for c in KINDS for f, _ in c.examples() if f.data() is not None])
+@pytest.mark.parametrize("f", [c.values[0] for c in CONVEX if c.values[0].data() is not None])
 def test_a_wrong_shape_names_both_shapes(f: Any) -> None:
     shape = tuple(f.data().shape)
     other = (*shape, 2)

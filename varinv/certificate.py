@@ -192,7 +192,7 @@ def _total(f: Any, y: Any, w: Any, used: Array, primal: float) -> float:
 
 def _truncatable(term: Any) -> bool:
     """Total variation: cutting an image off at a level never raises it."""
-    growing = isinstance(term.f, (L1, L21, Huber, Charbonnier))
+    growing = isinstance(term.f, (L1, L21, Huber, Charbonnier)) and term.f.data() is None
     return growing and isinstance(term.K, Gradient) and term.K.boundary == "neumann"
 
 

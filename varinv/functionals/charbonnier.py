@@ -12,7 +12,7 @@ from typing import Any
 from varinv import check
 from varinv.backend import Array, Shape, double, is_array, namespace
 from varinv.functionals.base import Functional
-from varinv.functionals.sparsity import ROUNDING, _length, _project, _weight, _words
+from varinv.functionals.magnitude import ROUNDING, _length, _project, _weight, _words
 
 
 @dataclass(frozen=True, eq=False, repr=False)

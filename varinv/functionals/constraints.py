@@ -22,7 +22,8 @@ class L2Ball(Functional):
     Parameters
     ----------
     y : the data, a real array.
-    radius : ≥ 0; for noise of standard deviation s in m measurements about s√m.
+    radius : ≥ 0; for noise of standard deviation s in m measurements about s√m.  Noise that differs by measurement:
+        ``L2Ball(y / s, √m) @ Diagonal(1 / s) @ A`` with the array s.
 
     Raises
     ------
@@ -169,6 +170,63 @@ class Box(Functional):
 def NonNegative() -> Box:
     """0 where z ≥ 0 entrywise, else ∞: Box(0, ∞)."""
     return Box(0.0, math.inf)
+
+
+def Known(values: Any, mask: Any) -> Box:
+    r"""0 where z = values on the mask, else ∞: inpainting with exact data.  Add Box(lo, hi) to certify a gap.
+
+    Parameters
+    ----------
+    values : a real array, finite on the mask (what stands elsewhere is not read).
+    mask : a boolean array of the same shape, True where z is known, with at least one True.
+
+    Returns
+    -------
+    Box : a constraint like any other; with further boxes it becomes one.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import varinv as vi
+    >>> image = np.outer(np.ones(5), [0.0, 0.0, np.nan, 1.0, 1.0])
+    >>> result = vi.solve(vi.TV(image.shape) + vi.Known(image, np.isfinite(image)) + vi.Box(0, 1))
+    >>> round(result.history[-1]["objective"], 2)
+    5.0
+    """
+    values = check.real_array("Known", "values", values, finite=False)
+    mask = _mask("Known", mask, tuple(values.shape))
+    xp = namespace(values, mask)
+    known = xp.where(mask, values, xp.zeros_like(values))
+    check.real_array("Known", "values on the mask", known)
+    away = xp.full_like(values, math.inf)
+    return Box(xp.where(mask, known, -away), xp.where(mask, known, away))
+
+
+def Support(mask: Any) -> Box:
+    r"""0 where z = 0 outside the mask, else ∞: the object lies within a known region.
+
+    Parameters
+    ----------
+    mask : a boolean array of the shape of z, True inside, with at least one True; it stays on its device.
+    """
+    mask = _mask("Support", mask, None)
+    xp = namespace(mask)
+    inside = xp.astype(mask, xp.float64)
+    bound = xp.where(mask, xp.full_like(inside, math.inf), xp.zeros_like(inside))
+    return Box(-bound, bound)
+
+
+def _mask(who: str, mask: Any, shape: Shape | None) -> Array:
+    import array_api_compat.numpy as host
+
+    mask = mask if is_array(mask) else host.asarray(mask)
+    if not namespace(mask).isdtype(mask.dtype, "bool"):
+        raise TypeError(f"{who}: mask must be a boolean array, got {check.describe(mask)}; write e.g. mask > 0")
+    if shape is not None:
+        check.same_shape(who, "mask", mask, shape)
+    if not bool(namespace(mask).any(mask)):
+        raise ValueError(f"{who}: mask of shape {tuple(mask.shape)} has no True entry")
+    return mask
 
 
 def _bound(name: str, value: Any) -> Any:

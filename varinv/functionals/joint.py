@@ -76,12 +76,11 @@ class Joint(Functional):
 
     def conj(self, q: Array) -> float:
         q = double(q)
-        if not self.squares:  # a sum over entries of w|z| within lo ≤ 0 ≤ hi
-            if isinstance(self.rest, L1) and all(math.isfinite(box(0 * q)) for box in self.boxes):
-                q = self.rest.prox(q, 1.0)
-            elif self.rest is not None:
-                return math.inf
-            return _intersection([Box(-math.inf, math.inf), *self.boxes]).conj(q)
+        if not self.squares:
+            box = _intersection([Box(-math.inf, math.inf), *self.boxes])
+            if isinstance(self.rest, L1):
+                return _conj_l1_in_box(self.rest, box, q)
+            return box.conj(q) if self.rest is None else math.inf
         W, C = self._sums(q)
         least = float(namespace(W).min(W)) if is_array(W) else W
         if least <= 0 and (self.rest is not None or not self.boxes or not is_array(W)):
@@ -146,6 +145,19 @@ def together(functionals: Iterable[Functional]) -> tuple[Functional | None, tupl
     if len(parts) <= 1:
         return (parts[0] if parts else None), left
     return Joint(tuple(squares), rest, tuple(boxes)), left
+
+
+def _conj_l1_in_box(f: L1, box: Box, q: Array) -> float:
+    """sup of Σ q z − w|z − y| over the box: piecewise linear, so at an end or at y."""
+    xp, (y, w), (lo, hi) = namespace(q), f._parts(q), box._bounds(q)
+    if bool(xp.any(((q < -w) & (lo == -math.inf)) | ((q > w) & (hi == math.inf)))):
+        return math.inf
+    z = xp.minimum(xp.maximum(y + 0 * q, lo), hi)
+    best = q * z - w * abs(z - y)
+    for end in (lo + 0 * q, hi + 0 * q):
+        z = xp.where(abs(end) < math.inf, end, z)
+        best = xp.maximum(best, q * z - w * abs(z - y))
+    return float(xp.sum(best))
 
 
 def _grows(f: Functional, box: Box) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 from varinv import check
 from varinv.backend import Array, Shape, double, is_array, namespace
 from varinv.functionals.base import Functional
-from varinv.functionals.sparsity import _weight
+from varinv.functionals.magnitude import _weight
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -1,15 +1,12 @@
 """Sparsity: L1 of entries, L21 of groups, Huber; with a number or an image of weights.
 
-All three are Σ w φ(n) of a magnitude n (an absolute value, or the length of a group), with
-φ(n) = n − s/2 for n ≥ s and n²/(2s) below: s = 0 is the norm itself, s > 0 its Huber smoothing.  Conjugate:
-Σ s m²/(2w) on m ≤ w, ∞ outside.  The four formulas stand once, below.
+All three are Σ w φ(n) of a magnitude n, an absolute value or the length of a group: see magnitude.py.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import functools
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -17,95 +14,85 @@ from typing import Any
 from varinv import check
 from varinv.backend import Array, Shape, double, is_array, kernel, namespace, same_place
 from varinv.functionals.base import Functional
+from varinv.functionals.magnitude import _conjugate, _length, _project, _shrink, _value, _weight, _words
 from varinv.operators.base import LinearOperator
 from varinv.operators.gradient import Gradient, differences
-
-ROUNDING = 1e-12  # relative excess over a ball that counts as the rounding of its projection
-
-
-def _value(n: Array, w: Any, s: float) -> float:
-    xp = namespace(n)
-    phi = n if s == 0 else xp.where(n >= s, n - s / 2, n * n / (2 * s))
-    return float(xp.sum(w * phi))
-
-
-def _shrink(n: Array, w: Any, s: float, step: Any) -> Array:
-    """The factor of prox, 1 − t w / max(n, s + t w), without the cancellation of that form for s ≪ t w."""
-    xp = namespace(n)
-    t = step * w + 0 * n
-    longest = xp.maximum(n, t + s)
-    return xp.maximum(n - t, s + 0 * n) / xp.where(longest > 0, longest, xp.ones_like(longest))
-
-
-def _project(m: Array, w: Any, s: float, step: Any) -> Array:
-    """The factor of prox_conj: divide by 1 + σ s / w, then shorten to length ≤ w."""
-    xp = namespace(m)
-    w = w + 0 * m
-    # 1 / (1 + σ s / w) = w / (w + σ s); then min(1, w / (m w / (w + σ s))) of that
-    longest = xp.maximum(w + step * s, m)
-    return w / xp.where(longest > 0, longest, xp.ones_like(longest))
-
-
-def _conjugate(m: Array, w: Any, s: float) -> float:
-    xp = namespace(m)
-    w = w + 0 * m
-    if bool(xp.any(m > w * (1 + ROUNDING))):
-        return math.inf
-    return 0.0 if s == 0 else float(xp.sum(s * m * m / xp.where(w > 0, 2 * w, xp.ones_like(w))))
-
-
-def _weight(who: str, weight: Any, n: Array) -> Any:
-    if not is_array(weight):
-        return weight
-    check.same_shape(who, "weight", weight, n.shape)
-    return same_place(who, "weight", weight, n)
-
-
-def _words(f: Any) -> str:
-    weight = f"{tuple(f.weight.shape)} weights" if is_array(f.weight) else f"{f.weight:g}"
-    first = [f"{name}={getattr(f, name):g}, " for name in ("delta", "smoothing") if hasattr(f, name)]
-    return f"{type(f).__name__}({''.join(first)}{weight})"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class L1(Functional):
-    r"""Σ w |z|.  prox: sign(z) max(|z| − t w, 0); conjugate: 0 where |q| ≤ w, else ∞.
+    r"""Σ w |z − y|: sparsity for y = 0; for data y, noise with outliers (salt and pepper, dead pixels).
+
+    prox: y + sign(z − y) max(|z − y| − t w, 0); conjugate: Σ q y where |q| ≤ w, else ∞.
 
     Parameters
     ----------
     weight : a number or an array of the shape of z, ≥ 0.
+    y : the data, a real array, or a number for all entries.
 
     Raises
     ------
     TypeError, ValueError
-        A weight that is negative, complex, NaN or infinite, or of another shape.
+        A weight that is negative, complex, NaN or infinite, or of another shape; data likewise.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import varinv as vi
+    >>> image = np.zeros((6, 6)); image[2, 3] = 1.0  # one wrong pixel
+    >>> result = vi.solve(vi.L1(y=image) + 0.7 * vi.TV(image.shape))
+    >>> bool(abs(result.x).max() < 1e-2)
+    True
     """
 
     weight: Any = 1.0
+    y: Any = 0.0
     separable = True
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "weight", check.weight("L1", self.weight))
+        y = self.y
+        many = isinstance(y, (list, tuple)) or (is_array(y) and y.ndim > 0)
+        object.__setattr__(self, "y", check.real_array("L1", "y", y) if many else check.number("L1", "y", y))
+        if many and is_array(self.weight):
+            check.same_shape("L1", "weight", self.weight, self.y.shape)
+
+    def _parts(self, z: Array) -> tuple[Any, Any]:
+        """y and weight beside z."""
+        if is_array(self.y):
+            check.same_shape("L1", "y", self.y, z.shape)
+        y = same_place("L1", "y", self.y, z) if is_array(self.y) else self.y
+        return y, _weight("L1", self.weight, z)
 
     def __call__(self, z: Array) -> float:
-        n = abs(double(z))
-        return _value(n, _weight("L1", self.weight, n), 0.0)
+        z = double(z)
+        y, w = self._parts(z)
+        return _value(abs(z - y), w, 0.0)
 
     def prox(self, z: Array, step: Any) -> Array:
-        return _shrink(abs(z), _weight("L1", self.weight, z), 0.0, step) * z
+        y, w = self._parts(z)
+        return y + _shrink(abs(z - y), w, 0.0, step) * (z - y)
 
     def prox_conj(self, q: Array, step: Any) -> Array:
-        return _project(abs(q), _weight("L1", self.weight, q), 0.0, step) * q
+        y, w = self._parts(q)
+        q = q - step * y
+        return _project(abs(q), w, 0.0, step) * q
 
     def conj(self, q: Array) -> float:
-        return _conjugate(abs(double(q)), _weight("L1", self.weight, double(q)), 0.0)
+        q = double(q)
+        y, w = self._parts(q)
+        return _conjugate(abs(q), w, 0.0) + float(namespace(q).sum(q * y))
 
     def feasible(self, q: Array) -> Array:
         return self.prox_conj(q, 0.0)
 
     def fits(self, shape: Shape) -> None:
-        if is_array(self.weight):
-            check.same_shape("L1", "weight", self.weight, shape)
+        for name, value in (("y", self.y), ("weight", self.weight)):
+            if is_array(value):
+                check.same_shape("L1", name, value, shape)
+
+    def data(self) -> Array | None:
+        return self.y if is_array(self.y) else None
 
     def scale(self, lam: float) -> Functional:
         return dataclasses.replace(self, weight=lam * self.weight)
@@ -114,9 +101,10 @@ class L1(Functional):
     def examples(cls) -> Iterator[tuple[Functional, Shape]]:
         yield cls(), (2, 3)
         yield cls([0.5, 0.0, 2.0]), (3,)
+        yield cls(0.7, [1.0, -2.0, 0.5]), (3,)
 
     def __repr__(self) -> str:
-        return _words(self)
+        return _words(self) if not is_array(self.y) else f"L1({tuple(self.y.shape)} data)"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -270,12 +258,6 @@ class Huber(Functional):
 
     def __repr__(self) -> str:
         return _words(self)
-
-
-def _length(p: Array) -> Array:
-    """|p_i|₂ over the leading axis, free of overflow for what images hold."""
-    xp = namespace(p)
-    return xp.sqrt(xp.sum(p * p, axis=0))
 
 
 def _tv_ascent(K: LinearOperator, p: Array, x: Array, step: float, f: L21 | Huber, s: float) -> Array | None:
