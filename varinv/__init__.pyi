@@ -91,9 +91,12 @@ from .solvers.chambolle_pock import ChambollePock as ChambollePock
 from .solvers.checkpoint import Checkpoint as Checkpoint
 from .solvers.condat_vu import CondatVu as CondatVu
 from .solvers.fista import FISTA as FISTA
+from .solvers.hybrid_lsqr import HybridLSQR as HybridLSQR
 from .solvers.landweber import Landweber as Landweber
 from .solvers.landweber import NuMethod as NuMethod
 from .solvers.linearised_admm import LinearisedADMM as LinearisedADMM
+from .solvers.lsqr import LSQR as LSQR
+from .solvers.misfit import misfit as misfit
 from .solvers.mlem import MLEM as MLEM
 from .solvers.mlem import OSEM as OSEM
 from .solvers.mmgks import MMGKS as MMGKS

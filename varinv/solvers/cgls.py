@@ -15,7 +15,7 @@ from varinv.solvers.base import Solver
 
 
 class CGLSState(NamedTuple):
-    """Image x, residual r = y − Ax, direction p, γ = ‖Aᵀ W r‖², the iteration number."""
+    """Image x, residual r = y − Ax, direction p, γ = ‖Aᵀ W r‖², γ_0 = ‖Aᵀ W y‖² to measure it by, the number k."""
 
     x: Array
     r: Array
@@ -25,8 +25,13 @@ class CGLSState(NamedTuple):
     k: int = 0
 
     def residual(self, problem: Problem, previous: Any) -> float:
-        """‖Aᵀ W (y − A x)‖ relative to its value at the start."""
+        """‖Aᵀ W (y − A x)‖/‖Aᵀ W y‖: free of units and of the start image."""
         return float((self.gamma / self.gamma_0) ** 0.5) if self.gamma_0 > 0 else 0.0
+
+    def misfit(self, problem: Problem) -> float:
+        """‖A x − y‖_W without another application of A."""
+        f, _ = _parts(problem)
+        return float(dot(self.r, _weighted(f, self.r)) ** 0.5)
 
 
 @dataclass(frozen=True)
@@ -39,7 +44,8 @@ class CGLS(Solver):
 
     A^T A is never formed.  Early iterates fit the smooth part of the data first: stopping early regularises, and
     twelve steps from zero give the grey-value scale of a tomographic image.  In exact arithmetic it ends after as
-    many steps as A has distinct singular values; started from zero it tends to the solution of least norm.
+    many steps as A has distinct singular values; started from zero it tends to the solution of least norm.  Stop at the
+    noise with ``misfit(noise)``.
 
     The problem must be ``L2Squared(y, weight) @ A`` and nothing else.
 
@@ -64,7 +70,8 @@ class CGLS(Solver):
         r = add_scaled(data, -1.0, A.forward(x))
         s = A.adjoint(_weighted(f, r))
         gamma = dot(s, s)
-        return CGLSState(x, r, s, gamma, gamma)
+        b = A.adjoint(_weighted(f, data))
+        return CGLSState(x, r, s, gamma, dot(b, b))
 
     def step(self, problem: Problem, s: CGLSState) -> CGLSState:
         f, A = _parts(problem)

@@ -22,15 +22,15 @@ Column = tuple[Array, ...]  # an image, or what the operators of several terms m
 
 
 class MMGKSState(NamedTuple):
-    """Image x = V z, the orthonormal basis V, A V and L V (one tuple a column), VᵀAᵀWAV and VᵀAᵀWy, z, λ, k."""
+    """Image x = V z, the orthonormal basis V, A V and L V (a tuple a column), rows of VᵀAᵀWAV, VᵀAᵀWy, z, λ, k."""
 
     x: Array
     V: Column
     AV: tuple[Column, ...]
     LV: tuple[Column, ...]
-    H: Array
-    b: Array
-    z: Array
+    H: tuple[tuple[float, ...], ...]
+    b: tuple[float, ...]
+    z: tuple[float, ...]
     lam: float = 1.0
     k: int = 0
 
@@ -105,24 +105,20 @@ class MMGKS(Solver):
                 raise ValueError(f"MMGKS: a fixed majorant needs a Lipschitz gradient, {t} has none; adaptive=True")
         if self.noise is not None and not others:
             raise ValueError(f"MMGKS: noise chooses the weight of a regulariser, and {problem} has none")
-        empty = MMGKSState(0 * x, (), (), (), xnp.zeros((0, 0)), xnp.zeros(0), xnp.zeros(0))
-        size = norm(x)
-        return empty if size == 0 else _grow(problem, empty, x / size)._replace(x=x, z=xnp.asarray([size]))
+        return _fresh(problem, MMGKSState(x, (), (), (), (), (), ()))
 
     def step(self, problem: Problem, s: MMGKSState) -> MMGKSState:
         squares, others = _parts(problem)
-        size = norm(s.x)
-        if len(s.V) >= self.restart and size > 0:
-            fresh = MMGKSState(s.x, (), (), (), xnp.zeros((0, 0)), xnp.zeros(0), xnp.zeros(0), s.lam, s.k)
-            s = _grow(problem, fresh, s.x / size)._replace(z=xnp.asarray([size]))
+        s = _fresh(problem, s) if len(s.V) >= self.restart else s
         s = _grow(problem, s, smooth.total((*squares, *(s.lam * t for t in others)), s.x))
         if (
             len(s.V) == 1 and s.z[0] == 0
         ):  # from x = 0, where L x = 0 would hold a non-convex f: the best fit along Aᵀ W y
-            s = s._replace(z=_solve(s.H, s.b))
+            s = s._replace(z=_solve(*_normal(s)))
         M, c = self._majorant(others, s)
+        H, b = _normal(s)
         lam = s.lam if self.noise is None else self._discrepancy(squares, s, M, c)
-        z = _solve(s.H + lam * M, s.b + lam * c)
+        z = _solve(H + lam * M, b + lam * c)
         return s._replace(x=_combine(s.V, z), z=z, lam=lam, k=s.k + 1)
 
     def _majorant(self, others: Sequence[Term], s: MMGKSState) -> tuple[Array, Array]:
@@ -143,15 +139,16 @@ class MMGKS(Solver):
     def _discrepancy(self, squares: Sequence[Term], s: MMGKSState, M: Array, c: Array) -> float:
         """λ with ‖A V z(λ) − y‖_W = factor·δ, by bisection of log λ: the residual rises with λ."""
         target = (self.factor * self.noise) ** 2  # type: ignore[operator]
+        H, b = _normal(s)
         offset = 2 * sum(t.f(0 * a) for t, a in zip(squares, s.AV[0], strict=True))
 
         def excess(log_lam: float) -> float:
             lam = math.exp(log_lam)
-            z = _solve(s.H + lam * M, s.b + lam * c)
-            return float(z @ s.H @ z - 2 * s.b @ z) + offset - target
+            z = xnp.asarray(_solve(H + lam * M, b + lam * c))
+            return float(z @ H @ z - 2 * b @ z) + offset - target
 
-        size = float(xnp.trace(M))
-        balance = math.log(float(xnp.trace(s.H)) / size) if size > 0 and float(xnp.trace(s.H)) > 0 else 0.0
+        size, fit = float(xnp.trace(M)), float(xnp.trace(H))
+        balance = math.log(fit / size) if size > 0 and fit > 0 else 0.0
         low, high = balance - 12 * math.log(10), balance + 12 * math.log(10)
         for _ in range(60):
             middle = (low + high) / 2
@@ -188,25 +185,32 @@ def _grow(problem: Problem, s: MMGKSState, r: Array) -> MMGKSState:
     v = r / length
     a, u = (tuple(v if t.K is None else t.K.forward(v) for t in terms) for terms in (squares, others))
     row = [sum(dot(t.f.hvp(p, p), q) for t, p, q in zip(squares, a, b, strict=True)) for b in (*s.AV, a)]
-    n = len(s.V)
-    H = xnp.zeros((n + 1, n + 1))
-    H[:n, :n] = s.H
-    H[n, :] = H[:, n] = xnp.asarray(row, dtype=xnp.float64)
     slope = -sum(dot(t.f.grad(0 * p), p) for t, p in zip(squares, a, strict=True))
-    b = xnp.concat([s.b, xnp.asarray([float(slope)])])
-    z = xnp.concat([s.z, xnp.zeros(1)])
-    return s._replace(V=(*s.V, v), AV=(*s.AV, a), LV=(*s.LV, u), H=H, b=b, z=z)
+    return s._replace(V=(*s.V, v), AV=(*s.AV, a), LV=(*s.LV, u), H=(*s.H, tuple(row)), b=(*s.b, slope), z=(*s.z, 0.0))
 
 
-def _combine(columns: Sequence[Array], z: Array) -> Array:
+def _fresh(problem: Problem, s: MMGKSState) -> MMGKSState:
+    """The same image with V = {x/‖x‖}, or without a basis where x = 0."""
+    size = norm(s.x)
+    s = s._replace(V=(), AV=(), LV=(), H=(), b=(), z=())
+    return s if size == 0 else _grow(problem, s, s.x / size)._replace(z=(size,))
+
+
+def _normal(s: MMGKSState) -> tuple[Array, Array]:
+    """VᵀAᵀWAV and VᵀAᵀWy as small NumPy arrays."""
+    n = len(s.V)
+    lower = xnp.asarray([[*row, *[0.0] * (n - len(row))] for row in s.H])
+    return lower + xnp.tril(lower, k=-1).T, xnp.asarray(s.b)
+
+
+def _combine(columns: Sequence[Array], z: Sequence[float]) -> Array:
     """Σ z_j column_j."""
-    scaled = (float(t) * column for t, column in zip(z[:1], columns, strict=False))
     pairs = zip(z[1:], columns[1:], strict=True)
-    return functools.reduce(lambda x, pair: add_scaled(x, float(pair[0]), pair[1]), pairs, next(scaled))
+    return functools.reduce(lambda x, pair: add_scaled(x, *pair), pairs, z[0] * columns[0])
 
 
-def _solve(H: Array, b: Array) -> Array:
+def _solve(H: Array, b: Array) -> tuple[float, ...]:
     """The solution of least norm of H z = b, H symmetric and positive semidefinite up to rounding."""
     values, U = xnp.linalg.eigh(H)
     keep = values > values[-1] * 1e-15 * len(b)
-    return U @ (xnp.where(keep, U.T @ b, 0.0) / xnp.where(keep, values, 1.0))
+    return tuple(float(t) for t in U @ (xnp.where(keep, U.T @ b, 0.0) / xnp.where(keep, values, 1.0)))

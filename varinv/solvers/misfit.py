@@ -1,0 +1,55 @@
+"""Stopping at the noise: the discrepancy principle as a rule for every solver."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+from varinv import check
+from varinv.backend import double, is_array
+from varinv.functionals.data import L2Squared
+from varinv.problem import Problem
+from varinv.solvers.rules import Rule
+
+
+@dataclass
+class misfit(Rule):
+    """Stop where ‖A x − y‖_W ≤ factor · noise (Morozov): before an unregularised method fits the noise.
+
+    `noise` δ is the expected ‖A x_true − y‖_W: s√m for m measurements of standard deviation s and weight 1, √m for
+    weights 1/s².  The squares with an array of data count, all together.  One application of A per evaluation, none
+    where the state knows its residual (CGLS, LSQR); `every` makes it rarer.
+
+    Raises
+    ------
+    ValueError
+        noise ≤ 0, factor < 1; on evaluation, a problem without squares of data.
+    """
+
+    noise: float
+    factor: float = 1.0
+    every: int = 1
+    readings: dict[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.noise = check.number("misfit", "noise", self.noise, low=0.0, strict=True)
+        self.factor = check.number("misfit", "factor", self.factor, low=1.0)
+        self.every = check.integer("misfit", "every", self.every, low=1)
+
+    def __call__(self, problem: Problem, previous: Any, state: Any) -> str | None:
+        if state.k % self.every:
+            return None
+        known = state.misfit(problem) if hasattr(state, "misfit") else None
+        value = data_misfit(problem, state.x) if known is None else known
+        self.readings = {"misfit": value}
+        target = self.factor * self.noise
+        return f"misfit {value:.4g} ≤ {target:.4g}" if value <= target else None
+
+
+def data_misfit(problem: Problem, x: Any) -> float:
+    """√Σ ‖K_i x − y_i‖²_{W_i} over the squares with an array of data, in float64."""
+    data = [t for t in problem.terms if isinstance(t.f, L2Squared) and is_array(t.f.y)]
+    if not data:
+        raise ValueError(f"misfit: {problem} has no L2Squared(y) with data; stop with another rule")
+    return math.sqrt(2 * sum(t(double(x)) for t in data))
