@@ -1,5 +1,7 @@
 """The public names, one line each: `varinv/__init__.py` loads a module when one of its names is first used."""
 
+from . import filters as filters
+from .filters import spectral as spectral
 from .functionals.base import Functional as Functional
 from .functionals.charbonnier import Charbonnier as Charbonnier
 from .functionals.constraints import Box as Box
