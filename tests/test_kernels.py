@@ -122,6 +122,15 @@ def _tv_dual_ascent(shape, make):
             yield make(len(shape), *shape), make(*shape), 0.6, weight, smoothing, tuple(1.0 + k for k in axes), axes
 
 
+def _wavelet(shape, make):
+    import pywt
+
+    for name in ("haar", "db3", "bior2.2", "sym8"):
+        low, high = map(np.array, pywt.Wavelet(name).filter_bank[:2])
+        for axis in range(len(shape)):
+            yield make(*shape), low, high, axis
+
+
 # kernel name → generator of argument tuples for an image of a given shape; `make(*shape)` makes the arrays
 CASES = {
     "dot": lambda shape, make: [(make(*shape), make(*shape))],
@@ -136,6 +145,8 @@ CASES = {
     "square_descent": _square_descent,
     "tv_descent": _tv_descent,
     "tv_dual_ascent": _tv_dual_ascent,
+    "wavelet_analysis": _wavelet,
+    "wavelet_synthesis": _wavelet,
 }
 
 # rounding of sums of up to about a thousand terms, relative to the largest value

@@ -64,6 +64,8 @@ from .operators.sampling import Downsampling as Downsampling
 from .operators.sampling import Subsampling as Subsampling
 from .operators.sobolev import Sobolev as Sobolev
 from .operators.symmetrised import SymmetrisedGradient as SymmetrisedGradient
+from .operators.wavelet import StationaryWavelet as StationaryWavelet
+from .operators.wavelet import Wavelet as Wavelet
 from .priors.bridges import from_jax as from_jax
 from .priors.bridges import from_onnx as from_onnx
 from .priors.bridges import from_torch as from_torch

@@ -48,8 +48,9 @@ def folded(y: Array, axis: int, n: int, before: int, after: int, boundary: str) 
     return result
 
 
-def along(x: Array, axis: int, start: int, stop: int) -> Array:
-    return x[(slice(None),) * axis + (slice(start, stop), Ellipsis)]
+def along(x: Array, axis: int, start: int, stop: int, step: int = 1) -> Array:
+    """x[start:stop:step] along one axis."""
+    return x[(slice(None),) * axis + (slice(start, stop, step), Ellipsis)]
 
 
 def zeros_around(x: Array, axis: int, before: int, after: int) -> Array:

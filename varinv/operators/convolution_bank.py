@@ -103,7 +103,7 @@ class ConvolutionBank(LinearOperator):
         inverse = host.where(e > tol**2 * host.max(e), 1 / host.where(e > 0, e, 1.0), 0.0)
         return filtered(self.adjoint(y), like(inverse, y), self.kernels[0].ndim)
 
-    @property
+    @functools.cached_property
     def _energy(self) -> Array:
         return energy(self.kernels, self.domain[-self.kernels[0].ndim :])
 
