@@ -37,7 +37,10 @@ SHAPES = ("(3, 4)", "(4, 3)")
 
 OPERATORS = [("Gradient", G), ("Identity", I), ("Diagonal", vi.Diagonal(X)), ("Blur", BLUR), ("Radon", A),
              ("Subsampling", vi.Subsampling((3, 4), MASK)),
-             ("Downsampling", vi.Downsampling((3, 4), (3, 2)))]  # fmt: skip
+             ("Downsampling", vi.Downsampling((3, 4), (3, 2))),
+             ("Restriction", vi.Restriction((3, 4), slice(1, 3))), ("Fourier", vi.Fourier((3, 4))),
+             ("ConvolutionBank", vi.ConvolutionBank((3, 4), [[1.0, 2.0]])), ("Wavelet", vi.Wavelet((3, 4))),
+             ("Matrix", vi.from_scipy(np.eye(12), (3, 4)))]  # fmt: skip
 
 
 def calls() -> list[Any]:
@@ -58,6 +61,13 @@ def calls() -> list[Any]:
             (f"{name} text", lambda K=K: K("image"), T, "input", "'image'"),
             (f"{name} times an array", lambda K=K: K * np.ones((2, 5)), T, "(2, 5)", "multiplied by numbers"),
             (f"{name} times NaN", lambda K=K: K * NAN, V, "factor", "nan"),
+            (f"{name} @ an array", lambda K=K: K @ X, T, "(3, 4)", "apply an operator as K(x)"),
+            (f"{name} times itself", lambda K=K: K * K, T, repr(K), "composed with @"),
+            (f"{name} over zero", lambda K=K: K / 0, ZeroDivisionError, repr(K)),
+            (f"{name}.pinv NaN", lambda K=K: K.pinv(np.full(K.codomain, NAN)), V, repr(K), "NaN or infinite"),
+            (f"{name}.pinv shape", lambda K=K: K.pinv(np.ones(5)), V, "y", str(tuple(K.codomain)), "(5,)"),
+            (f"{name}.pinv method", lambda K=K: K.pinv(np.ones(K.codomain), "svd"), V, "method", "cg, fbp", "'svd'"),
+            (f"{name}.project NaN", lambda K=K: K.project(BAD, np.ones(K.codomain)), V, "NaN or infinite"),
         ]
     return rows
 
@@ -110,6 +120,25 @@ ERRORS = [
     ("Gradient axes twice", lambda: vi.Gradient((3, 4), axes=(0, -2)), V, "axes", "(0, 0)"),
     ("Gradient boundary", lambda: vi.Gradient((3, 4), boundary="mirror"), V, "boundary", "'mirror'"),
     ("Identity negative", lambda: vi.Identity((-1,)), V, "shape[0]", "-1"),
+    ("Fourier shape zero", lambda: vi.Fourier((0, 3)), V, "Fourier", "shape[0]", "0"),
+    ("Fourier axes none", lambda: vi.Fourier((3, 4), ()), V, "axes", "-2..1", "()"),
+    ("Fourier axes text", lambda: vi.Fourier((3, 4), "rows"), T, "axes", "integer"),
+    ("Wavelet shape", lambda: vi.Wavelet((4, -1)), V, "Wavelet", "shape[1]", "-1"),
+    ("Wavelet shape an image", lambda: vi.Wavelet(X), T, "shape", "(3, 4)"),
+    ("Wavelet names", lambda: vi.Wavelet((4, 4), ["haar"]), V, "wavelet", "['haar']"),
+    ("Wavelet levels text", lambda: vi.Wavelet((4, 4), levels="max"), T, "levels", "'max'"),
+    ("StationaryWavelet levels huge", lambda: vi.StationaryWavelet((4, 4), levels=10**6), V, "levels", "fewer levels"),
+    ("ConvolutionBank complex kernel", lambda: vi.ConvolutionBank((4,), [[1j]]), T, "kernels[0]", "complex128"),
+    ("ConvolutionBank numbers", lambda: vi.ConvolutionBank((4,), [1.0, 2.0]), V, "kernels[0]", "shape ()"),
+    ("Restriction None", lambda: vi.Restriction((3, 4), None), T, "region[0]", "None"),
+    ("Restriction two ellipses", lambda: vi.Restriction((3, 4), (..., 1, ...)), V, "region", "got 3"),
+    ("Part outside", lambda: vi.Part((3, 4), 3), V, "region[0]", "-3..2", "3"),
+    ("Part of a line", lambda: vi.Part((3,), 0), V, "single number", "slice(i, i + 1)"),
+    ("from_scipy ours", lambda: vi.from_scipy(I), T, "from_scipy", "Identity((3, 4))"),
+    ("from_scipy text", lambda: vi.from_scipy(np.array([["a"]])), T, "L", "real array"),
+    ("from_scipy norm", lambda: vi.from_scipy(vi.as_scipy(G), norm=NAN), V, "norm", "nan"),
+    ("as_scipy of an array", lambda: vi.as_scipy(X), T, "as_scipy", "(3, 4)"),
+    ("Subsampling mask first axes", lambda: vi.Subsampling((2, 3, 4), MASK[:2]), V, "mask", "(2, 3, 4)", "(2, 4)"),
     ("composition", lambda: G @ vi.Identity((4, 3)), V, *SHAPES),
     ("sum of operators", lambda: I + vi.Identity((4, 3)), V, *SHAPES),
     ("Diagonal other library", lambda: vi.Diagonal(X)(FOREIGN), T, "values", "numpy", "array_api_strict"),

@@ -233,6 +233,8 @@ def test_algebra():
         (2 * G - G * 0.5, 1.5 * g),
         (-G, -g),
         (D + Identity((3, 4)), d + np.eye(12)),
+        (G / 4, g / 4),
+        (sum([D, Identity((3, 4)), D]), 2 * d + np.eye(12)),
     ):
         np.testing.assert_allclose(dense(K), expected, rtol=0, atol=1e-12)
         assert K.norm() >= np.linalg.norm(expected, 2) * (1 - 1e-13)

@@ -12,7 +12,19 @@ import varinv as vi
 from varinv.backend import to_numpy
 
 SHAPE = (3, 4, 5)
-REGIONS = [1, -1, slice(1, 3), (slice(None), 2), (0, slice(-2, None), slice(1, 2)), (slice(0, 3),), (-2, 1)]
+REGIONS = [
+    1,
+    -1,
+    slice(1, 3),
+    (slice(None), 2),
+    (0, slice(-2, None), slice(1, 2)),
+    (slice(0, 3),),
+    (-2, 1),
+    (..., 2),
+    (0, ..., slice(1, 3)),
+    ...,
+    (1, 2, ..., slice(0, 4)),
+]
 
 
 @pytest.mark.parametrize("region", REGIONS, ids=repr)

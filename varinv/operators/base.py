@@ -113,6 +113,8 @@ class LinearOperator(ABC):
         return x - self.pinv(self(x), method, tol)
 
     def __matmul__(self, other: Any) -> LinearOperator:
+        if is_array(other):
+            raise TypeError(f"{self} @ array of shape {tuple(other.shape)}: apply an operator as K(x); @ composes two")
         if not isinstance(other, LinearOperator):
             return NotImplemented
         from varinv.operators.algebra import Composition
@@ -126,6 +128,9 @@ class LinearOperator(ABC):
 
         return Sum(self, other)
 
+    def __radd__(self, other: Any) -> LinearOperator:
+        return self if isinstance(other, int) and other == 0 else NotImplemented  # sum([K1, K2])
+
     def __sub__(self, other: Any) -> LinearOperator:
         return self + -1.0 * other if isinstance(other, LinearOperator) else NotImplemented
 
@@ -138,11 +143,19 @@ class LinearOperator(ABC):
                 f"{self} * array of shape {tuple(scalar.shape)}: an operator is multiplied by numbers; "
                 "apply it as K(x), or compose with Diagonal(array)"
             )
+        if isinstance(scalar, LinearOperator):
+            raise TypeError(f"{self} * {scalar}: operators are composed with @")
         from varinv.operators.algebra import Scaled
 
         return Scaled(check.number(repr(self), "factor", scalar), self)
 
     __rmul__ = __mul__
+
+    def __truediv__(self, scalar: Any) -> LinearOperator:
+        value = check.number(repr(self), "divisor", scalar)
+        if value == 0:
+            raise ZeroDivisionError(f"{self} / 0")
+        return self * (1 / value)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.domain})"

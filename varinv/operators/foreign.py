@@ -167,10 +167,10 @@ def from_scipy(
     if norm is not None:
         norm = check.number(who, "norm", norm, low=0.0)
     if matrix:
-        M = sparse.csr_array(L, dtype=np.float64, copy=True) if sparse.issparse(L) else np.array(L, dtype=np.float64)
-        values: Any = M.data if sparse.issparse(M) else M
+        values: Any = L.tocoo().data if sparse.issparse(L) else L
         if values.size:
             check.real_array(who, "L", values)
+        M = sparse.csr_array(L, dtype=np.float64, copy=True) if sparse.issparse(L) else np.array(L, dtype=np.float64)
         return Matrix(M, domain, codomain)
     if norm is None and not nonnegative:
         raise ValueError(

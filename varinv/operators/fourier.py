@@ -23,7 +23,7 @@ class Fourier(LinearOperator):
     Adjoint: Kᵀ(a, b) is the real part of the inverse transform of a + ib.
 
     Magnetic resonance and other sampling of the spectrum: a boolean mask m of the image's shape keeps coefficients by
-    ``Subsampling((2, *n), stack([m, m])) @ Fourier(n)``.
+    ``Subsampling((2, *n), m) @ Fourier(n)``.
 
     Parameters
     ----------

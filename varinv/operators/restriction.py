@@ -25,8 +25,8 @@ class Restriction(LinearOperator):
     Parameters
     ----------
     shape : image shape.
-    region : one slice or integer per axis, or for the first axes only, written as in ``x[region]``; negative ones count
-        from the end.  Or a boolean mask of the image's shape, which stands for its bounding box.
+    region : one slice or integer per axis, or for the first axes only, written as in ``x[region]`` (with ``...`` too);
+        negative ones count from the end.  Or a boolean mask of the image's shape, which stands for its bounding box.
 
     Raises
     ------
@@ -55,6 +55,9 @@ class Restriction(LinearOperator):
         if is_array(region) or isinstance(region, list):
             region = _bounding_box(region, shape)
         given = region if isinstance(region, tuple) else (region,)
+        at = [k for k, r in enumerate(given) if r is Ellipsis]
+        if len(at) == 1 and len(given) <= len(shape) + 1:
+            given = given[: at[0]] + (slice(None),) * (len(shape) + 1 - len(given)) + given[at[0] + 1 :]
         if len(given) > len(shape):
             raise ValueError(
                 f"Restriction: region must have at most {len(shape)} entries for shape {shape}, got {len(given)}"

@@ -25,7 +25,8 @@ class Subsampling(LinearOperator):
     Parameters
     ----------
     shape : image shape.
-    mask : boolean array of that shape, True where a pixel is kept; its positions follow the image to its device.
+    mask : boolean array of that shape, True where a pixel is kept; its positions follow the image to its device.  With
+        fewer axes it speaks of the last ones (one mask for every slice, channel, or real and imaginary part).
 
     Raises
     ------
@@ -53,8 +54,10 @@ class Subsampling(LinearOperator):
             raise TypeError(
                 f"Subsampling: the mask must be boolean, got dtype {given.dtype}; write mask != 0 or mask > threshold"
             )
-        check.same_shape("Subsampling", "the mask", given, shape)
         mask = host.asarray(to_numpy(given), copy=True)  # a copy: nobody else can change it
+        if 0 < mask.ndim < len(shape) and mask.shape == shape[-mask.ndim :]:
+            mask = host.asarray(host.broadcast_to(mask, shape), copy=True)
+        check.same_shape("Subsampling", "the mask", mask, shape)
         if not mask.any():
             raise ValueError(f"Subsampling: the mask of shape {shape} keeps no pixel (all False)")
         mask.flags.writeable = False

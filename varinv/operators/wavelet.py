@@ -16,6 +16,7 @@ from varinv.backend import Array, Shape, kernel, namespace
 from varinv.operators.base import LinearOperator, once
 from varinv.operators.continuation import along
 from varinv.operators.convolution_bank import ConvolutionBank
+from varinv.operators.wavelet_filters import filters, orthonormal, outer, spread, step_norm
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -74,7 +75,7 @@ class Wavelet(LinearOperator):
         who = "Wavelet"
         shape = check.shape(who, self.domain)
         axes = check.axes(who, self.axes, shape)
-        low = _filters(who, self.wavelet)[0]
+        low = filters(who, self.wavelet)[0]
         sides = [shape[k] for k in axes]
         most = max(1, math.ceil(math.log2(max(sides))))
         if self.levels is None:
@@ -107,7 +108,7 @@ class Wavelet(LinearOperator):
         return blocks
 
     def forward(self, x: Array) -> Array:
-        low, high, _, _ = _filters("Wavelet", self.wavelet)
+        low, high, _, _ = filters("Wavelet", self.wavelet)
         done: list[Array] = []
         for block in self._blocks:
             if done:
@@ -115,12 +116,12 @@ class Wavelet(LinearOperator):
             for axis in self.axes or ():
                 x = wavelet_analysis(x, low, high, axis)
             done.append(x)
-        for outer in reversed(done[:-1]):
-            x = _with_corner(outer, x)
+        for around in reversed(done[:-1]):
+            x = _with_corner(around, x)
         return x
 
     def adjoint(self, y: Array) -> Array:
-        low, high, _, _ = _filters("Wavelet", self.wavelet)
+        low, high, _, _ = filters("Wavelet", self.wavelet)
         return self._back(y, low, high)
 
     def _back(self, y: Array, low: Array, high: Array) -> Array:
@@ -135,19 +136,19 @@ class Wavelet(LinearOperator):
     @property
     def pseudoinverse(self) -> Any:
         """y, tol ↦ W⁻¹ y: Wᵀ y, or the synthesis with the dual filters."""
-        _, _, low, high = _filters("Wavelet", self.wavelet)
+        _, _, low, high = filters("Wavelet", self.wavelet)
         return lambda y, tol: self._back(y, host.flip(low), host.flip(high))
 
     @once
     def norm(self) -> float:
-        low, high, _, _ = _filters("Wavelet", self.wavelet)
+        low, high, _, _ = filters("Wavelet", self.wavelet)
         bound = 1.0
         for block in self._blocks:
-            bound *= math.prod(_step_norm(low, high, block[k]) for k in self.axes or ())
+            bound *= math.prod(step_norm(low, high, block[k]) for k in self.axes or ())
         return bound
 
     def isometry(self) -> float | None:
-        return 1.0 if _orthonormal(self.wavelet) else None
+        return 1.0 if orthonormal(self.wavelet) else None
 
     coisometry = isometry
 
@@ -193,14 +194,14 @@ def StationaryWavelet(
     shape = check.shape(who, shape)
     chosen = check.axes(who, axes, shape)
     levels = check.integer(who, "levels", levels, low=1)
-    low, high = (f / math.sqrt(2) for f in _filters(who, wavelet)[:2])
+    low, high = (f / math.sqrt(2) for f in filters(who, wavelet)[:2])
     if ((low.shape[0] - 1) * (2**levels - 1) + 1) ** len(chosen) > 2**24:
         raise ValueError(f"{who}: levels={levels} make kernels of more than 2**24 entries; take fewer levels or axes")
     bands: list[Array] = []
     coarse = host.ones(1)
     for level in range(levels):
-        fine = [host.convolve(coarse, _spread(f, 2**level)) for f in (low, high)]
-        details = [_outer(bits, fine, chosen, len(shape)) for bits in itertools.product((0, 1), repeat=len(chosen))]
+        fine = [host.convolve(coarse, spread(f, 2**level)) for f in (low, high)]
+        details = [outer(bits, fine, chosen, len(shape)) for bits in itertools.product((0, 1), repeat=len(chosen))]
         bands = details[1:] + bands
         coarse = fine[0]
     return ConvolutionBank(shape, (details[0], *bands))
@@ -246,55 +247,3 @@ def _with_corner(x: Array, corner: Array) -> Array:
             rest = along(x[(*map(slice, corner.shape[:axis]), Ellipsis)], axis, corner.shape[axis], x.shape[axis])
             corner = namespace(x).concat([corner, rest], axis=axis)
     return corner
-
-
-@functools.lru_cache(maxsize=64)
-def _filters(who: str, name: str) -> tuple[Array, ...]:
-    """Analysis low and high, synthesis low and high, in float64."""
-    import pywt
-
-    known = pywt.wavelist(kind="discrete")
-    if not isinstance(name, str) or name not in known or name == "dmey":
-        families = "haar, db1 … db38, sym2 … sym20, coif1 … coif17, bior1.1 … bior6.8, rbio1.1 … rbio6.8"
-        hint = "; it reconstructs only to 6e-3" if name == "dmey" else ""
-        raise ValueError(f"{who}: wavelet must be one of {families}, got {name!r}{hint}")
-    return tuple(host.asarray(f, dtype=host.float64) for f in pywt.Wavelet(name).filter_bank)
-
-
-def _singular_values(low: Array, high: Array, n: int) -> Array:
-    """Of one level along n entries, n even: those of the polyphase matrix at the n/2 frequencies of that length."""
-    size, m = low.shape[0], n // 2
-    omega = 2 * math.pi * host.arange(m) / m
-    shift = size // 2 - host.arange(size)
-    waves = host.exp(1j * host.outer(omega, shift // 2))
-    columns = [[waves[:, shift % 2 == p] @ f[shift % 2 == p] for p in (0, 1)] for f in (low, high)]
-    return host.linalg.svdvals(host.asarray(columns).transpose(2, 0, 1))
-
-
-def _step_norm(low: Array, high: Array, n: int) -> float:
-    """At least 1: what a level leaves alone passes unchanged."""
-    if n < 2:
-        return 1.0
-    return max(float(host.max(_singular_values(low, high, n - n % 2))), 1.0) * (1 + 1e-14)
-
-
-@functools.lru_cache(maxsize=64)
-def _orthonormal(name: str) -> bool:
-    """Whether all singular values are 1, to the digits of the table."""
-    low, high = _filters("Wavelet", name)[:2]
-    return bool(host.max(abs(_singular_values(low, high, 512) - 1)) < 5e-11)
-
-
-def _spread(f: Array, step: int) -> Array:
-    """f with step − 1 zeros between its entries."""
-    result = host.zeros((f.shape[0] - 1) * step + 1)
-    result[::step] = f
-    return result
-
-
-def _outer(bits: tuple[int, ...], filters: list[Array], axes: tuple[int, ...], d: int) -> Array:
-    """The product over `axes` of the low (0) or high (1) filter, of d axes."""
-    result = host.ones((1,) * d)
-    for bit, axis in zip(bits, axes, strict=True):
-        result = result * host.reshape(filters[bit], (-1,) + (1,) * (d - 1 - axis))
-    return result
