@@ -108,18 +108,18 @@ def test_the_adaptive_method_is_relaxed_and_balanced() -> None:
     def oracle() -> Any:
         tau, (sq, sp) = vi.ChambollePock(gamma=0).steps(PROBLEM)
         u, v, w = x0, 0 * b, np.zeros(24)
-        for k in itertools.count(1):
+        mark, turns = (u, v, w), {10: 0, 13: 1, 16: 2, 20: 3, 25: 4, 31: 5, 39: 6, 48: 7, 60: 8}  # 10, 12.5, 15.6, …
+        for k in range(1, 71):
             x = np.maximum(u - tau * (a.T @ v + D.T @ w), 0)
             q, p = data(v + sq * a @ (2 * x - u), sq), ball(w + sp * D @ (2 * x - u))
             yield x
-            primal = (u - x) / tau - a.T @ (v - q) - D.T @ (w - p)
-            duals = (v - q) / sq - a @ (u - x), (w - p) / sp - D @ (u - x)
             u, v, w = u + 1.9 * (x - u), v + 1.9 * (q - v), w + 1.9 * (p - w)
-            if k % 20 == 0:
-                size = math.sqrt(sq * duals[0] @ duals[0] + sp * duals[1] @ duals[1])
-                change = (math.sqrt(tau) * np.linalg.norm(primal) / size) ** (0.5 * 0.95 ** (k // 20 - 1))
-                change = min(max(change, 0.25), 4)
-                tau, sq, sp = tau * change, sq / change, sp / change
+            if k in turns:
+                dx, dq, dp = x - mark[0], q - mark[1], p - mark[2]
+                ratio = math.sqrt((dx @ dx / tau) / (dq @ dq / sq + dp @ dp / sp))
+                assert 0.01 < ratio < 100
+                change = ratio ** (0.5 * 0.95 ** turns[k])
+                tau, sq, sp, mark = tau * change, sq / change, sp / change, (x, q, p)
 
     agree(vi.AdaptiveChambollePock(), oracle(), 70)
 
