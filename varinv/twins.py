@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numba as nb
@@ -36,3 +37,14 @@ def plain(*arrays: Any) -> Any:
     dtype = dtype if dtype in (np.float32, np.float64) else np.dtype(np.float64)
     result = tuple(np.ascontiguousarray(a, dtype=dtype) for a in arrays)
     return result[0] if len(result) == 1 else result
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """Kernels called in this thread use one thread: where the caller runs several of them side by side."""
+    before = nb.get_num_threads()
+    nb.set_num_threads(1)
+    try:
+        yield
+    finally:
+        nb.set_num_threads(before)

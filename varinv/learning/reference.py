@@ -1,0 +1,83 @@
+"""Four learning problems with known optima: what learning rules are tested and compared on.
+
+Each returns (family, pairs, theta0, optimum).  Images of one problem form one pair, a stack: they share every
+iteration, and the loss of the pair is ½‖x̂ − x*‖² of the whole stack.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from varinv.learning.families.quadratic import Quadratic
+from varinv.learning.families.tv import TV
+from varinv.operators.gradient import Gradient
+
+
+class Optimum(NamedTuple):
+    """The best θ and its loss (½ squared distance, summed over the stack)."""
+
+    theta: Any
+    loss: float
+
+
+def problem_a() -> tuple[TV, list[Any], Any, Optimum]:
+    """Ten box signals of 256 samples, noise 0.1, one parameter: the weight of one-dimensional total variation.
+
+    The 1-D problem of Ehrhardt & Roberts (2021): ν = ξ = 1e-3, x_{−1} = 0 (the signals are stored in reverse, so that
+    the zero lies beyond their last entry).  They report F(α) = Σ‖x̂ − x*‖² = 1.371594 from log₁₀ α = 0; Newton's method
+    gives F = 1.3714888338 at log₁₀ α = −0.314921.  The loss here is F/2, θ = ln α.
+    """
+    rng = np.random.RandomState(0)
+    t = np.linspace(-2, 2, 256)
+    truth = []
+    for _ in range(10):
+        c, r = rng.uniform(-1, 1), rng.uniform(-0.5, -1.0)
+        truth.append(((t - c) ** 2 < r**2).astype(float))
+    y = [x + 0.1 * rng.randn(256) for x in truth]
+    family = TV(Gradient((10, 256), axes=1, boundary="dirichlet"), smoothing=1e-3, ridge=1e-3, isotropic=False)
+    pair = tuple(np.ascontiguousarray(np.stack(a)[:, ::-1]) for a in (y, truth))
+    return family, [pair], np.zeros(1), Optimum(np.array([-0.314921 * math.log(10)]), 1.3714888338 / 2)
+
+
+def photographs(size: int) -> np.ndarray:
+    """Six crops of the photographs of scikit-image, grey, of size×size pixels, values in [0, 1]."""
+    from skimage.color import rgb2gray
+    from skimage.data import astronaut, camera
+    from skimage.transform import resize
+
+    images = [
+        resize(image[r : r + 256, c : c + 256], (size, size), anti_aliasing=True)
+        for image in (camera() / 255.0, rgb2gray(astronaut()))
+        for r, c in ((0, 0), (128, 128), (256, 128))
+    ]
+    return np.stack(images)
+
+
+def problem_b() -> tuple[TV, list[Any], Any, Optimum]:
+    """Six photographs of 48², noise 0.1, two parameters: weight and smoothing of anisotropic total variation.
+
+    Optimum: weight 0.0544, smoothing 0.0080, mean loss 3.1398 per image; the smoothing is hardly determined.
+    """
+    x = photographs(48)
+    y = x + 0.1 * np.random.default_rng(0).standard_normal(x.shape)
+    family = TV(Gradient(x.shape, axes=(1, 2)), isotropic=False)
+    best = Optimum(np.array([-2.21818 - math.log(2), -4.83130]), 6 * 3.1397621)
+    return family, [(y, x)], np.array([-5.0 - math.log(2), -5.0]), best
+
+
+def problem_d() -> tuple[Quadratic, list[Any], Any, Optimum]:
+    """Four parameters, quadratic throughout, controlled spectra: κ = 4 below, κ = 65 above, optimum in closed form."""
+    rng = np.random.default_rng(1)
+    spectrum = np.diag(np.logspace(0, math.log10(2), 4))
+    A1, A2, A3 = (np.linalg.qr(rng.standard_normal((100, 4)))[0] @ spectrum for _ in range(3))
+    x1, x2, truth = (rng.standard_normal(4) for _ in range(3))
+    y1, y2 = (rng.standard_normal(100) for _ in range(2))
+    b1, b2 = A1 @ x1 + 0.01 * y1, A2 @ x2 + A3 @ truth + 0.01 * y2
+    P = np.linalg.solve(A2.T @ A2, A2.T)
+    M, d = A1 @ P @ A3, A1 @ P @ b2 - b1
+    theta = np.linalg.lstsq(M, d, rcond=None)[0]
+    best = Optimum(theta, 0.5 * float(np.sum((d - M @ theta) ** 2)))
+    return Quadratic(A2, A3, A1), [(b2, b1)], np.ones(4), best
