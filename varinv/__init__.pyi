@@ -33,7 +33,12 @@ from .functionals.structural import NonlocalTV as NonlocalTV
 from .functionals.tgv import TGV as TGV
 from .functionals.transmission import TransmissionPoisson as TransmissionPoisson
 from .functionals.tv import TV as TV
+from .learning import families as families
 from .learning.discrepancy import discrepancy as discrepancy
+from .learning.hoag import HOAG as HOAG
+from .learning.learn import Learned as Learned
+from .learning.learn import learn as learn
+from .learning.maid import MAID as MAID
 from .metrics import psnr as psnr
 from .metrics import relative_error as relative_error
 from .metrics import ssim as ssim
@@ -55,6 +60,7 @@ from .operators.geometry import ParallelBeam as ParallelBeam
 from .operators.gradient import Gradient as Gradient
 from .operators.graph import GraphLaplacian as GraphLaplacian
 from .operators.patches import NonlocalGradient as NonlocalGradient
+from .operators.matrix import Matrix as Matrix
 from .operators.pinv import InexactInverseWarning as InexactInverseWarning
 from .operators.radon import Radon as Radon
 from .operators.radon_astra import AstraRadon as AstraRadon

@@ -76,7 +76,7 @@ class Risk:
     def __call__(self, xs: Sequence[Array]) -> float:
         first, second = xs if self.A is None else map(self.A.forward, xs)
         r = first - self.y
-        return dot(r, r) + self._factor * dot(self.probe, second - first) - math.prod(r.shape) * self.noise**2
+        return float(dot(r, r) + self._factor * dot(self.probe, second - first) - math.prod(r.shape) * self.noise**2)
 
     def slopes(self, xs: Sequence[Array]) -> tuple[Array, ...]:
         back = (lambda v: v) if self.A is None else self.A.adjoint

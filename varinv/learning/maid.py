@@ -17,7 +17,7 @@ FEW = 16  # up to as many parameters the first step is a length, above it a frac
 
 
 class MAIDState(NamedTuple):
-    """θ, step α, accuracies ε and δ, the last evaluation at θ, the scale of errors, work and events so far, why it ended.
+    """θ, step α, accuracies ε and δ, the last evaluation at θ, the scale of errors, work and events, why it ended.
 
     `slope` is ‖z‖ of the last hypergradient, `omega` the bound of its error (NaN: not formed).
     """
@@ -37,9 +37,9 @@ class MAIDState(NamedTuple):
     k: int = 0
 
     @property
-    def best(self) -> tuple[Array, float]:
-        """θ and loss: accepted steps decrease the loss, so that the last is the best."""
-        return self.x, self.now.value
+    def best(self) -> Evaluation:
+        """The last evaluation: accepted steps decrease the loss."""
+        return self.now
 
     def row(self) -> dict[str, float]:
         """The figures of this iteration, for the history."""
@@ -79,7 +79,7 @@ class MAID(Solver):
     epsilon : first accuracy ‖x − x̂‖; None: 0.02 of the proved distance of the start images from the solutions.
     delta : first residual of the adjoint system; None: L_g ε.
     alpha : first step; None: one that changes θ by 0.5 in the largest entry (up to 16 parameters), or by 1 % in norm.
-    line_search : "maid" (as published) or "corrected".
+    line_search : "corrected", or "maid" as published.
     adaptive : False: ε and δ stay, and a failed line search ends the run.
     certified : require ω ≤ (1 − η)‖z‖, so that −z is a descent direction for sure; the family must give `bounds`.
     shrink, growth : factors of α after a rejected trial and after an accepted one.
@@ -102,7 +102,7 @@ class MAID(Solver):
     epsilon: float | None = None
     delta: float | None = None
     alpha: float | None = None
-    line_search: str = "maid"
+    line_search: str = "corrected"
     adaptive: bool = True
     certified: bool = False
     shrink: float = 0.5
@@ -204,8 +204,9 @@ class MAID(Solver):
             s = s._replace(work=s.work.plus(trial.work))
             there = trial.corrected + self._slack(trial) if self._corrected else trial.upper
             if there - here + self.armijo * a * s.slope**2 <= 0:
-                relaxed = {"epsilon": self.relax * s.epsilon, "delta": self.relax * s.delta} if self.adaptive else {}
-                return s._replace(x=trial.theta, now=trial, alpha=self.growth * a, **relaxed), True
+                up = self.relax if self.adaptive else 1.0
+                ahead = s._replace(epsilon=up * s.epsilon, delta=up * s.delta, alpha=self.growth * a)
+                return ahead._replace(x=trial.theta, now=trial), True
             s = s._replace(rejected=s.rejected + 1)
             a *= self.shrink
         return s, False
@@ -215,15 +216,19 @@ class MAID(Solver):
 
     def _settled(self, s: MAIDState) -> bool:
         """Whether the loss is known so well, or errors are so small, that refining is pointless."""
-        known = self._slack(s.now) if self._corrected else s.now.upper - s.now.value
-        return known <= self.floor * abs(s.now.value) or s.now.error <= 1e-13 * s.scale
+        known = self._open(s) <= self.floor * abs(s.now.value) and s.now.unsolved <= 1e-3
+        return known or s.now.error <= 1e-13 * s.scale
+
+    def _open(self, s: MAIDState) -> float:
+        """How much the loss may differ from what it is taken for."""
+        return self._slack(s.now) if self._corrected else s.now.upper - s.now.value
 
     def _ended(self, s: MAIDState, before: Evaluation) -> str | None:
         if not math.isfinite(s.slope) and not math.isfinite(s.now.value):
             return f"not finite: the loss at theta is {s.now.value}"
-        known = self._slack(s.now) if self._corrected else s.now.upper - s.now.value
+        known = self._open(s) <= max(self.tol, self.floor) * abs(s.now.value) and s.now.unsolved <= max(self.tol, 1e-9)
         bound = s.slope if math.isnan(s.omega) or not self.certified else max(s.slope, s.omega)
-        if bound <= self.tol * abs(s.now.value) and known <= max(self.tol, self.floor) * abs(s.now.value):
+        if bound <= self.tol * abs(s.now.value) and known:
             return f"stationary: hypergradient {s.slope:.1e} ≤ {self.tol:g} of the loss"
         if self.budget is not None and s.work.total >= self.budget:
             return f"budget: {s.work.total} iterations spent"
@@ -233,13 +238,15 @@ class MAID(Solver):
     def examples(cls) -> Iterator[tuple[Solver, Any]]:
         from varinv.learning.reference import small_quadratic
 
-        yield cls(line_search="corrected"), small_quadratic()
+        yield cls(), small_quadratic()
 
 
 def first(problem: Any, theta: Array) -> Evaluation:
     """The start images at θ and what they prove; an error where the loss is not finite."""
     if not isinstance(problem, Bilevel):
-        raise TypeError(f"learning rules minimise a Bilevel problem; call vi.learn(family, pairs, theta0), got {problem}")
+        raise TypeError(
+            f"learning rules minimise a Bilevel problem; call vi.learn(family, pairs, theta0), got {problem}"
+        )
     now = problem.evaluate(theta, math.inf)
     if not (math.isfinite(now.value) and math.isfinite(now.error)):
         raise ValueError(

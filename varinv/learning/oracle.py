@@ -44,11 +44,12 @@ class Work(NamedTuple):
 
 
 class Solution(NamedTuple):
-    """One lower level at one θ: image, ∇h(x), proved error, the adjoint state, its residual (∞: not solved here)."""
+    """One lower level at one θ: image, ∇h(x), proved error, ‖∇g(x)‖, the adjoint state, its residual (∞: not solved)."""
 
     x: Array
     slope: Array
     error: float
+    steep: float
     q: Array | None
     residual: float
     reached: bool
@@ -86,6 +87,12 @@ class Evaluation(NamedTuple):
     reached: bool
     work: Work
 
+    @property
+    def unsolved(self) -> float:
+        """The largest relative residual of the adjoint systems: 1 where q = 0."""
+        each = (s for sample in self.samples for s in sample.solutions)
+        return max(s.residual / s.steep if s.steep > 0 else 0.0 for s in each)
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Bilevel(Problem):
@@ -94,8 +101,8 @@ class Bilevel(Problem):
     Parameters
     ----------
     family : ``family(theta, y) -> Problem``; optional methods ``sensitivity(theta, y, x, q)`` = ∂θ⟨∇ₓh(x, θ), q⟩,
-        ``mu(theta)``, ``smoothness(theta)``, ``start(y)``, ``bounds(theta, y, x)`` = (‖J‖, L_J, L_H), upper bounds of the
-        spectral norm of J and of the Lipschitz constants of J and of the Hessian in x.
+        ``mu(theta)``, ``smoothness(theta)``, ``start(y)``, ``bounds(theta, y, x)`` = (‖J‖, L_J, L_H), upper bounds
+        of the spectral norm of J and of the Lipschitz constants of J and of the Hessian in x.
     cases : (data, loss) per example, as `losses.supervised` or `losses.unsupervised` make them.
     theta0 : a 1-D array: fixes the number of parameters and where they live.
     mu : strong convexity assumed where the family knows none; certificates then say so.
@@ -130,7 +137,7 @@ class Bilevel(Problem):
         return self.mu is None
 
     @property
-    def domain(self) -> Shape:  # type: ignore[override]
+    def domain(self) -> Shape:
         return tuple(self.theta0.shape)
 
     def data(self) -> Array | None:
@@ -221,15 +228,10 @@ def _evaluate(task: _Task) -> Sample:
     lows, problems, before, work = [], [], [], Work()
     old: Any = [None] * len(task.data) if task.old is None else task.old.solutions
     for y, was in zip(task.data, old, strict=True):
-        problem = lower_problem(task.family, task.theta, y)
+        problem = lower_problem(task.family, task.theta, y, None if was is None else was.x)
         problems.append(problem)
         before.append(was)
         x = was.x if was is not None else start(task.family, problem, y)
-        if tuple(x.shape) != tuple(problem.domain):
-            raise ValueError(
-                f"learn: {task.family} changed the shape of its unknown from {tuple(x.shape)} to "
-                f"{tuple(problem.domain)}; it must not depend on theta or on the example"
-            )
         if task.same and was is not None and was.error <= task.epsilon:
             low = Lower(x, was.slope, 0.0, was.error, 0, True)
         else:
@@ -262,7 +264,7 @@ def _evaluate(task: _Task) -> Sample:
                 mu, _ = constants(task.family, task.theta, problem, task.mu)
                 bend += 0.5 * L_H * norm(q) * low.error**2
                 omega += _omega(mu, L_g, norm(g), J, L_J, L_H, low.error, residual)
-        solutions.append(Solution(low.x, low.slope, low.error, q, residual, reached))
+        solutions.append(Solution(low.x, low.slope, low.error, norm(g), q, residual, reached))
     if slope is None:
         slope, omega, slack = math.nan * task.theta, math.nan, math.inf
     below = first if task.loss.convex else first + second
@@ -275,8 +277,8 @@ def _omega(mu: float, L_g: float, g: float, J: float, L_J: float, L_H: float, e:
     return c * e + J / mu * r + L_J * L_g / mu * e**2
 
 
-def lower_problem(family: Any, theta: Array, y: Array) -> Problem:
-    """family(theta, y), checked."""
+def lower_problem(family: Any, theta: Array, y: Array, x: Array | None = None) -> Problem:
+    """family(theta, y), checked; of an unknown shaped like x."""
     problem = as_problem(family(theta, y))
     if problem is None or not problem.terms:
         raise TypeError(f"learn: {family} must return a Problem such as L2Squared(y) + …")
@@ -286,6 +288,11 @@ def lower_problem(family: Any, theta: Array, y: Array) -> Problem:
                 f"learn: the term {t} has no gradient or second derivative, and the solution no derivative in theta; "
                 "smooth it, e.g. Charbonnier in place of L1 or total variation"
             )
+    if x is not None and tuple(x.shape) != tuple(problem.domain):
+        raise ValueError(
+            f"learn: {family} changed the shape of its unknown from {tuple(x.shape)} to {tuple(problem.domain)}; "
+            "it must not depend on theta or on the example"
+        )
     return problem  # type: ignore[no-any-return]
 
 
@@ -304,7 +311,7 @@ def constants(family: Any, theta: Array, problem: Problem, assumed: float | None
             "(the certificate then says so)"
         )
     L = float(family.smoothness(theta)) if hasattr(family, "smoothness") else smoothness(problem)
-    if not L < math.inf:
+    if not math.inf > L:
         raise ValueError(f"learn: {problem} has no smoothness constant; give the family a method smoothness(theta)")
     return mu, max(L, mu)
 
@@ -330,6 +337,6 @@ def sensitivity(family: Any, theta: Array, y: Array, problem: Problem, x: Array,
     for j in range(p):
         h = 1e-5 * max(1.0, abs(float(theta[j])))
         e = xp.asarray([h if i == j else 0.0 for i in range(p)], dtype=theta.dtype, device=device(theta))
-        ahead, behind = (gradient(lower_problem(family, theta + s * e, y), x) for s in (1.0, -1.0))
+        ahead, behind = (gradient(lower_problem(family, theta + s * e, y, x), x) for s in (1.0, -1.0))
         result.append(dot(ahead - behind, q) / (2 * h))
     return like(result, theta)

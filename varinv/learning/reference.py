@@ -37,20 +37,22 @@ def problem_a() -> tuple[TV, list[Any], Any, Optimum]:
         c, r = rng.uniform(-1, 1), rng.uniform(-0.5, -1.0)
         truth.append(((t - c) ** 2 < r**2).astype(float))
     y = [x + 0.1 * rng.randn(256) for x in truth]
-    family = TV(Gradient((10, 256), axes=1, boundary="dirichlet"), smoothing=1e-3, ridge=1e-3, isotropic=False)
+    family = TV(Gradient((10, 256), axes=(1,), boundary="dirichlet"), smoothing=1e-3, ridge=1e-3, isotropic=False)
     pair = tuple(np.ascontiguousarray(np.stack(a)[:, ::-1]) for a in (y, truth))
     return family, [pair], np.zeros(1), Optimum(np.array([-0.314921 * math.log(10)]), 1.3714888338 / 2)
 
 
-def photographs(size: int) -> np.ndarray:
+def photographs(size: int) -> Any:
     """Six crops of the photographs of scikit-image, grey, of size×size pixels, values in [0, 1]."""
-    from skimage.color import rgb2gray
-    from skimage.data import astronaut, camera
-    from skimage.transform import resize
+    from skimage import color, data, transform
 
-    images = [
+    camera: Any = data.camera
+    astronaut: Any = data.astronaut
+    resize: Any = transform.resize
+
+    images: list[Any] = [
         resize(image[r : r + 256, c : c + 256], (size, size), anti_aliasing=True)
-        for image in (camera() / 255.0, rgb2gray(astronaut()))
+        for image in (camera() / 255.0, color.rgb2gray(astronaut()))
         for r, c in ((0, 0), (128, 128), (256, 128))
     ]
     return np.stack(images)
@@ -81,3 +83,13 @@ def problem_d() -> tuple[Quadratic, list[Any], Any, Optimum]:
     theta = np.linalg.lstsq(M, d, rcond=None)[0]
     best = Optimum(theta, 0.5 * float(np.sum((d - M @ theta) ** 2)))
     return Quadratic(A2, A3, A1), [(b2, b1)], np.ones(4), best
+
+
+def small_quadratic() -> Any:
+    """A well-conditioned quadratic problem of two parameters, for contract tests."""
+    from varinv.learning.losses import supervised
+    from varinv.learning.oracle import Bilevel
+
+    B, C = np.array([[1.0, 0.2], [0.0, 1.2], [0.3, 0.0]]), np.array([[1.0, 0.0], [0.4, 1.0], [0.0, 0.5]])
+    pairs = [(np.array([1.0, -0.5, 0.3]), np.array([0.2, 0.4])), (np.array([0.2, 0.7, -1.0]), np.array([-0.3, 0.1]))]
+    return Bilevel(family=Quadratic(B, C), cases=supervised(pairs, None), theta0=np.zeros(2))

@@ -53,12 +53,12 @@ def solve(
     OSError
         A checkpoint that cannot be written at the start (later it is a warning).
     """
-    from varinv.problem import as_problem
+    from varinv.problem import Problem, as_problem
     from varinv.result import Result
     from varinv.solvers.chambolle_pock import ChambollePock
 
     given = as_problem(problem)
-    if given is None or not given.terms:
+    if given is None or (type(given) is Problem and not given.terms):
         raise TypeError(
             f"solve: problem must be a Problem such as L2Squared(y) @ A + TV(shape), got {check.describe(problem)}"
         )

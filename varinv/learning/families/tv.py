@@ -21,7 +21,8 @@ class TV(Family):
     r"""½‖A x − y‖² + λ Σ √(|∇x|² + ν²) + ½ ξ‖x‖² with θ = (ln λ, ln ν, ln ξ), those that are learned.
 
     .. math::
-        ∂_{\ln λ}∇h = λ D^Tφ'(Dx),\quad ∂_{\ln ν}∇h = −λ D^T(ν² Dx/φ³),\quad ∂_{\ln ξ}∇h = ξ x,\quad φ = \sqrt{|Dx|² + ν²}
+        ∂_{\ln λ}∇h = λ D^Tφ'(Dx),\quad ∂_{\ln ν}∇h = −λ D^T(ν² Dx/φ³),\quad ∂_{\ln ξ}∇h = ξ x,\quad
+        φ = \sqrt{|Dx|² + ν²}
 
     Strong convexity: 1 + ξ for denoising (A None), ξ for other A, which need a ridge.
 
@@ -57,7 +58,9 @@ class TV(Family):
             object.__setattr__(self, "gradient", Gradient(self.gradient))
         operator(who, self.A)
         if self.A is not None and tuple(self.A.domain) != tuple(self.gradient.domain):
-            raise ValueError(f"{who}: A takes images {tuple(self.A.domain)}, the gradient {tuple(self.gradient.domain)}")
+            raise ValueError(
+                f"{who}: A takes images {tuple(self.A.domain)}, the gradient {tuple(self.gradient.domain)}"
+            )
         if self.smoothing is not None:
             check.number(who, "smoothing", self.smoothing, low=0.0, strict=True)
         if self.ridge is not None:
@@ -74,7 +77,8 @@ class TV(Family):
 
     def __call__(self, theta: Array, y: Array) -> Problem:
         weight, smoothing, ridge = self._parameters(theta)
-        return data_term(y, self.A, ridge) + Charbonnier(smoothing, weight, self.isotropic) @ self.gradient
+        problem: Problem = data_term(y, self.A, ridge) + Charbonnier(smoothing, weight, self.isotropic) @ self.gradient
+        return problem
 
     def mu(self, theta: Array) -> float:
         return (1.0 if self.A is None else 0.0) + self._parameters(theta)[2]
