@@ -101,7 +101,7 @@ def test_problem_b_costs_about_the_same_from_any_accuracy() -> None:
         reached, _, losses = work_to(problem, rule, theta0, optimum.loss, (1e-2,), 700)
         cost[epsilon] = reached[1e-2]  # measured 266, 222, 595; asked ≤ 700
         assert sorted(losses, reverse=True) == losses  # monotone
-    # asked ≤ 2 over six decades; measured 2.7: starting tight costs what tight solves cost, the loose starts got cheaper
+    # asked ≤ 2 over six decades; measured 2.7: tight starts cost what tight solves cost, the loose ones got cheaper
     assert max(cost.values()) <= 3 * min(cost.values())
     # against fixed accuracy: nothing is certified at 0.1
     fixed = vi.learn(

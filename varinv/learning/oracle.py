@@ -44,7 +44,7 @@ class Work(NamedTuple):
 
 
 class Solution(NamedTuple):
-    """One lower level at one θ: image, ∇h(x), proved error, ‖∇g(x)‖, the adjoint state, its residual (∞: not solved)."""
+    """One lower level at one θ: image, ∇h(x), proved error, ‖∇g(x)‖, adjoint state, its residual (∞: not solved)."""
 
     x: Array
     slope: Array
