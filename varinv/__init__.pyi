@@ -59,8 +59,8 @@ from .operators.geometry import FanBeam as FanBeam
 from .operators.geometry import ParallelBeam as ParallelBeam
 from .operators.gradient import Gradient as Gradient
 from .operators.graph import GraphLaplacian as GraphLaplacian
-from .operators.patches import NonlocalGradient as NonlocalGradient
 from .operators.matrix import Matrix as Matrix
+from .operators.patches import NonlocalGradient as NonlocalGradient
 from .operators.pinv import InexactInverseWarning as InexactInverseWarning
 from .operators.radon import Radon as Radon
 from .operators.radon_astra import AstraRadon as AstraRadon
