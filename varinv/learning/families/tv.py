@@ -42,7 +42,7 @@ class TV(Family):
     Examples
     --------
     >>> family = TV((32, 32), ridge=1e-3)
-    >>> family.values(family.theta(weight=0.1, smoothing=0.01))["weight"]
+    >>> round(family.values(family.theta(weight=0.1, smoothing=0.01))["weight"], 12)
     0.1
     """
 
