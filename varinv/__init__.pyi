@@ -101,9 +101,11 @@ from .solvers.chambolle_pock import ChambollePock as ChambollePock
 from .solvers.checkpoint import Checkpoint as Checkpoint
 from .solvers.condat_vu import CondatVu as CondatVu
 from .solvers.fista import FISTA as FISTA
+from .solvers.hadamard import HadamardGradient as HadamardGradient
 from .solvers.hybrid_lsqr import HybridLSQR as HybridLSQR
 from .solvers.landweber import Landweber as Landweber
 from .solvers.landweber import NuMethod as NuMethod
+from .solvers.lbfgs import LBFGS as LBFGS
 from .solvers.linearised_admm import LinearisedADMM as LinearisedADMM
 from .solvers.lsqr import LSQR as LSQR
 from .solvers.misfit import misfit as misfit

@@ -95,13 +95,13 @@ def residual(problem: Problem, x: Array, tau: float) -> float:
     x, terms = double(x), problem.coupled
     y = slopes(terms, x)
     mapping = norm(x - prox(problem.simple, add_scaled(x, -tau, pull(terms, y, x)), tau)) / tau
-    return _ratio(mapping, sizes(terms, x) if terms else norm(x) / tau)
+    return ratio(mapping, sizes(terms, x) if terms else norm(x) / tau)
 
 
 def stationarity(terms: Iterable[Term], x: Array) -> float:
     """‖∇F(x)‖ over the sizes of its terms, as in `residual`; in float64, all terms smooth."""
     x, terms = double(x), tuple(terms)
-    return _ratio(norm(total(terms, x)), sizes(terms, x))
+    return ratio(norm(total(terms, x)), sizes(terms, x))
 
 
 def total(terms: Iterable[Term], x: Array) -> Array:
@@ -115,7 +115,7 @@ def sizes(terms: Iterable[Term], x: Array) -> float:
     return math.sqrt(sum(dot(a, a) for a in parts))
 
 
-def _ratio(a: float, b: float) -> float:
+def ratio(a: float, b: float) -> float:
     return a / b if b > 0 else (0.0 if a == 0 else math.inf)
 
 
