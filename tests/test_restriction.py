@@ -48,6 +48,13 @@ def test_a_mask_stands_for_its_bounding_box(xp):
     np.testing.assert_array_equal(vi.Restriction((5, 6), xp.asarray(mask))(x), x[1:4, 2:5])
 
 
+def test_repr_is_short():
+    assert repr(vi.Part((3, 8, 8), 0)) == "Restriction((3, 8, 8), [0])"
+    assert repr(vi.Part((3, 8, 8), slice(1, None))) == "Restriction((3, 8, 8), [1:3])"
+    assert repr(vi.Restriction((3, 8, 8), (..., 2))) == "Restriction((3, 8, 8), [:, :, 2])"
+    assert repr(vi.Restriction((4,), slice(None))) == "Restriction((4,), [:])"
+
+
 def test_results_are_no_views():
     for K in (vi.Restriction((3, 4), slice(0, 2)), vi.Part((1, 4), 0), vi.Restriction((3, 4), slice(None))):
         x, y = np.ones(K.domain), np.ones(K.codomain)

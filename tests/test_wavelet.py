@@ -125,6 +125,19 @@ def test_stationary_is_pywavelets():
         np.testing.assert_allclose(np.sort(abs(ours).ravel()), np.sort(abs(other).ravel()), atol=1e-10)
 
 
+def test_weighted_l1_is_the_mean_over_shifts():
+    """Weights 2^(−dl/2) on the details: the mean of the orthonormal transform's ℓ1 over all 4² shifts, two levels."""
+    x = rand(np, (8, 12), 5)
+    K, W = vi.StationaryWavelet(x.shape, "db2", 2), vi.Wavelet(x.shape, "db2", 2)
+    weights = np.array([0.0, 1 / 4, 1 / 4, 1 / 4, 1 / 2, 1 / 2, 1 / 2])[:, None, None]
+    spun = []
+    for i in range(4):
+        for j in range(4):
+            c = np.abs(W(np.roll(x, (i, j), axis=(0, 1))))
+            spun.append(c.sum() - c[:2, :3].sum())
+    assert np.sum(weights * np.abs(K(x))) == pytest.approx(np.mean(spun), rel=1e-10)
+
+
 def test_details_alone():
     """Part takes the approximation out: a constant costs nothing."""
     K = vi.StationaryWavelet((6, 7), "haar", 2)

@@ -114,7 +114,12 @@ class Restriction(LinearOperator):
         yield cls((512, 300), (slice(100, 400), slice(0, 300)))
 
     def __repr__(self) -> str:
-        words = (f"{r.start}:{r.stop}" if isinstance(r, slice) else str(r) for r in self.region)
+        words = [
+            str(r) if not isinstance(r, slice) else ":" if r == slice(0, n) else f"{r.start}:{r.stop}"
+            for r, n in zip(self.region, self.domain, strict=True)
+        ]
+        while len(words) > 1 and words[-1] == ":":
+            words.pop()
         return f"Restriction({self.domain}, [{', '.join(words)}])"
 
 

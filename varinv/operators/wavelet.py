@@ -178,7 +178,10 @@ def StationaryWavelet(
     circular convolution with the filters spread by 2^l and divided by √2 (Coifman & Donoho 1995), so that for
     orthonormal wavelets Kᵀ K = identity (a Parseval frame, norm 1), for any size of the image.
 
-    It is a `ConvolutionBank`.  ``Part(K.codomain, slice(1, None)) @ K`` are the details alone.
+    It is a `ConvolutionBank`.  For ℓ1 leave the approximation out, ``details = Part(K.codomain, slice(1, None)) @ K``:
+    it has the size of the image itself.  White noise of standard deviation σ has σ·2^(−dl/2) in the bands of level l
+    (1 the finest); with weights w = λ·2^(−dl/2) on them, ``L1(w) @ details`` is the mean of λ‖details of W x‖₁ over all
+    shifts of the orthonormal transform W: cycle spinning as an objective.
 
     Raises
     ------
@@ -189,6 +192,11 @@ def StationaryWavelet(
     --------
     >>> StationaryWavelet((30, 31), "db2", levels=2)
     ConvolutionBank((30, 31), 7 kernels, boundary='periodic')
+    >>> import numpy as np
+    >>> shape, levels = (64, 64), 3
+    >>> K = StationaryWavelet(shape, "db2", levels)
+    >>> w = np.repeat([2.0**-l for l in range(levels, 0, -1)], 3)  # d = 2: 2^(−l), three bands a level
+    >>> weight = 0.2 * w[:, None, None] * np.ones((9, *shape))
     """
     who = "StationaryWavelet"
     shape = check.shape(who, shape)
