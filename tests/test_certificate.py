@@ -53,7 +53,8 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 DATA = ["squares", "weights", "masked", "counts", "counts-background"]
 PRIORS = ["isotropic", "anisotropic", "weighted", "huber", "huber-anisotropic", "charbonnier"]
-SIMPLE = ["non-negative", "box", "array-box", "ridge", "ridge-non-negative", "masked-ridge", "l1", "l1-non-negative"]
+SIMPLE = ["non-negative", "box", "array-box", "ridge", "ridge-non-negative", "masked-ridge", "l1", "l1-non-negative",
+          "support", "floor"]  # fmt: skip
 
 
 def build(data: str, prior: str, simple: str, seed: int, unseen: bool) -> tuple[vi.Problem, Any, Any]:
@@ -102,6 +103,14 @@ def build(data: str, prior: str, simple: str, seed: int, unseen: bool) -> tuple[
         lo, hi = (0.1, 1.2) if simple == "box" else (lo, hi)
         p = p + vi.Box(lo, hi)
         limits = [x >= np.reshape(lo * np.ones(SHAPE), -1), x <= np.reshape(hi * np.ones(SHAPE), -1)]
+    if simple == "support":
+        inside = np.isin(np.arange(20), [0, 3, 7, 13, 18], invert=True).reshape(SHAPE)  # what no ray hits is outside
+        p, limits = p + vi.Support(inside) + vi.NonNegative(), [x >= 0, x[~inside.reshape(-1)] == 0]
+    if simple == "floor":
+        lo = rng.uniform(0, 0.4, SHAPE)
+        hi = np.where(np.isin(np.arange(20), [0, 2, 7, 9, 13]).reshape(SHAPE), 0.9, math.inf)
+        p, closed = p + vi.Box(lo, hi), np.isfinite(hi).reshape(-1)
+        limits = [x >= lo.reshape(-1), x[closed] <= 0.9]
     if "ridge" in simple:
         u = 0.3 * np.ones(SHAPE) * (rng.uniform(size=SHAPE) < 0.7) if simple == "masked-ridge" else 0.3 * np.ones(SHAPE)
         p = p + vi.L2Squared(0.2 * np.ones(SHAPE), u)

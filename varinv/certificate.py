@@ -5,8 +5,9 @@ conjugates.  The iterates of a primal–dual method are not in them.  What is do
 
 (a) each q_i is rescaled into its own domain (|s_i| ≤ λ w_i exactly);
 (b) g* is evaluated where it is finite: a box, squares with positive weight;
-(c) x ≥ 0 only, and a data term whose operator has no negative entry: q' = q + t·1 shifts v by t·c, c = Aᵀ1; what
-    remains negative is charged with a proved bound of ⟨c, x⟩ at the solution; t is the best of that trade;
+(c) x ≥ lo ≥ 0 without an upper bound somewhere, and a data term whose operator has no negative entry: q' = q + t·1
+    shifts v by t·c, c = Aᵀ1; what remains negative is charged with a proved bound of ⟨c, x⟩ at the solution; t is the
+    best of that trade;
 (d) any other g with g*(0) finite (ℓ1, squares with zero weights): the whole dual point times the best α in [0, 1];
 (e) otherwise a bound M that the caller assumes.
 
@@ -23,6 +24,7 @@ from varinv.functionals.base import Scaled
 from varinv.functionals.charbonnier import Charbonnier
 from varinv.functionals.constraints import Box
 from varinv.functionals.data import KullbackLeibler, L2Squared
+from varinv.functionals.joint import intersection
 from varinv.functionals.sparsity import L1, L21, Huber
 from varinv.linalg import dot
 from varinv.operators.gradient import Gradient
@@ -53,7 +55,7 @@ def lower_bound(problem: Problem, x: Array, duals: tuple[Array, ...], primal: fl
         if not math.isfinite(g.conj(0 * v)):
             raise ValueError(f"no certificate: the conjugate of {g} is not known; stop with residual(tol)")
         return _shrunk(problem, duals, v)
-    j = next((j for j, t in enumerate(terms) if _shiftable(t)), None) if _is_cone(g) else None
+    j = next((j for j, t in enumerate(terms) if _shiftable(t)), None) if _above_zero(g) else None
     shifted = None if j is None else _shifted(problem, x, duals, v, j, primal)
     if shifted is None and bound is None:
         raise ValueError(
@@ -83,6 +85,13 @@ def _is_cone(g: Any) -> bool:
     return isinstance(g, Box) and not is_array(g.lo) and not is_array(g.hi) and (g.lo, g.hi) == (0.0, math.inf)
 
 
+def _above_zero(g: Any) -> bool:
+    """Whether g is a box that holds x above 0."""
+    if not isinstance(g, Box):
+        return False
+    return bool(namespace(g.lo).min(g.lo) >= 0) if is_array(g.lo) else g.lo >= 0
+
+
 def _shiftable(term: Any) -> bool:
     """A data term that (c) can shift: squares or counts behind an operator without negative entries."""
     f = term.f.f if isinstance(term.f, Scaled) else term.f
@@ -91,10 +100,8 @@ def _shiftable(term: Any) -> bool:
 
 
 def _within(g: Any, bound: float) -> Box:
-    lo, hi = (-bound, bound) if g is None else (g.lo, g.hi)
-    if is_array(lo) or is_array(hi):
-        raise ValueError("gap(bound=M) needs numbers as bounds of the box, not arrays")
-    return Box(max(lo, -bound), min(hi, bound))
+    assumed = Box(-bound, bound)
+    return assumed if g is None else intersection([g, assumed])
 
 
 def _shrunk(problem: Problem, duals: tuple[Array, ...], v: Array) -> float:
@@ -116,6 +123,7 @@ def _shifted(problem: Problem, x: Array, duals: tuple[Array, ...], v: Array, j: 
 
     A solution has x ≥ 0 and ⟨c, x⟩ ≤ T, so that ⟨v, x⟩ ≥ −T·max over c_j > 0 of max(0, −v_j/c_j).  Pixels with c_j = 0,
     which the data do not see, may be cut off at the level of the others, T/min c, where no other term grows by that.
+    Pixels with an upper bound are not charged: they contribute min(lo v, hi v), others with a lower bound lo v.
     """
     xp = namespace(x)
     term, q = problem.coupled[j], duals[j]
@@ -126,14 +134,18 @@ def _shifted(problem: Problem, x: Array, duals: tuple[Array, ...], v: Array, j: 
     used = xp.where(w > 0, xp.ones_like(q), xp.zeros_like(q)) if is_array(w) else xp.ones_like(q)
     pulled = problem.__dict__.setdefault("_pulled", {})  # c is the same in every evaluation
     c = pulled[j] if j in pulled else pulled.setdefault(j, term.K.adjoint(used))
-    hit = c > 0
+    g: Any = problem.simple
+    lo, hi = g._bounds(x)
+    open_ = hi + xp.zeros_like(x) == math.inf
+    plain = _is_cone(g)
+    hit = (c > 0) & open_
     rest = [(t, r) for k, (t, r) in enumerate(zip(problem.coupled, duals, strict=True)) if k != j]
     # what follows needs terms with infimum 0: then f*(αr) ≤ α f*(r) for α in [0, 1]; f*(0) = −inf f is taken off first
     lifted = sum((t.f.conj(0 * r) for t, r in rest), start=0.0)
     if lam == 0 or not math.isfinite(lifted):
         return None
     primal += lifted
-    if not bool(xp.any(hit)) or not (bool(xp.all(hit)) or all(_truncatable(t) for t, _ in rest)):
+    if not bool(xp.any(hit)) or not (bool(xp.all(hit | ~open_)) or (plain and all(_truncatable(t) for t, _ in rest))):
         return None
     if not math.isfinite(primal):
         return -math.inf
@@ -141,8 +153,12 @@ def _shifted(problem: Problem, x: Array, duals: tuple[Array, ...], v: Array, j: 
     others = sum((t.f.conj(r) for t, r in rest), start=-lifted)
     need = float(xp.max(xp.where(hit, -v / xp.where(hit, c, xp.ones_like(c)), xp.full_like(v, -math.inf))))
     zero = xp.zeros_like(v)
-    unseen = float(xp.sum(xp.where(hit, zero, xp.maximum(-v, zero))))
+    unseen = float(xp.sum(xp.where(hit | ~open_, zero, xp.maximum(-v, zero))))
     unseen *= T / float(xp.min(xp.where(hit, c, xp.full_like(c, math.inf))))
+    top = xp.where(open_, lo + zero, hi)
+
+    def held(u: Array) -> float:  # the least ⟨u, x⟩ between the bounds, open ones at their lower end
+        return 0.0 if plain else float(xp.sum(xp.minimum(lo * u, top * u)))
 
     if isinstance(f, L2Squared):
         squares = _quadratic(xp, q, y, w, used)
@@ -150,7 +166,7 @@ def _shifted(problem: Problem, x: Array, duals: tuple[Array, ...], v: Array, j: 
         def value(t: float) -> float:
             a, b = squares(t)  # f*(q + t·1) = a/2 + b
             # the whole dual point may be multiplied by α in [0, 1]: −½α²a − α(b + others + charge)
-            slope = b + others + T * max(need - t, 0.0) + unseen
+            slope = b + others + T * max(need - t, 0.0) + unseen - held(v + t * c)
             alpha = min(max(-slope / a, 0.0), 1.0) if a > 0 else (1.0 if slope < 0 else 0.0)
             return float(-0.5 * alpha**2 * a - alpha * slope)
 
@@ -159,6 +175,7 @@ def _shifted(problem: Problem, x: Array, duals: tuple[Array, ...], v: Array, j: 
     def value_counts(t: float) -> float:
         theta = t / (1 + t)  # the dual point (1−θ)(q, r) + θ(λ1, 0): inside the domain, which is q ≤ λ
         charge = T * max((1 - theta) * need - theta * lam, 0.0) + (1 - theta) * unseen
+        charge -= held((1 - theta) * v + theta * lam * c)
         return float(-term.f.conj(lam * ((1 - theta) * (q / lam) + theta)) - (1 - theta) * others - charge)
 
     return _maximum(value_counts, max(need, 0.0) / lam) - lifted
