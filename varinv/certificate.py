@@ -24,7 +24,7 @@ from varinv.functionals.base import Scaled
 from varinv.functionals.charbonnier import Charbonnier
 from varinv.functionals.constraints import Box
 from varinv.functionals.data import KullbackLeibler, L2Squared
-from varinv.functionals.joint import intersection
+from varinv.functionals.joint import _intersection
 from varinv.functionals.sparsity import L1, L21, Huber
 from varinv.linalg import dot
 from varinv.operators.gradient import Gradient
@@ -101,7 +101,7 @@ def _shiftable(term: Any) -> bool:
 
 def _within(g: Any, bound: float) -> Box:
     assumed = Box(-bound, bound)
-    return assumed if g is None else intersection([g, assumed])
+    return assumed if g is None else _intersection([g, assumed])
 
 
 def _shrunk(problem: Problem, duals: tuple[Array, ...], v: Array) -> float:

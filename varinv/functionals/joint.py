@@ -77,7 +77,7 @@ class Joint(Functional):
     def conj(self, q: Array) -> float:
         q = double(q)
         if not self.squares:
-            box = intersection([Box(-math.inf, math.inf), *self.boxes])
+            box = _intersection([Box(-math.inf, math.inf), *self.boxes])
             if isinstance(self.rest, L1):
                 return _conj_l1_in_box(self.rest, box, q)
             return box.conj(q) if self.rest is None else math.inf
@@ -131,7 +131,7 @@ def together(functionals: Iterable[Functional]) -> tuple[Functional | None, tupl
     for f in functionals:
         (squares if isinstance(f, L2Squared) else boxes if isinstance(f, Box) else others).append(f)  # type: ignore
     if len(boxes) > 1:
-        boxes = [intersection(boxes)]
+        boxes = [_intersection(boxes)]
     rest = None
     images = bool(boxes) or any(is_array(f.weight) for f in squares)
     for f in sorted(others, key=lambda f: f.convex):
@@ -167,7 +167,7 @@ def _grows(f: Functional, box: Box) -> bool:
     )
 
 
-def intersection(boxes: list[Box]) -> Box:
+def _intersection(boxes: list[Box]) -> Box:
     """One box for several; array bounds are intersected entrywise."""
     lo, hi = boxes[0].lo, boxes[0].hi
     for box in boxes[1:]:
