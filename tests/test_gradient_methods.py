@@ -224,6 +224,26 @@ def test_a_problem_without_a_smooth_term_is_its_prox() -> None:
         assert np.allclose(x, np.sign(y) * np.maximum(abs(y) - 0.4, 0), atol=1e-12)
 
 
+def test_one_term_behind_a_coisometry_keeps_its_prox_and_its_dual() -> None:
+    """ℓ1 of orthonormal wavelet coefficients, and of a known subset: against CLARABEL, with a certificate."""
+    shape = (4, 4)
+    A = vi.Blur(shape, rand(np, (3, 3), 1) + 3, boundary="zero")
+    y, a = rand(np, shape, 2), dense(A)
+    for K in (vi.Wavelet(shape, "haar", 1), 2.0 * vi.Subsampling(shape, rand(np, shape, 3) > 0)):
+        problem = vi.L2Squared(y) @ A + 0.3 * vi.L1() @ K
+        x, M = cp.Variable(16), dense(K)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            objective = 0.5 * cp.sum_squares(a @ x - y.ravel()) + 0.3 * cp.norm1(M @ x)
+            best = cp.Problem(cp.Minimize(objective)).solve(solver=cp.CLARABEL)
+        for method in (vi.FISTA(), vi.ProximalGradient(backtracking=True)):
+            result = vi.solve(problem, method, stop=vi.residual(1e-9) | vi.iterations(20000))
+            assert problem(result.x) == pytest.approx(best, rel=1e-6)
+            fit, q = result.state.y
+            assert np.abs(q).max() <= 0.3 * (1 + 1e-9)  # the subgradient of 0.3 |·|, and the optimality condition:
+            assert norm(A.T(fit) + K.T(q)) <= 1e-5 * norm(A.T(y))
+
+
 def test_what_cannot_be_solved_is_refused() -> None:
     y = np.ones(SHAPE)
     for method in (vi.ProximalGradient(), vi.FISTA()):

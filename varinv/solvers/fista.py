@@ -42,7 +42,8 @@ class FISTA(Solver):
         z = x + β (x - x_{k-1}),\quad  x_{k+1} = prox_{τg}(z - τ∇f(z))
 
     s = τ/(1 + τμ_g), q = μs, t_0 = 0.  f = Σ f_i(K_i x) are the terms with an operator, all smooth; g the terms of the
-    image itself in one prox; μ = μ_f + μ_g their strong convexity.  μ = 0 and constant τ is the classical method,
+    image itself in one prox, or one term f(K x) where K Kᵀ is a multiple of the identity (an orthonormal Wavelet);
+    μ = μ_f + μ_g their strong convexity.  μ = 0 and constant τ is the classical method,
     F(x_k) − F* ≤ 2L‖x_0 − x*‖²/(k+1)² (without restarts); μ > 0 converges like (1 − √(μ/L))^k.  The factor s/s' of two
     successive steps keeps both where τ changes (the same estimate, with τ of each iteration).
 
@@ -85,14 +86,14 @@ class FISTA(Solver):
         smooth.split("FISTA", problem, x, convex=True)
         tau = start_step("FISTA", problem, x, self.tau, searches(problem, self.backtracking), most=1.0)
         self.strength(problem)
-        return FISTAState(x, x, smooth.slopes(problem.coupled, x), 0.0, tau, tau)
+        return FISTAState(x, x, smooth.start_duals(problem, x), 0.0, tau, tau)
 
     def strength(self, problem: Problem) -> tuple[float, float]:
         """(μ_f, μ_g)."""
         mu_f, mu_g = smooth.strength(problem)
         if self.mu is None:
             return mu_f, mu_g
-        L = smooth.lipschitz(problem.coupled)
+        L = smooth.lipschitz(smooth.arranged(problem)[1])
         if self.mu > (L + mu_g) * (1 + 1e-9):
             raise ValueError(f"FISTA: mu={self.mu:g} exceeds {L + mu_g:.4g}, the largest second derivative there is")
         return (self.mu - mu_g, mu_g) if self.mu >= mu_g else (0.0, self.mu)
@@ -102,7 +103,7 @@ class FISTA(Solver):
         for _ in range(100):
             t, beta = momentum(s.t, s.tau, tau, *self.strength(problem))
             z = add_scaled(s.x, beta, s.x - s.x_old)
-            if search and not math.isfinite(sum(c(z) for c in problem.coupled)):  # extrapolated out of the domain
+            if search and not math.isfinite(sum(c(z) for c in smooth.arranged(problem)[1])):  # outside the domain
                 t, z = 1.0, s.x
             x, y, kept, seen = smooth.trial(problem, z, tau, search)
             if kept:

@@ -65,7 +65,7 @@ class ProximalGradient(Solver):
     def init(self, problem: Problem, x: Array) -> ProximalGradientState:
         smooth.split("ProximalGradient", problem, x)
         tau = start_step("ProximalGradient", problem, x, self.tau, self.searches(problem), most=2.0)
-        return ProximalGradientState(x, smooth.slopes(problem.coupled, x), tau)
+        return ProximalGradientState(x, smooth.start_duals(problem, x), tau)
 
     def searches(self, problem: Problem) -> bool:
         """Whether steps are found by backtracking."""
@@ -89,19 +89,19 @@ class ProximalGradient(Solver):
 
 def searches(problem: Problem, backtracking: bool | None) -> bool:
     """Whether steps are found by backtracking: as asked, or where there is no L."""
-    return bool(problem.coupled) and (
-        backtracking if backtracking is not None else math.isinf(smooth.lipschitz(problem.coupled))
+    return bool(smooth.arranged(problem)[1]) and (
+        backtracking if backtracking is not None else math.isinf(smooth.lipschitz(smooth.arranged(problem)[1]))
     )
 
 
 def start_step(who: str, problem: Problem, x: Array, tau: float | None, search: bool, most: float) -> float:
     """The first τ; an error where it is not below most/L and nothing will shorten it."""
-    first, L = smooth.first_step(problem, x), smooth.lipschitz(problem.coupled)
+    first, L = smooth.first_step(problem, x), smooth.lipschitz(smooth.arranged(problem)[1])
     if tau is None:
         if math.isinf(L) and not search:
             raise ValueError(f"{who}: backtracking=False needs a term-wise L or tau, and {problem} has no L")
         return first
-    if not search and problem.coupled and not (tau * L < most or (most == 1.0 and tau * L <= 1 + 1e-9)):
+    if not search and smooth.arranged(problem)[1] and not (tau * L < most or (most == 1.0 and tau * L <= 1 + 1e-9)):
         limit = f"{most:g}/L, and L is not known" if math.isinf(L) else f"{most:g}/L = {most / L:.4g}"
         raise ValueError(f"{who}: tau={tau:g} must stay below {limit}; leave it out, or set backtracking=True")
     return tau

@@ -5,31 +5,61 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 from varinv.backend import Array, double, namespace
 from varinv.certificate import pull
 from varinv.linalg import add_scaled, dot, norm
+from varinv.operators.base import LinearOperator
 from varinv.operators.elementary import Identity
 from varinv.problem import Problem, Term
 
 
-def split(who: str, problem: Problem, x: Array | None = None, *, convex: bool = False) -> tuple[Any, tuple[Any, ...]]:
-    """(g, smooth terms); errors name the term that has no gradient, is not convex, or is infinite at the start x."""
-    for t in problem.coupled:
+@dataclass(frozen=True)
+class Composed:
+    """f(K x) where K Kᵀ = c · identity: prox(x) = x + Kᵀ(prox_{ct f}(K x) − K x)/c (Combettes & Pesquet 2007)."""
+
+    f: Any
+    K: LinearOperator
+    c: float
+    convexity = 0.0
+
+    def prox(self, x: Array, tau: float) -> Array:
+        Kx = self.K.forward(x)
+        return add_scaled(x, 1 / self.c, self.K.adjoint(self.f.prox(Kx, self.c * tau) - Kx))
+
+    def dual(self, x: Array, v: Array, tau: float) -> Array:
+        """The subgradient of f at K x that x = prox(v) proves: K(v − x)/(cτ)."""
+        return self.K.forward(v - x) / (self.c * tau)
+
+
+def arranged(problem: Problem) -> tuple[Any, tuple[Term, ...]]:
+    """(g, smooth terms): g is what stays with the image, or else one f(K x) without a gradient, K a co-isometry."""
+    hard = [t for t in problem.coupled if not hasattr(t.f, "grad")]
+    if problem.simple is not None or len(hard) != 1 or not hasattr(hard[0].f, "prox"):
+        return problem.simple, problem.coupled
+    c = hard[0].K.coisometry()
+    if c is None:
+        return None, problem.coupled
+    return Composed(hard[0].f, hard[0].K, c), tuple(t for t in problem.coupled if t is not hard[0])
+
+
+def split(who: str, problem: Problem, x: Array, *, convex: bool = False) -> None:
+    """An error that names the term that has no gradient, is not convex, or is infinite at the start x."""
+    terms = arranged(problem)[1]
+    for t in terms:
         if not hasattr(t.f, "grad"):
             raise TypeError(
                 f"{who} needs a gradient of every term but those of the image itself; {t} has none: smooth it "
                 "(Huber, TV(…, smoothing=s)) or use ChambollePock()"
             )
-        if convex and not t.f.convex:
-            raise ValueError(f"{who} needs convex terms, {t} is not; use ProximalGradient()")
-    if convex and problem.simple is not None and not problem.simple.convex:
-        raise ValueError(f"{who} needs convex terms, {problem.simple} is not; use ProximalGradient()")
-    for t in problem.coupled if x is not None else ():
+    for f in [t.f for t in problem.coupled] + [problem.simple] * (problem.simple is not None):
+        if convex and not f.convex:
+            raise ValueError(f"{who} needs convex terms, {f} is not; use ProximalGradient()")
+    for t in terms:
         if not math.isfinite(t(x)):
             raise ValueError(f"{who}: {t} is infinite at the start image; give another, e.g. solve(…, x0=ones)")
-    return problem.simple, problem.coupled
 
 
 def lipschitz(terms: tuple[Any, ...]) -> float:
@@ -40,21 +70,28 @@ def lipschitz(terms: tuple[Any, ...]) -> float:
 
 def strength(problem: Problem) -> tuple[float, float]:
     """(μ_f, μ_g): strong convexity that the terms of the image itself declare; operators may have a null space."""
-    f = sum(max(t.f.convexity, 0.0) for t in problem.coupled if isinstance(t.K, Identity))
+    f = sum(max(t.f.convexity, 0.0) for t in arranged(problem)[1] if isinstance(t.K, Identity))
     return f, max(problem.simple.convexity, 0.0) if problem.simple is not None else 0.0
 
 
 def first_step(problem: Problem, x: Array) -> float:
     """1/L; where there is no L, 1/(curvature along the gradient at x); without any smooth term, near the minimum."""
-    L = lipschitz(problem.coupled)
+    terms = arranged(problem)[1]
+    L = lipschitz(terms)
     if L == 0:
         mu = strength(problem)[1]
         return 1e6 / mu if mu > 0 else 1.0
     if math.isfinite(L):
         return 1 / L
-    slope = pull(problem.coupled, slopes(problem.coupled, x), x)
-    bent = sum(dot(K, t.f.hvp(t.K.forward(x), K)) for t in problem.coupled for K in [t.K.forward(slope)])
+    slope = pull(terms, slopes(terms, x), x)
+    bent = sum(dot(slope, t.hvp(x, slope)) for t in terms)
     return dot(slope, slope) / bent if 0 < bent < math.inf else 1.0
+
+
+def start_duals(problem: Problem, x: Array) -> tuple[Array, ...]:
+    """∇f_i(K_i x), and 0 for a term that has none."""
+    images = ((t.f, t.K.forward(x)) for t in problem.coupled)
+    return tuple(f.grad(z) if hasattr(f, "grad") else 0 * z for f, z in images)
 
 
 def slopes(terms: tuple[Any, ...], z: Array) -> tuple[Array, ...]:
@@ -73,10 +110,14 @@ def trial(problem: Problem, z: Array, tau: float, checked: bool) -> tuple[Array,
     Kept where f(x) ≤ f(z) + ⟨∇f(z), x − z⟩ + ‖x − z‖²/(2τ) (Beck & Teboulle 2009, equation 2.5 for f alone), up to the
     rounding of f.  Not `checked`: always kept.
     """
-    g, terms = problem.simple, problem.coupled
+    g, terms = arranged(problem)
     y = slopes(terms, z)
     slope = pull(terms, y, z)
-    x = prox(g, add_scaled(z, -tau, slope), tau)
+    v = add_scaled(z, -tau, slope)
+    x = prox(g, v, tau)
+    if isinstance(g, Composed):  # its dual, in its place among the coupled terms
+        j = next(j for j, t in enumerate(problem.coupled) if t.f is g.f)
+        y = (*y[:j], g.dual(x, v, tau), *y[j:])
     if not checked:
         return x, y, True, False
     d = x - z
@@ -92,9 +133,9 @@ def residual(problem: Problem, x: Array, tau: float) -> float:
     The size is that of the terms of ∇f, one by one, and of their linear parts (data that are fitted exactly have no
     gradient): free of units and of the start.
     """
-    x, terms = double(x), problem.coupled
+    x, (g, terms) = double(x), arranged(problem)
     y = slopes(terms, x)
-    mapping = norm(x - prox(problem.simple, add_scaled(x, -tau, pull(terms, y, x)), tau)) / tau
+    mapping = norm(x - prox(g, add_scaled(x, -tau, pull(terms, y, x)), tau)) / tau
     return ratio(mapping, sizes(terms, x) if terms else norm(x) / tau)
 
 
@@ -124,9 +165,9 @@ def distance(problem: Problem, x: Array, mu: float, tau: float) -> float:
 
     x̂ = prox_{τg}(x − τ∇f(x)) and ξ = (x − x̂)/τ − ∇f(x) + ∇f(x̂) ∈ ∂F(x̂), exact for any τ > 0.
     """
-    x, terms = double(x), problem.coupled
+    x, (g, terms) = double(x), arranged(problem)
     if all(hasattr(t.f, "grad") for t in problem.terms):
         return norm(problem.grad(x)) / mu
     slope = pull(terms, slopes(terms, x), x)
-    new = prox(problem.simple, add_scaled(x, -tau, slope), tau)
+    new = prox(g, add_scaled(x, -tau, slope), tau)
     return norm(x - new) + norm((x - new) / tau - slope + pull(terms, slopes(terms, new), x)) / mu
