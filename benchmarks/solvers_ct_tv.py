@@ -31,6 +31,8 @@ CASES = {
     "SPDHG, 20 subsets": lambda: vi.SPDHG(20),
     "CondatVu": lambda: vi.CondatVu(),
     "PD3O": lambda: vi.PD3O(),
+    "ADMM": lambda: vi.ADMM(),
+    "LinearisedADMM": lambda: vi.LinearisedADMM(),
 }
 TARGETS = (1e-2, 1e-3, 1e-4)
 MOST = 3000  # pairs after which a solver is given up
