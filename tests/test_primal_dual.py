@@ -295,21 +295,49 @@ def test_the_iteration_is_free_of_scale(solver: Any) -> None:
             assert norm(state_at(build(c), 50, solver).x / c**power - reference) <= 1e-9 * norm(reference)
 
 
-@pytest.mark.parametrize("solver", [s for s in SOLVERS if not isinstance(s, vi.SPDHG)], ids=lambda s: type(s).__name__)
+EXACT = [vi.ChambollePock(gamma=0), *(s for s in SOLVERS if not isinstance(s, vi.SPDHG))]
+
+
+@pytest.mark.parametrize("solver", EXACT, ids=lambda s: type(s).__name__)
 def test_the_residual_is_the_distance_of_zero_from_the_optimality_conditions(solver: Any) -> None:
-    y, w = rand(np, SHAPE, 1), 0.5 + rand(np, SHAPE, 2, kind="non-negative")
-    blurred = vi.Diagonal(w)
-    problem = vi.L2Squared(y) @ blurred + vi.L2Squared(0.2 * y, 0.3) + vi.L2Ball(0 * y, 1e9) @ vi.Identity(SHAPE)
-    previous, state = itertools.islice(solver.states(problem), 30, 32)
-    # everything is smooth where the iterates are, so the subgradients are unique; the third block is at 0 throughout
-    p = 0.3 * (state.x - 0.2 * y) + w * state.y[0] + state.y[2 - 1]
-    weight = previous.sigma if hasattr(previous, "sigma") else None
-    rest = [state.y[0] + y - w * state.x, -(state.x - 0.0) * 0.0]
-    expected_p = norm(p) / norm(w * state.y[0])
-    value = state.residual(problem, previous)
-    assert value >= 0.999 * expected_p
-    above, below = weight[0] * rest[0] ** 2, weight[0] * (w * state.x) ** 2 + weight[1] * state.x**2
-    assert value >= 0.999 * math.sqrt(np.sum(above) / np.sum(below))
+    y, w, v = rand(np, SHAPE, 1), 0.5 + rand(np, SHAPE, 2, kind="non-negative"), 2 * rand(np, SHAPE, 5)
+    larger = set()
+    for mu, k in itertools.product((1e-4, 0.3, 30.0, 1e3), (1, 3, 8, 12)):
+        problem = vi.L2Squared(y) @ vi.Diagonal(w) + vi.L2Squared(0.2 * y, mu) + vi.L2Squared(-y, 0.7) @ vi.Diagonal(v)
+        previous, state = itertools.islice(solver.states(problem, y * y), k, k + 2)
+        # all parts are smooth, so the subgradients are unique: f*(q) = q²/(2·weight) + q·(data)
+        q, r = state.y
+        p = mu * (state.x - 0.2 * y) + w * q + v * r
+        d, e = q + y - w * state.x, r / 0.7 - y - v * state.x
+        s, t = previous.sigma
+        first = norm(p) / math.hypot(norm(w * q), norm(v * r))
+        second = math.sqrt(np.sum(s * d**2 + t * e**2) / np.sum(s * (w * state.x) ** 2 + t * (v * state.x) ** 2))
+        assert state.residual(problem, previous) == pytest.approx(max(first, second), rel=1e-8)
+        larger.add(first > second)
+    assert larger == {True, False}  # so both were looked at
+
+
+def test_the_residual_of_the_stochastic_method_vanishes_at_the_solution_only() -> None:
+    solver = vi.SPDHG(subsets=3)
+    far, near = state_at(PROBLEM, 5, solver), state_at(PROBLEM, 3000, solver)
+    assert near.residual(PROBLEM, None) <= 1e-9
+    assert far.residual(PROBLEM, None) >= 1e-3
+    for wrong in (near._replace(x=near.x + 0.01), near._replace(y=(near.y[0] + 0.01, near.y[1]))):
+        assert wrong.residual(PROBLEM, None) >= 1e-4
+    # a pair of half steps by hand, from dense matrices
+    (tau, (sq, sp)), (q, p), z = vi.ChambollePock().steps(PROBLEM), (r.reshape(-1) for r in far.y), far.x.reshape(-1)
+    pulled, lengths = a.T @ q + D.T @ p, np.linalg.norm(a.T @ q) ** 2 + np.linalg.norm(D.T @ p) ** 2
+    first = np.linalg.norm(z - np.maximum(z - tau * pulled, 0)) / tau / math.sqrt(lengths)
+    d, e = (q - data(q + sq * a @ z, sq)) / sq, (p - ball(p + sp * D @ z)) / sp
+    second = math.sqrt((sq * d @ d + sp * e @ e) / (sq * np.sum((a @ z) ** 2) + sp * np.sum((D @ z) ** 2)))
+    assert far.residual(PROBLEM, None) == pytest.approx(max(first, second), rel=1e-9)
+
+
+@EACH
+def test_the_default_stop_ends_every_run(solver: Any) -> None:
+    assert vi.solve(PROBLEM, solver).why.startswith(("relative gap", "residual"))
+    free = vi.L2Squared(B) @ A + vi.L2Squared(TRUTH, 0.1) @ vi.Identity(SHAPE) + vi.Huber(0.1)  # no certificate
+    assert vi.solve(free, solver).why.startswith(("relative gap", "residual"))
 
 
 @EACH

@@ -153,10 +153,15 @@ def scalar_steps(problem: Problem) -> tuple[float, tuple[float, ...]]:
     """τ and σ that other primal–dual methods start from, free of scale: those of Algorithm 1.
 
     Where only g is strongly convex, τ = 0.2/γ instead of 10/γ, which is made for the shrinking τ of Algorithm 2.
+    Remembered on the problem.
     """
-    gamma = ChambollePock().strength(problem)
-    alone = not any(0 < t.f.curvature < math.inf for t in problem.coupled)
-    return ChambollePock(tau=0.2 / gamma if gamma > 0 and alone and problem.coupled else None).steps(problem)
+    if "_scalar_steps" not in problem.__dict__:
+        gamma = ChambollePock().strength(problem)
+        alone = not any(0 < t.f.curvature < math.inf for t in problem.coupled)
+        tau = 0.2 / gamma if gamma > 0 and alone and problem.coupled else None
+        problem.__dict__["_scalar_steps"] = ChambollePock(tau=tau).steps(problem)
+    steps: tuple[float, tuple[float, ...]] = problem.__dict__["_scalar_steps"]
+    return steps
 
 
 def _balanced(problem: Problem, norms: list[float], gamma: float) -> tuple[float, ...]:

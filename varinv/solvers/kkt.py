@@ -37,6 +37,22 @@ def relative_residual(
     return max(ratio(dot(p, p), size or dot(x / tau, x / tau)), ratio(above, below))
 
 
+def natural_residual(problem: Any, x: Array, y: Sequence[Array], tau: float, sigma: Sequence[float]) -> float:
+    """`relative_residual` of any pair, from its own proximal steps.
+
+    p = (x − prox_{τg}(x − τKᵀy))/τ and d_i = (y_i − prox_{σ_i f_i*}(y_i + σ_i K_i x))/σ_i, which vanish exactly at the
+    solutions; for iterations that leave no subgradients behind.
+    """
+    terms = problem.coupled
+    pulled = 0.0 * x
+    for t, a in zip(terms, y, strict=True):
+        pulled = pulled + t.K.adjoint(a)
+    back = x - tau * pulled
+    p = (x - (back if problem.simple is None else problem.simple.prox(back, tau))) / tau
+    d = (double(a - t.f.prox_conj(a + s * t.K.forward(x), s)) / s for t, a, s in zip(terms, y, sigma, strict=True))
+    return relative_residual(terms, x, y, double(p), tau, d, sigma, alone=True)
+
+
 def ratio(a: float, b: float) -> float:
     """√(a/b), 0 for 0/0."""
     return math.sqrt(a / b) if b > 0 else (0.0 if a == 0 else math.inf)

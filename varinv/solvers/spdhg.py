@@ -19,6 +19,7 @@ from varinv.operators.elementary import Identity
 from varinv.problem import Problem
 from varinv.solvers.base import Solver, refuse, zero_duals
 from varinv.solvers.chambolle_pock import ChambollePock, scalar_steps
+from varinv.solvers.kkt import natural_residual
 from varinv.solvers.subsets import join, split, subsets, views
 
 
@@ -30,6 +31,10 @@ class SPDHGState(NamedTuple):
     z: Array
     z_bar: Array
     k: int = 0
+
+    def residual(self, problem: Problem, previous: Any) -> float:
+        """The relative distance of x and y from their own proximal steps; see natural_residual."""
+        return natural_residual(problem, self.x, self.y, *scalar_steps(problem))
 
 
 class Block(NamedTuple):
