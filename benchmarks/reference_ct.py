@@ -19,15 +19,20 @@ import varinv as vi
 DATA = Path(os.environ.get("VARINV_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
 
 
-def scan(kind):
-    """Truth, operator, data and noise of the reference problem; float32 for ASTRA, which knows nothing else."""
-    truth = loadmat(DATA / "coule_reference" / "train_0.mat")["x"][::2, ::2]
-    geometry = vi.ParallelBeam(np.deg2rad(np.linspace(0, 179, 60)), 181)
+def phantom(name="train_0", step=2):
+    """A COULE phantom in [0, 1], at every `step`-th pixel."""
+    return loadmat(DATA / "coule_reference" / f"{name}.mat")["x"][::step, ::step]
+
+
+def scan(kind, truth=None, views=60, level=0.02, bins=181, seed=0):
+    """Truth, operator, data and ‖noise‖ of a reference problem; float32 for ASTRA, which knows nothing else."""
+    truth = phantom() if truth is None else truth
+    geometry = vi.ParallelBeam(np.deg2rad(np.linspace(0, 179, views)), bins)
     siddon = kind == "ASTRA line"
     A = vi.AstraRadon(truth.shape, geometry, projector="line") if siddon else vi.Radon(truth.shape, geometry)
     clean = np.asarray(A(truth.astype(np.float32)), dtype=np.float64)
-    noise = np.random.default_rng(0).standard_normal(clean.shape)
-    noise *= 0.02 * np.linalg.norm(clean) / np.linalg.norm(noise)
+    noise = np.random.default_rng(seed).standard_normal(clean.shape)
+    noise *= level * np.linalg.norm(clean) / np.linalg.norm(noise)
     return truth, A, (clean + noise).astype(np.float32), float(np.linalg.norm(noise))
 
 

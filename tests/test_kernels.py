@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import itertools
 import math
 import pkgutil
 
@@ -132,7 +133,20 @@ def _wavelet(shape, make):
 
 
 # kernel name → generator of argument tuples for an image of a given shape; `make(*shape)` makes the arrays
+def _laplacian(shape, make):
+    for radius in (1, 2):
+        window = itertools.product(range(-radius, radius + 1), repeat=len(shape))
+        offsets = tuple(o for o in window if any(o))[::3]
+        reach = [[0 <= i + k < n for i in range(n)] for o in offsets for k, n in zip(o, shape, strict=True)]
+        inside = [np.ix_(*reach[m : m + len(shape)]) for m in range(0, len(reach), len(shape))]
+        mask = np.zeros((len(offsets), *shape), bool)
+        for m, cells in enumerate(inside):
+            mask[m][cells] = True
+        yield make(*shape), make(len(offsets), *shape) * mask, make(*shape), offsets, radius
+
+
 CASES = {
+    "laplacian": _laplacian,
     "dot": lambda shape, make: [(make(*shape), make(*shape))],
     "add_scaled": lambda shape, make: [(make(*shape), -0.7, make(*shape))],
     "differences": _differences,

@@ -75,6 +75,7 @@ from .operators.wavelet import Wavelet as Wavelet
 from .priors.bridges import from_jax as from_jax
 from .priors.bridges import from_onnx as from_onnx
 from .priors.bridges import from_torch as from_torch
+from .priors.graph import graph_la as graph_la
 from .priors.network import Denoiser as Denoiser
 from .priors.network import Network as Network
 from .priors.plugged import RED as RED

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from collections.abc import Iterator
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from varinv import check
-from varinv.backend import Array, Shape, device, double, namespace, same_place
+from varinv.backend import Array, Shape, device, double, kernel, namespace, same_place
 from varinv.linalg import dot
 from varinv.operators.base import LinearOperator, once
 
@@ -97,13 +98,11 @@ class GraphLaplacian(LinearOperator):
         """The image axes of the domain."""
         return self.domain[1:] if self.channels else self.domain
 
-    @property
-    def _offsets(self) -> list[tuple[int, ...]]:
+    @functools.cached_property
+    def _offsets(self) -> tuple[tuple[int, ...], ...]:
         """Every j − i of the window, nearest first, each beside its opposite."""
         window = itertools.product(*(range(-self.radius, self.radius + 1) for _ in self._image))
-        return sorted(
-            (o for o in window if any(o)), key=lambda o: (sum(k * k for k in o), max(o, tuple(-k for k in o)))
-        )
+        return tuple(sorted(filter(any, window), key=lambda o: (sum(k * k for k in o), max(o, tuple(-k for k in o)))))
 
     @once
     def weights(self) -> tuple[Array, Array, float]:
@@ -161,14 +160,8 @@ class GraphLaplacian(LinearOperator):
     def forward(self, x: Array) -> Array:
         W, D = self._beside(x)
         y = x if self.channels else x[None, ...]
-        images = [self._apply(y[k, ...], W, D) for k in range(y.shape[0])]
+        images = [laplacian(y[k, ...], W, D, self._offsets, self.radius) for k in range(y.shape[0])]
         return namespace(x).stack(images) if self.channels else images[0]
-
-    def _apply(self, x: Array, W: Array, D: Array) -> Array:
-        around, total = _padded(x, self.radius), D * x
-        for k, o in enumerate(self._offsets):
-            total = total - W[k, ...] * _shifted(around, o, self.radius, self._image)
-        return total
 
     def adjoint(self, y: Array) -> Array:
         return self.forward(y)
@@ -205,6 +198,15 @@ class GraphLaplacian(LinearOperator):
 
     def __repr__(self) -> str:
         return f"GraphLaplacian({self.domain} guide, radius={self.radius}, scale={self.scale:g}, {self.normalise})"
+
+
+@kernel
+def laplacian(x: Array, W: Array, D: Array, offsets: tuple[tuple[int, ...], ...], radius: int) -> Array:
+    """D x − Σ_o W_o · (x moved by o), zero beyond the border."""
+    around, total = _padded(x, radius), D * x
+    for k, o in enumerate(offsets):
+        total = total - W[k, ...] * _shifted(around, o, radius, tuple(x.shape))
+    return total
 
 
 def _padded(x: Array, r: int) -> Array:
