@@ -183,6 +183,14 @@ def test_the_distance_to_the_solution_is_bounded() -> None:
             assert bound <= 100 * (1 + 1 / (tau * mu)) * norm(x - star)  # no more than the condition number too large
 
 
+def test_the_bound_is_exact_where_one_step_solves_the_problem() -> None:
+    y, x = 2 * rand(np, SHAPE, 1), rand(np, SHAPE, 2)
+    problem = vi.L2Squared(y) @ vi.Identity(SHAPE) + vi.Box(-0.2, 0.5)
+    assert smooth.distance(problem, x, 1.0, 1.0) == pytest.approx(norm(x - np.clip(y, -0.2, 0.5)), rel=1e-12)
+    free = vi.Problem((vi.L2Squared(y) @ vi.Identity(SHAPE),))
+    assert smooth.distance(free, x, 1.0, 0.3) == pytest.approx(norm(x - y), rel=1e-12)
+
+
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_resumed_is_uninterrupted_bit_for_bit(solver: str) -> None:
     method, _ = SOLVERS[solver]
