@@ -94,7 +94,7 @@ def test_compositions_use_grevilles_rule_only_where_it_holds():
 
 def test_zeros_of_a_periodic_blur():
     """A mean of two pixels does not see the checkerboard; `tol` is the cut-off of the truncated inverse."""
-    A = vi.Blur((8,), [0.5, 0.5])
+    A = vi.Blur((8,), [5.0, 5.0])
     checker = (-1.0) ** np.arange(8)
     x = rand(np, (8,), 5)
     assert np.linalg.norm(A.pinv(A(x) + 5 * checker) - (x - (x @ checker) / 8 * checker)) <= 1e-12

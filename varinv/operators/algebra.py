@@ -56,8 +56,10 @@ class Adjoint(LinearOperator):
     @classmethod
     def examples(cls) -> Iterator[LinearOperator]:
         from varinv.operators.gradient import Gradient
+        from varinv.operators.restriction import Restriction
 
         yield Gradient((5, 8)).T
+        yield Restriction((3, 4), (slice(1, 3), 2)).T
 
     def __repr__(self) -> str:
         return f"{self.K}.T"
@@ -191,6 +193,7 @@ class Sum(LinearOperator):
         from varinv.operators.restriction import Part
 
         yield Identity((3,)) + Diagonal([1.0, 2.0, 3.0])
+        yield Identity((3,)) + 2 * Identity((3,))  # two isometries that meet
         yield Identity((3,)) - Diagonal([1.0, 2.0, 3.0])
         yield Gradient((2, 4)) @ Part((3, 2, 4), 0) - Part((3, 2, 4), slice(1, None))  # ∇x − v, the row of TGV
         yield Part((2, 4), 0).T @ Identity((4,)) + Part((2, 4), 1).T @ Diagonal([1.0, -2.0, 0.5, 3.0])  # a stack
