@@ -154,7 +154,7 @@ def test_background_makes_it_nonconvex_and_says_so() -> None:
     f = vi.TransmissionPoisson([9.0, 0.5], 20.0, 1.0)
     assert isinstance(f, TransmissionBackground)
     assert not f.convex
-    assert not hasattr(f, "prox")
+    assert not hasattr(f, "prox_conj")
     z = np.linspace(-2, 12, 4001)
     h = z[1] - z[0]
     value = np.array([vi.TransmissionPoisson([9.0], 20.0, 1.0)(np.array([c])) for c in z])
@@ -162,6 +162,27 @@ def test_background_makes_it_nonconvex_and_says_so() -> None:
     assert -9 / 4 <= bend.min() < -1  # the bound −y/4 holds and is not idle
     assert f.convexity == -9 / 4
     assert vi.TransmissionPoisson([0.5], 20.0, 1.0).convexity == 0.0  # y ≤ b: convex
+
+
+def test_background_prox_is_the_global_minimiser() -> None:
+    """Against 4000 points, over sizes where f has one minimum or two beside (z − x)²/2t."""
+    rng, two = np.random.default_rng(0), 0
+    for _ in range(300):
+        y = 0.0 if rng.uniform() < 0.1 else 10 ** rng.uniform(-2, 4)
+        b = y * 10 ** rng.uniform(-4, 0.5) if y else 1.0
+        blank, t, x = 10 ** rng.uniform(0, 5), 10 ** rng.uniform(-5, 2), rng.uniform(-3, 14)
+        fit = math.log(blank / max(y - b, 1e-3))
+        z = np.linspace(max(x - t * y, -30), min(max(x, fit) + t + 1, 60), 4000)
+
+        def cost(z: Any, x: float = x, t: float = t, y: float = y, b: float = b, blank: float = blank) -> Any:
+            m = blank * np.exp(-z) + b
+            return (z - x) ** 2 / (2 * t) + m - y * np.log(m)
+
+        found = float(vi.TransmissionPoisson([y], blank, b).prox(np.array([x]), t)[0])
+        values = cost(z)
+        assert cost(found) <= values.min() + 1e-12 * np.abs(values).max()
+        two += np.count_nonzero(np.diff(np.sign(np.diff(values))) > 0) > 1
+    assert two >= 10  # the hard case occurs
 
 
 def test_counts_reconstruct_without_a_logarithm() -> None:
@@ -239,6 +260,7 @@ def test_known_pixels_and_support() -> None:
     assert "gap" in result.why
     assert abs(problem(result.x) - best) <= 1.1e-4 * best
     assert problem(values + 1e-6) == INF
+    assert np.array_equal(vi.Known(broken, mask).prox(5 * values, 1.0), np.where(mask, values, 5 * values))
 
     f = vi.Support(mask)
     assert np.array_equal(f.prox(values, 1.0), np.where(mask, values, 0))

@@ -18,8 +18,8 @@ def TransmissionPoisson(y: Any, blank: Any, background: Any = 0.0) -> Functional
     r"""Σ m − y + y log(y/m), m = I₀ e^{−z} + b: counts y of a beam I₀ after the line integrals z (Lambert–Beer).
 
     ``TransmissionPoisson(counts, blank) @ A`` needs no logarithm of the counts, zeros are welcome (Erdogan & Fessler
-    1999).  Without background it is convex, with an exact prox and a conjugate; with one it is smooth only (gradient
-    and Hessian), and not convex where y > b.
+    1999).  Without background it is convex, with a conjugate; with one it is smooth but not convex where y > b > 0.
+    Both have an exact prox, by safeguarded Newton.
 
     Parameters
     ----------
@@ -56,9 +56,9 @@ def _beside(name: str, value: Any, z: Array) -> Any:
 
 
 def _exp(a: Array) -> Array:
-    """e^a, held below overflow."""
+    """e^a, held so low that its square does not overflow: e^319 in float64, far from any count."""
     xp = namespace(a)
-    return xp.exp(xp.minimum(a, math.log(float(xp.finfo(a.dtype).max)) - 1 + 0 * a))
+    return xp.exp(xp.minimum(a, 0.45 * math.log(float(xp.finfo(a.dtype).max)) + 0 * a))
 
 
 def _xlogx(a: Array) -> Array:
@@ -73,11 +73,7 @@ class Transmission(Functional):
     Gradient y − I₀ e^{−z}.  prox: z = c + d around the perfect fit c = log(I₀/y), d the root of
     d + s(1 − e^{−d}) = x − c, s = t y (concave and increasing: Newton from below); where y = 0, z = x + d with
     d + log d = log(t I₀) − x.  Conjugate: Σ q (1 + log I₀) − y log y + (y − q) log(y − q), domain q ≤ y.
-
-    Raises
-    ------
-    TypeError, ValueError
-        As TransmissionPoisson, which makes it.
+    Raises what TransmissionPoisson, which makes it, raises.
     """
 
     y: Any
@@ -98,7 +94,7 @@ class Transmission(Functional):
         xp = namespace(z)
         y, log_blank = self._parts(z)
         a = log_blank - z
-        return float(xp.sum(_exp(a) - y + _xlogx(y) - y * a)) if float(xp.max(a)) < 700 else math.inf
+        return float(xp.sum(_exp(a) - y + _xlogx(y) - y * a)) if float(xp.max(a)) < 300 else math.inf
 
     def _moved(self, x: Array, t: Any) -> tuple[Array, Array, Array, Array]:
         """y, the two distances d (around the perfect fit; from x where y = 0), and log(I₀/y)."""
@@ -186,12 +182,10 @@ def _share(e: Array, b: Array) -> Array:
 class TransmissionBackground(Functional):
     r"""Σ m − y + y log(y/m), m = e + b, e = I₀ e^{−z}: smooth, not convex where y > b > 0.
 
-    Gradient y e/m − e; second derivative e − y e b/m² ≥ −y/4, as e b ≤ m²/4.
-
-    Raises
-    ------
-    TypeError, ValueError
-        As TransmissionPoisson, which makes it.
+    Gradient y e/m − e; second derivative κ = e − y b e/m² ≥ −y/4, as e b ≤ m²/4.
+    prox: the best root of (z − x)/t + f'(z) = 0.  Where κ ≥ −1/t there is one; else one may lie before z_a and one
+    beyond z_b, where κ = −1/t: κ falls with e up to e_m (there dκ/de = 0, e_m < b), then rises to 0 at √(y b) − b.
+    Raises what TransmissionPoisson, which makes it, raises.
     """
 
     y: Any
@@ -214,9 +208,15 @@ class TransmissionBackground(Functional):
         z = double(z)
         xp = namespace(z)
         y, e, b = self._parts(z)
-        m = xp.maximum(e + b, 1e-300 + 0 * e)
-        ratio = xp.log(xp.where(y > 0, m, xp.ones_like(m)))
-        return float(xp.sum(m - y + _xlogx(y) - y * ratio)) if float(xp.max(e)) < 1e300 else math.inf
+        return (
+            float(xp.sum(e + b - y + _xlogx(y) - y * self._log_mean(z, e, b))) if float(xp.max(e)) < 1e130 else math.inf
+        )
+
+    def _log_mean(self, z: Array, e: Array, b: Array) -> Array:
+        """log(e + b), also where e is too small for a number."""
+        xp = namespace(z)
+        light = xp.log(_beside("blank", self.blank, z)) - z
+        return xp.where(b > 0, xp.log(xp.where(b > 0, e + b, xp.ones_like(e))), light)
 
     def grad(self, z: Array) -> Array:
         y, e, b = self._parts(z)
@@ -224,8 +224,53 @@ class TransmissionBackground(Functional):
 
     def hvp(self, z: Array, p: Array) -> Array:
         y, e, b = self._parts(z)
-        share = _share(e, b)
-        return (e - y * share * (1 - share)) * p
+        return (e - y * _share(e, b) * (1 - _share(e, b))) * p
+
+    def prox(self, x: Array, step: Any) -> Array:
+        xp = namespace(x)
+        y, _, b = self._parts(x)
+        log_blank = xp.log(_beside("blank", self.blank, x))
+        zero, one, rate = xp.zeros_like(x), xp.ones_like(x), 1 / (step + xp.zeros_like(x))
+        hollow = (b > 0) & (y > b)
+        b_ = xp.where(hollow, b, one)  # harmless numbers where it is convex
+        y_ = xp.where(hollow, y, 4 * one)
+
+        def bend(e: Array) -> tuple[Array, Array]:  # κ + 1/t and its derivative in e
+            m = e + b_
+            return e - y_ * b_ * e / m**2 + rate, 1 - y_ * b_ * (b_ - e) / m**3
+
+        def turn(e: Array) -> tuple[Array, Array]:
+            return bend(e)[1], y_ * b_ * (4 * b_ - 2 * e) / (e + b_) ** 4
+
+        def fall(e: Array) -> tuple[Array, Array]:
+            value, slope = bend(e)
+            return -value, -slope
+
+        em = increasing_root(turn, zero, b_, b_ / 2, one)
+        ea = increasing_root(bend, em, xp.sqrt(y_ * b_) - b_, em, rate)
+        eb = increasing_root(fall, zero, em, em, rate)
+        split = hollow & (bend(em)[0] < 0) & (eb > 0)
+
+        def g(z: Array) -> tuple[Array, Array]:
+            e = _exp(log_blank - z)
+            share = _share(e, b)
+            return z - x + (y * share - e) / rate, 1 + (e - y * share * (1 - share)) / rate
+
+        fit = log_blank - xp.log(xp.where(y > b, y - b, one))  # f' > 0 beyond
+        low = Transmission(self.y, self.blank).prox(x, step)  # b = 0 has the larger slope everywhere: its root is below
+        high = xp.where(y > b, xp.maximum(x, fit), xp.maximum(x, log_blank) + 1 / rate)
+        za = log_blank - xp.log(xp.where(split, ea, one))
+        zb = log_blank - xp.log(xp.where(split, eb, one))
+        scale = 1 + abs(x) + y / rate
+        left, right = xp.where(split, xp.minimum(za, high), high), xp.where(split, xp.minimum(zb, high), low)
+        first = increasing_root(g, low, xp.maximum(left, low), xp.where(split, left, x), scale)
+        second = increasing_root(g, xp.maximum(right, low), high, high, scale)
+
+        def cost(z: Array) -> Array:
+            e = _exp(log_blank - z)
+            return (z - x) ** 2 * rate / 2 + e + b - y * self._log_mean(z, e, b)
+
+        return xp.where(split & (cost(second) < cost(first)), second, first)
 
     @functools.cached_property
     def convexity(self) -> float:
