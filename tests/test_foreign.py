@@ -99,6 +99,8 @@ def test_empty_rows_and_zero_matrices():
     Z = vi.from_scipy(sparse.csr_array((3, 4)))
     assert Z.norm() == 0
     assert not Z(np.ones(4)).any()
+    signs = vi.from_scipy(sparse.csr_array([[1.0, -1.0], [-1.0, 1.0]]))  # sums of columns vanish, the norm is 2
+    assert signs.norm() == pytest.approx(2, rel=1e-5)
 
 
 def test_problems_with_a_sparse_matrix():
