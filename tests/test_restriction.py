@@ -39,6 +39,9 @@ def test_is_indexing(xp, region):
     assert K.norm() == 1.0
     assert K.absolute() is K
     np.testing.assert_array_equal(K.reads(), filled != 0)
+    np.testing.assert_array_equal(K.T.writes(), filled != 0)
+    assert (K.writes(), K.T.reads()) == (None, None)
+    assert (K.isometry(), K.coisometry(), K.T.isometry(), K.T.coisometry()) == (None, 1, 1, None)
 
 
 def test_a_mask_stands_for_its_bounding_box(xp):
