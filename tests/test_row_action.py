@@ -224,6 +224,14 @@ def test_mlem_keeps_the_number_of_counts() -> None:
     assert np.allclose(states[1].x, start / M.sum(0) * (M.T @ (y.ravel() / (M @ start))), rtol=1e-13)
     first = next(vi.MLEM().states(problem)).x
     assert np.allclose(first, y.sum() / M.sum(), rtol=1e-13)  # a uniform start with the right sum
+    b = 0.2 * y.mean()
+    first = next(vi.MLEM().states(vi.Problem((vi.KullbackLeibler(y, b) @ A,)))).x
+    assert np.allclose(M @ first.ravel() @ np.ones(20), y.sum() - 20 * b, rtol=1e-13)
+    A.entries[:, :, 2] = 0  # seen by nobody: as it was
+    for solver in (vi.MLEM(), vi.OSEM(2)):
+        kept = after(solver, vi.Problem((vi.KullbackLeibler(y) @ Rays(A.entries),)), 3, x=start).x
+        assert kept[2] == start[2]
+        assert after(solver, vi.Problem((vi.KullbackLeibler(y) @ Rays(A.entries),)), 3).x[2] == 0
 
 
 @pytest.mark.parametrize(("subsets", "background"), [(1, 0.4), (2, 0.0), (5, 0.4), (50, 0.0)])

@@ -48,17 +48,18 @@ class ADMMState(NamedTuple):
     def residual(self, problem: Problem, previous: Any) -> float:
         """max(‖Σ K_iᵀp_i‖/√Σ‖K_iᵀp_i‖², √Σρ_i‖K_i u − z_i‖²/√Σ(ρ_i‖K_i u‖² + ‖w_i‖²/ρ_i)), p_i the dual of term i.
 
-        As p_i ∈ ∂f_i(z_i) exactly, both vanish at a solution and nowhere else.  One term alone counts as at least
-        ‖KᵀW K u‖ or ρ‖KᵀK u‖.
+        As p_i ∈ ∂f_i(z_i) exactly, both vanish at a solution and nowhere else.  Where the p_i vanish, rounding
+        counts for nothing: the first size is at least 1e-6 of Σ‖KᵀW K u‖ and Σρ‖KᵀK u‖ (of one term alone, all of it).
         """
         squares, splits = parts(problem)
         terms, duals = (*squares, *splits), (*self.q, *self.w)
         pulled = [t.K.adjoint(double(p)) for t, p in zip(terms, duals, strict=True)]
         total, size = add(pulled), sum((dot(g, g) for g in pulled), start=0.0)
-        if len(terms) == 1:
-            z = terms[0].K.forward(double(self.u))
-            g = terms[0].K.adjoint(terms[0].f.hvp(z, z) if squares else self.rho[0] * z)
-            size += dot(g, g)
+        small = 1.0 if len(terms) == 1 else 1e-12
+        for t, r in zip(terms, (*(1.0 for _ in squares), *self.rho), strict=True):
+            z = t.K.forward(double(self.u))
+            g = t.K.adjoint(t.f.hvp(z, z) if isinstance(t.f, L2Squared) else r * z)
+            size += small * dot(g, g)
         apart, there = 0.0, 0.0
         for Ku, z, w, rho in zip(self.Ku, self.z, self.w, self.rho, strict=True):
             d = double(Ku) - double(z)
@@ -92,8 +93,9 @@ class ADMM(Solver):
     (Boyd, section 3.4.1; Wohlberg 2017), within 1/5 … 5 and only beyond 2/3 … 3/2.  From then on it is fixed, so that
     the proof for convex terms holds.
 
-    Measured on CT with total variation: fewer iterations than ChambollePock by 3, more applications of A by 1.5 to 2.
-    It pays where the first step is exact, and where terms are many or badly scaled.
+    It pays where the first step is exact, and where terms are many or badly scaled.  On CT with total variation (128²,
+    60 views) it needs 136, 388 and 814 pairs of projections to a relative objective of 1e-2, 1e-3 and 1e-4, and
+    ChambollePock 151, 202 and 258.
 
     Parameters
     ----------
