@@ -3,6 +3,11 @@
 from . import filters as filters
 from .filters import spectral as spectral
 from .functionals.base import Functional as Functional
+from .functionals.cauchy_schwarz import Binary as Binary
+from .functionals.cauchy_schwarz import Eigenvector as Eigenvector
+from .functionals.cauchy_schwarz import OneSidedBinary as OneSidedBinary
+from .functionals.cauchy_schwarz import Orthogonal as Orthogonal
+from .functionals.cauchy_schwarz import Ternary as Ternary
 from .functionals.charbonnier import Charbonnier as Charbonnier
 from .functionals.constraints import Box as Box
 from .functionals.constraints import Known as Known
@@ -81,6 +86,9 @@ from .priors.network import Network as Network
 from .priors.plugged import RED as RED
 from .priors.plugged import PnP as PnP
 from .priors.plugged import Potential as Potential
+from .priors.stabilise import Stabilised as Stabilised
+from .priors.stabilise import cgls_steps as cgls_steps
+from .priors.stabilise import stability as stability
 from .priors.weights import reweighted_tv as reweighted_tv
 from .priors.weights import tv_weights as tv_weights
 from .problem import Problem as Problem
