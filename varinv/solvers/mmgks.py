@@ -52,6 +52,7 @@ class MMGKS(Solver):
         z = \arg\min ½‖A V z − y‖^2_W + \text{majorant}(L V z),\quad x = V z,\quad
         V ← \bigl[V,\ \text{orth}(A^T W (A x − y) + L^T∇f(u))\bigr]
 
+    With the adaptive majorant this is iteratively reweighted least squares (IRLS) on a growing subspace.
     One A, Aᵀ, L and Lᵀ a step; no inner iteration.  The objective never rises; a convex f reaches the minimum, another
     one (ℓq, q < 1) a critical point, from zero by way of the best fit along AᵀWy.  The small normal equations are
     solved by eigenvalues, where the papers update two QR factorisations.
