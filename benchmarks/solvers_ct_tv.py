@@ -25,6 +25,7 @@ from varinv.phantom import shepp_logan
 CASES = {
     "ChambollePock": lambda: vi.ChambollePock(),
     "AdaptiveChambollePock": lambda: vi.AdaptiveChambollePock(),
+    "RestartedChambollePock": lambda: vi.RestartedChambollePock(),
     "PreconditionedChambollePock": lambda: vi.PreconditionedChambollePock(),
     "SPDHG, 4 subsets": lambda: vi.SPDHG(4),
     "SPDHG": lambda: vi.SPDHG(),

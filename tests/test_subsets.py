@@ -12,7 +12,7 @@ from conftest import dense, rand
 
 import varinv as vi
 from varinv.linalg import norm
-from varinv.solvers.subsets import subsets, visits
+from varinv.solvers.subsets import join, split, subsets, visits
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -115,3 +115,14 @@ def test_part_of_a_long_scan_does_not_look_like_degrees() -> None:
     assert np.array_equal(whole.subset(range(10)).geometry.angles, np.arange(0, 91.0, 10))
     with pytest.raises(ValueError, match="look like degrees"):
         vi.ParallelBeam(np.arange(0, 91.0, 10), 5)
+
+
+def test_duals_are_split_and_joined() -> None:
+    for shape, axis in (((7, 3), 0), ((2, 7, 3), 1)):
+        R = vi.Radon((4, 4) if axis == 0 else (2, 4, 4), vi.ParallelBeam(np.arange(7) / 3, 3))
+        term, y = (vi.L2Squared() @ R), rand(np, shape, 1)
+        for n in (1, 3, 7):
+            parts = split(term, y, n)
+            assert np.array_equal(join(term, parts), y)
+            if n == 3:
+                assert np.array_equal(parts[0], np.take(y, range(visits(3)[0], 7, 3), axis=axis))

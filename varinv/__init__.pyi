@@ -124,6 +124,7 @@ from .solvers.mmgks import MMGKS as MMGKS
 from .solvers.pd3o import PD3O as PD3O
 from .solvers.preconditioned import PreconditionedChambollePock as PreconditionedChambollePock
 from .solvers.proximal_gradient import ProximalGradient as ProximalGradient
+from .solvers.restarted_chambolle_pock import RestartedChambollePock as RestartedChambollePock
 from .solvers.rules import gap as gap
 from .solvers.rules import iterations as iterations
 from .solvers.rules import residual as residual

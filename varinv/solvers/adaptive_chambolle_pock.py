@@ -85,7 +85,7 @@ class AdaptiveChambollePock(Solver):
         m = _turn(s.k + 1)
         if m is None:
             return AdaptiveState(x, u, y, v, s.x_mark, s.y_mark, s.tau, s.sigma, s.k + 1)
-        change = _ratio(s, x, y) ** (0.5 * 0.95**m)
+        change = distances(x, y, s.x_mark, s.y_mark, s.tau, s.sigma) ** (0.5 * 0.95**m)
         return AdaptiveState(x, u, y, v, x, y, s.tau * change, tuple(sigma / change for sigma in s.sigma), s.k + 1)
 
     @classmethod
@@ -105,11 +105,13 @@ def _turn(k: int) -> int | None:
     return m if math.ceil(10 * 1.25**m) == k else None
 
 
-def _ratio(s: AdaptiveState, x: Array, y: tuple[Array, ...]) -> float:
-    """‖Δx‖/√τ over √Σ‖Δy_i‖²/σ_i since the last look, within [1/100, 100]; 1 where one of them vanishes."""
-    primal = norm(add_scaled(x, -1.0, s.x_mark)) ** 2 / s.tau
-    moved = (norm(add_scaled(a, -1.0, b)) ** 2 for a, b in zip(y, s.y_mark, strict=True))
-    dual = sum((q / sigma for q, sigma in zip(moved, s.sigma, strict=True)), start=0.0)
+def distances(
+    x: Array, y: tuple[Array, ...], x_0: Array, y_0: tuple[Array, ...], tau: float, sigma: tuple[float, ...]
+) -> float:
+    """‖x − x_0‖/√τ over √Σ‖y_i − y_0i‖²/σ_i, within [1/100, 100]; 1 where one of them vanishes."""
+    primal = norm(add_scaled(x, -1.0, x_0)) ** 2 / tau
+    moved = (norm(add_scaled(a, -1.0, b)) ** 2 for a, b in zip(y, y_0, strict=True))
+    dual = sum((q / s for q, s in zip(moved, sigma, strict=True)), start=0.0)
     if not (0 < primal < math.inf and 0 < dual < math.inf):
         return 1.0
     return min(max(math.sqrt(primal / dual), 0.01), 100.0)
