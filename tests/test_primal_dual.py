@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from primal_dual_cases import LAM, PROBLEM, SHAPE, X0, A, D, a, b, state_at, x0
+from primal_dual_cases import LAM, PROBLEM, SHAPE, TRUTH, X0, A, B, D, a, b, state_at, x0
 
 import varinv as vi
 from varinv.linalg import norm
