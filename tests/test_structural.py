@@ -43,6 +43,8 @@ def test_the_norm_of_the_symmetrised_gradient_is_near_and_below_root_eight() -> 
     for shape in ((12, 13), (9, 14)):
         K = vi.SymmetrisedGradient(shape)
         assert np.linalg.norm(dense(K), 2) <= K.norm() <= 1.005 * np.linalg.norm(dense(K), 2)
+    line = vi.SymmetrisedGradient((7,), 0.5)  # one axis: the closed form is exact
+    assert np.isclose(line.norm(), np.linalg.norm(dense(line), 2), rtol=1e-11)
     assert vi.SymmetrisedGradient((512, 512)).norm() < math.sqrt(8)
     assert vi.SymmetrisedGradient((1, 1)).norm() == 0.0
 
