@@ -89,6 +89,21 @@ def test_linearised_steps_are_those_with_z_written_out() -> None:
         ps = [r * (b - c) for r, b, c in zip(rho, v, zs, strict=True)]
         for found, expected in ((state.x, x), (state.y[0], ps[0]), (state.y[1], ps[1])):
             assert np.abs(found.ravel() - expected).max() <= 1e-12
+    # p and d of the last step, from the state before it: 0 ∈ ∂g(x) + Kᵀy + p, 0 ∈ ∂f*(y) − Kx + d
+    before = after(vi.LinearisedADMM(tau, rho), problem, 4, x=rand(np, SHAPE, 4))
+    d = [(a.ravel() - b.ravel()) / r for a, b, r in zip(before.y, state.y, rho, strict=True)]
+    older = after(vi.LinearisedADMM(tau, rho), problem, 3, x=rand(np, SHAPE, 4))
+    back = [2 * a - b for a, b in zip(before.y, older.y, strict=True)]
+    p = (before.x - state.x).ravel() / tau + sum(
+        K.T @ (b - c).ravel() for K, b, c in zip((M, G), state.y, back, strict=True)
+    )
+    size = np.sqrt(sum(norm(K.T @ b) ** 2 for K, b in zip((M, G), ps, strict=True)))
+    apart = sum(r * norm(a) ** 2 for r, a in zip(rho, d, strict=True))
+    there = sum(r * norm(K @ x) ** 2 + norm(b) ** 2 / r for r, K, b in zip(rho, (M, G), ps, strict=True))
+    expected = max(norm(p) / size, np.sqrt(apart / there))
+    assert state.residual(problem, before) == pytest.approx(expected, rel=1e-9)
+    dual_alone = state.residual(problem, before._replace(x=state.x, y_bar=state.y))  # p = 0: d is what is left
+    assert dual_alone == pytest.approx(np.sqrt(apart / there), rel=1e-9)
 
 
 def test_the_symbol_is_the_spectrum_of_the_gram_matrix() -> None:
@@ -215,6 +230,13 @@ def test_inner_errors_are_summable_and_follow_the_outer_residual(monkeypatch: py
         assert left <= scale * (k + 1) ** -1.2 * (1 + 1e-9)
         assert inner >= 1 or size == 0
     assert sizes[-1] <= 1e-6 * sizes[0]
+    # the envelope binds where the outer iteration is slow: early numbers, late in the count
+    found.clear()
+    late = after(vi.ADMM(), problem, 3)._replace(k=1000)
+    vi.ADMM(accuracy=0.9).step(as_problem(problem), late)
+    assert 0.1 * found[-1][0] > late.scale * 1001**-1.2 >= found[-1][1]
+    found.clear()
+    after(vi.ADMM(accuracy=0.3, adapt=30), problem, 200)
     # and it pays: fewer inner steps than solving each system to 1e-8
     loose = sum(f[2] for f in found)
     found.clear()
