@@ -238,7 +238,7 @@ print(" ".join(sorted(roots - set(sys.stdlib_module_names))))
 
 
 def test_import_is_light():
-    """Only NumPy, array-api-compat and lazy-loader of third-party packages, in at most 0.3 s (best of five: others compute)."""
+    """Only NumPy, array-api-compat and lazy-loader, in at most 0.3 s (best of five: others compute)."""
     times = []
     for _ in range(5):
         out = subprocess.run([sys.executable, "-c", PROBE], capture_output=True, text=True, check=True).stdout
