@@ -401,3 +401,32 @@ def test_an_assumed_mu_is_an_assumption() -> None:
     assert learned.apply(pairs[0][0], tol=1e-2).shape == (7, 6)
     with pytest.raises(ValueError, match=r"is solved to an error of .*, .* was asked for, after \d+ iterations"):
         learned.apply(pairs[0][0], tol=1e-18)
+
+
+def test_stochastic_descent_resumes_and_gets_near() -> None:
+    """ISGD: batches of 3 of 9 examples; a resumed run draws the same ones; MAID from its θ ends where MAID does."""
+    family, pairs, theta0 = vi.families.TV((7, 6)), images(9), np.array([-5.0, -3.0])
+    rule = vi.ISGD(batch=3, passes=8)
+    rough = vi.learn(family, pairs, theta0, rule)
+    assert rough.why == "8 passes over 9 examples"
+    assert rough.state.k == 24
+    part = vi.learn(family, pairs, theta0, rule, stop=vi.iterations(10))
+    assert vi.learn(family, pairs, theta0, rule, resume=part.state).theta.tobytes() == rough.theta.tobytes()
+    problem = bilevel(family, pairs, theta0)
+    best = vi.learn(family, pairs, theta0, vi.MAID(budget=6000))
+    assert problem.evaluate(rough.theta, 1e-4).value <= 1.05 * best.loss
+    polished = vi.learn(family, pairs, rough.theta, vi.MAID(budget=3000))
+    assert polished.loss <= 1.01 * best.loss
+    with pytest.raises(ValueError, match="ISGD: batch must be at least 1, got 0"):
+        vi.ISGD(batch=0)
+
+
+def test_every_rule_solves_its_examples() -> None:
+    """The contract of solvers, for those that are loaded on first use."""
+    for kind in (vi.MAID, vi.HOAG, vi.ISGD):
+        kind()
+        for rule, problem in kind.examples():
+            x = vi.solve(problem, rule, stop=vi.iterations(1200)).x
+            rng = np.random.default_rng(0)
+            for scale in np.logspace(-4, 0, 20):  # nothing nearby is better
+                assert problem(x) <= problem(x + scale * rng.standard_normal(x.shape)) * (1 + 1e-9)

@@ -44,6 +44,7 @@ from .learning.hoag import HOAG as HOAG
 from .learning.learn import Learned as Learned
 from .learning.learn import learn as learn
 from .learning.maid import MAID as MAID
+from .learning.stochastic import ISGD as ISGD
 from .metrics import psnr as psnr
 from .metrics import relative_error as relative_error
 from .metrics import ssim as ssim

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import os
@@ -14,10 +15,11 @@ from typing import Any
 from varinv import check
 from varinv.backend import Array, namespace, to_numpy
 from varinv.learning.executors import checked
+from varinv.learning.family import constants, lower_problem, parameters, start
 from varinv.learning.losses import supervised, unsupervised
 from varinv.learning.lower import minimise
 from varinv.learning.maid import MAID
-from varinv.learning.oracle import LOWER, Bilevel, constants, lower_problem, parameters, start
+from varinv.learning.oracle import LOWER, Bilevel
 from varinv.solvers.base import Solver
 
 FORMAT = 1  # of the files
@@ -75,7 +77,7 @@ class Learned:
         c = self.certificate
         proved = "proved" if c["certified"] else "with the assumed mu"
         return (
-            f"{self.rule}\nstopped     {self.why}\n"
+            f"rule        {self.rule}\nstopped     {self.why}\n"
             f"loss        {self.loss:.6g}, {proved} in [{c['lower']:.6g}, {c['upper']:.6g}]\n"
             f"work        {c['work']} lower-level and CG iterations in {self.seconds:.1f} s"
         )
@@ -211,8 +213,15 @@ def learn(
     certificate = _formed(certificate)
     seconds = time.perf_counter() - began
     return Learned(
-        best.theta, best.value, str(why), certificate, tuple(history), family, mu, state, repr(rule), seconds
+        best.theta, best.value, str(why), certificate, tuple(history), family, mu, state, _words(rule), seconds
     )
+
+
+def _words(rule: Any) -> str:
+    """The rule with what differs from its defaults."""
+    fields = dataclasses.fields(rule) if dataclasses.is_dataclass(rule) else ()
+    changed = [f"{f.name}={getattr(rule, f.name)!r}" for f in fields if getattr(rule, f.name) != f.default]
+    return f"{type(rule).__name__}({', '.join(changed)})"
 
 
 def _formed(row: dict[str, Any]) -> dict[str, Any]:
