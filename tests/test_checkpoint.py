@@ -149,11 +149,12 @@ def variants() -> dict[str, tuple[Any, dict[str, Any], str]]:
 @pytest.mark.parametrize("name", variants())
 def test_another_run_is_refused_by_name(name: str, tmp_path: Path) -> None:
     path = tmp_path / "run.npz"
-    vi.solve(PROBLEM, stop=vi.iterations(3), checkpoint=path)
+    vi.solve(PROBLEM, vi.ChambollePock(), stop=vi.iterations(3), checkpoint=path)
     before = path.read_bytes()
     problem, settings, words = variants()[name]
+    solver = vi.ChambollePock()
     with pytest.raises(ValueError, match=f"belongs to another run: .*{words}"):
-        vi.solve(problem, stop=vi.iterations(3), checkpoint=path, **settings)
+        vi.solve(problem, **({"solver": solver} | settings), stop=vi.iterations(3), checkpoint=path)
     assert path.read_bytes() == before
     assert vi.solve(PROBLEM, vi.ChambollePock(), stop=vi.iterations(5), checkpoint=path).state.k == 5
 

@@ -48,7 +48,7 @@ vi.LinearOperator.kinds.remove(Counted)
 def test_figures_are_those_of_their_iteration() -> None:
     states = list(itertools.islice(vi.ChambollePock().states(PROBLEM), 60))
     for rule in (vi.iterations(57), vi.residual(1e-30) | vi.iterations(57), vi.gap(1e-30) | vi.iterations(57)):
-        rows = vi.solve(PROBLEM, stop=rule).history
+        rows = vi.solve(PROBLEM, vi.ChambollePock(), stop=rule).history
         assert {0, 10, 20, 30, 40, 50, 57} <= {row["k"] for row in rows} <= {0, 1, 10, 20, 30, 40, 50, 57}
         for row in rows:
             k = row["k"]

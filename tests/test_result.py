@@ -128,7 +128,7 @@ def test_a_nan_ends_the_run_with_a_finite_iterate(n: int, rule: Any) -> None:
     """Also where the rule stops between two looks, and where a box could hide it."""
     for extra in (None, vi.NonNegative()):
         problem = vi.L2Squared(Y) @ Faulty(n) + vi.L2Squared(Y, 0.1)
-        result = vi.solve(problem if extra is None else problem + extra, stop=rule)
+        result = vi.solve(problem if extra is None else problem + extra, vi.ChambollePock(), stop=rule)
         assert np.isfinite(result.x).all()
         assert result.state.k < n
         assert result.why.startswith("not finite at iteration ")
@@ -137,7 +137,8 @@ def test_a_nan_ends_the_run_with_a_finite_iterate(n: int, rule: Any) -> None:
 
 
 def test_ctrl_c_returns_the_last_iterate() -> None:
-    result = vi.solve(vi.L2Squared(Y) @ Faulty(13, KeyboardInterrupt()), stop=vi.iterations(100))
+    problem = vi.L2Squared(Y) @ Faulty(13, KeyboardInterrupt())
+    result = vi.solve(problem, vi.ChambollePock(), stop=vi.iterations(100))
     assert (result.why, result.interrupted, result.state.k) == ("interrupted after 12 iterations", True, 12)
     assert np.isfinite(result.x).all()
     assert not vi.solve(PROBLEM, stop=vi.iterations(1)).interrupted

@@ -131,7 +131,7 @@ def test_singleton_axes_and_zero_operators() -> None:
             assert result.why.startswith("residual")
             assert (data + 0.2 * vi.TV(shape))(result.x) <= (data + 0.2 * vi.TV(shape))(np.full(shape, y.mean())) + 1e-3
     zero = vi.Diagonal(np.zeros(SHAPE))
-    result = vi.solve(vi.L2Squared(np.ones(SHAPE)) @ zero + vi.TV(SHAPE), x0=rand(np, SHAPE, 3))
+    result = vi.solve(vi.L2Squared(np.ones(SHAPE)) @ zero + vi.TV(SHAPE), vi.ChambollePock(), x0=rand(np, SHAPE, 3))
     assert result.why.startswith("residual")
     assert np.ptp(result.x) <= 1e-3
 

@@ -8,7 +8,7 @@ import numpy as np
 from numba.types import float64, void
 
 from varinv.backend import empty
-from varinv.twins import compiled, plain, ro, rw
+from varinv.twins import CHUNK, compiled, plain, ro, rw
 
 BLOCK = 8192  # entries per partial sum; fixed, so that a result never depends on the number of threads
 
@@ -31,8 +31,11 @@ def _dot(a, b):
 
 @compiled(lambda f: void(ro(f, 1), f, ro(f, 1), rw(f, 1)))
 def _add_scaled(a, t, b, out):
-    for i in nb.prange(a.size):
-        out[i] = a[i] + t * b[i]
+    for c in nb.prange((a.size + CHUNK - 1) // CHUNK):
+        here = slice(c * CHUNK, (c + 1) * CHUNK)
+        ac, bc, oc = a[here], b[here], out[here]
+        for i in range(oc.size):
+            oc[i] = ac[i] + t * bc[i]
 
 
 def dot(a, b):

@@ -24,6 +24,7 @@ class Result:
     history : one dict per recorded iteration: k, seconds, memory, objective, change, what the rules read, what
         `observe` returned (varinv.solvers.history.History).
     seconds : duration of the run.
+    solver, chosen : the solver, and why `solve` took it where none was named.
     """
 
     x: Array
@@ -34,6 +35,7 @@ class Result:
     problem: Any = None
     solver: Any = None
     notes: dict[str, Any] = field(default_factory=dict)
+    chosen: str = ""
 
     @property
     def interrupted(self) -> bool:
@@ -47,7 +49,9 @@ class Result:
 
     def summary(self) -> str:
         """A few lines for people: problem, why it stopped, figures."""
-        lines = [f"problem     {self.problem!r}", f"solver      {self.solver!r}", f"stopped     {self.why}"]
+        lines = [f"problem     {self.problem!r}", f"solver      {self.solver!r}"]
+        lines += [f"chosen      {self.chosen}"] if self.chosen else []
+        lines.append(f"stopped     {self.why}")
         lines.append(f"iterations  {self.state.k} in {self.seconds:.2f} s")
         figures = {name: value for row in self.history for name, value in row.items() if name not in ("k", "seconds")}
         memory = figures.pop("memory", None)

@@ -13,6 +13,10 @@ from numba import types
 # sums may be reassociated into vector lanes (fixed at compile time) and multiply-adds fused; NaN and Inf stay honest
 FAST = {"reassoc", "contract", "nsz", "arcp"}
 
+# entries that one thread takes at a time, fixed: where vector lanes end does not depend on the number of threads, nor
+# do the last bits, as FAST lets the compiler round differently in the remainder
+CHUNK = 2048
+
 
 def ro(dtype: Any, ndim: int) -> Any:
     """A read-only C-ordered array argument (writable arrays are accepted too)."""

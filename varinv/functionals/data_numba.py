@@ -9,15 +9,18 @@ from numba.types import void
 
 from varinv.backend import empty
 from varinv.functionals import data
-from varinv.twins import compiled, plain, ro, rw
+from varinv.twins import CHUNK, compiled, plain, ro, rw
 
 
 @compiled(lambda f: void(ro(f, 1), ro(f, 1), ro(f, 1), ro(f, 1), f, rw(f, 1)))
 def _ascent(q, z, y, w, step, out):
     one = w.size == 1
-    for i in nb.prange(q.size):
-        wi = w[0] if one else w[i]
-        out[i] = wi * (q[i] + step * (z[i] - y[i])) / (wi + step)
+    for c in nb.prange((q.size + CHUNK - 1) // CHUNK):
+        here = slice(c * CHUNK, (c + 1) * CHUNK)
+        qc, zc, yc, wc, oc = q[here], z[here], y[here], w if one else w[here], out[here]
+        for i in range(oc.size):
+            wi = wc[0] if one else wc[i]
+            oc[i] = wi * (qc[i] + step * (zc[i] - yc[i])) / (wi + step)
 
 
 def quadratic_ascent(q, z, y, w, step):

@@ -9,19 +9,22 @@ from numba.types import void
 
 from varinv.backend import empty
 from varinv.functionals import steps
-from varinv.twins import compiled, plain, ro, rw
+from varinv.twins import CHUNK, compiled, plain, ro, rw
 
 
 @compiled(lambda f: void(ro(f, 1), f, ro(f, 1), ro(f, 1), f, f, f, f, rw(f, 1), rw(f, 1)))
 def _square(x, tau, g, y, w, lo, hi, theta, new, bar):
     shrink = 1 / (1 + tau * w)
     image, y0 = y.size > 1, y[0]
-    for i in nb.prange(x.size):
-        v = (x[i] - tau * (g[i] - w * (y[i] if image else y0))) * shrink
-        v = lo if v < lo else v
-        v = hi if v > hi else v
-        new[i] = v
-        bar[i] = v + theta * (v - x[i])
+    for c in nb.prange((x.size + CHUNK - 1) // CHUNK):
+        here = slice(c * CHUNK, (c + 1) * CHUNK)
+        xc, gc, yc, nc, bc = x[here], g[here], y[here] if image else y, new[here], bar[here]
+        for i in range(nc.size):
+            v = (xc[i] - tau * (gc[i] - w * (yc[i] if image else y0))) * shrink
+            v = lo if v < lo else v
+            v = hi if v > hi else v
+            nc[i] = v
+            bc[i] = v + theta * (v - xc[i])
 
 
 @compiled(lambda f: void(ro(f, 2), f, ro(f, 2), ro(f, 3), f, f, ro(f, 2), f, f, f, f, rw(f, 2), rw(f, 2)))

@@ -125,7 +125,10 @@ class seconds(Rule):
 
 @dataclass
 class small_change(Rule):
-    """Stop where ‖x' − x‖ ≤ tol ‖x'‖: cheap, and no proof of anything."""
+    """Stop where ‖x' − x‖ ≤ tol ‖x'‖: cheap, and no proof of anything.
+
+    The first step does not count: methods that begin with the image and zero duals do not move in it.
+    """
 
     tol: float
     readings: dict[str, float] = field(default_factory=dict)
@@ -134,7 +137,7 @@ class small_change(Rule):
         self.tol = check.number("small_change", "tol", self.tol, low=0.0, strict=True)
 
     def __call__(self, problem: Problem, previous: Any, state: Any) -> str | None:
-        if previous is None:
+        if previous is None or previous.k == 0:
             return None
         length = norm(state.x)
         change = norm(state.x - previous.x) / length if length else norm(state.x - previous.x)

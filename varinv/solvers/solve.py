@@ -14,7 +14,7 @@ from varinv.linalg import dot
 from varinv.solvers.base import Solver, start
 from varinv.solvers.checkpoint import Checkpoint, Keeper, Saved
 from varinv.solvers.history import History
-from varinv.solvers.rules import default_stop, memory, readings_of, recall
+from varinv.solvers.rules import default_stop, gap, leaves, memory, readings_of, recall
 
 
 def solve(
@@ -32,7 +32,7 @@ def solve(
     Parameters
     ----------
     problem : Problem, Term or Functional.
-    solver : None: ChambollePock().
+    solver : None: chosen from the structure of the problem (varinv.solvers.choose); the result says which, and why.
     x0 : start image; None: zeros with the library, device and dtype of the data.
     stop : a rule; None: gap(1e-4) | residual(1e-5) | iterations(5000), without the gap where the problem has no
         certificate.
@@ -55,7 +55,7 @@ def solve(
     """
     from varinv.problem import Problem, as_problem
     from varinv.result import Result
-    from varinv.solvers.chambolle_pock import ChambollePock
+    from varinv.solvers.choose import choose
 
     given = as_problem(problem)
     if given is None or (type(given) is Problem and not given.terms):
@@ -63,18 +63,18 @@ def solve(
             f"solve: problem must be a Problem such as L2Squared(y) @ A + TV(shape), got {check.describe(problem)}"
         )
     problem = given
-    solver = ChambollePock() if solver is None else solver
-    if not isinstance(solver, Solver):
+    if solver is not None and not isinstance(solver, Solver):
         raise TypeError(f"solve: solver must be a Solver such as ChambollePock(), got {check.describe(solver)}")
     x = start(problem, x0)
-    keeper = Keeper.of(checkpoint, problem, solver, None if x0 is None else x)
-    state = solver.init(problem, x)
-    if stop is None:
-        rule: Any = default_stop(problem, state)
-    elif callable(stop) and not isinstance(stop, type):
-        rule = copy.deepcopy(stop)
-    else:
+    if stop is not None and (not callable(stop) or isinstance(stop, type)):
         raise TypeError(f"solve: stop must be a rule such as gap(1e-4) | iterations(500), got {stop!r}")
+    chosen = ""
+    if solver is None:
+        solver, chosen, state = choose(problem, x, any(isinstance(rule, gap) for rule in leaves(stop)))
+    else:
+        state = solver.init(problem, x)
+    rule: Any = default_stop(problem, state) if stop is None else copy.deepcopy(stop)
+    keeper = Keeper.of(checkpoint, problem, solver, None if x0 is None else x)
     words, why, judged, previous = repr(rule), None, False, None
     found = None if keeper is None else keeper.find(state)
     if found is not None:
@@ -117,7 +117,7 @@ def solve(
         notes["checkpoint"] = keeper.failed
     del previous, good, found
     release()
-    return Result(state.x, state, str(why), tuple(history.rows), history.seconds(), problem, solver, notes)
+    return Result(state.x, state, str(why), tuple(history.rows), history.seconds(), problem, solver, notes, chosen)
 
 
 def _finite(state: Any) -> bool:
