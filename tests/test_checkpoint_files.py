@@ -8,6 +8,8 @@ import os
 import pwd
 import resource
 import shutil
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -256,3 +258,12 @@ def test_other_states_are_refused_before_any_work(part: Any, tmp_path: Path) -> 
     with pytest.raises(TypeError, match=words):
         vi.solve(PROBLEM, solver, stop=vi.iterations(3), checkpoint=tmp_path / "run.npz")
     assert not list(tmp_path.iterdir())
+
+
+def test_killed_runs_resume_to_the_same_bits() -> None:
+    """Three by SIGKILL at random moments; the benchmark does fifty over every solver."""
+    script = Path(__file__).parents[1] / "benchmarks" / "checkpoint_kills.py"
+    env = dict(os.environ, PYTHONPATH=str(Path(vi.__file__).parents[1]))
+    done = subprocess.run([sys.executable, script, "3"], env=env, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "3 of 3 runs" in done.stdout
