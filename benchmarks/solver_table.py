@@ -1,6 +1,6 @@
 """Which solver accepts which problem, and after how many iterations its objective is within 1e-6 of the optimum.
 
-Markdown, over the thirty problems and ten of consistent data that the tests use; needs cvxpy.
+Markdown, over the thirty problems and fourteen of consistent data that the tests use; needs cvxpy.
 
     python benchmarks/solver_table.py [SOLVER …]
 """

@@ -1,4 +1,4 @@
-"""Thirty seeded problems with independent optima (cvxpy), ten with consistent data, and what solvers make of them.
+"""Thirty seeded problems with independent optima (cvxpy), fourteen of consistent data, and what solvers make of them.
 
 `benchmarks/solver_table.py` prints the table; test_proof.py holds it to its limits.
 """
@@ -143,18 +143,19 @@ def _cases() -> Iterator[Case]:
 
 @functools.cache
 def consistent() -> tuple[Case, ...]:
-    """Data without noise: five for squares, five for counts; the optimum is 0."""
+    """Data without noise: seven for squares, seven for counts; the optimum is 0."""
     found = []
-    for i in range(5):
-        A, truth = radon(5 + i), 0.1 + rand(np, SHAPE, 70 + i, kind="non-negative")
+    for i in range(7):
+        A, truth = radon(7 + i), 0.1 + rand(np, SHAPE, 70 + i, kind="non-negative")
         clean = A(truth)
-        extra = (vi.Problem(()), vi.Problem(()), vi.NonNegative(), vi.Box(0.0, 1.2), vi.NonNegative())[i]
+        extra = vi.Problem(()) if i < 5 else vi.NonNegative() if i == 5 else vi.Box(0.0, 1.2)
         found.append(Case(f"consistent-{i}", vi.Problem((vi.L2Squared(clean) @ A,)) + extra, None))
         found.append(Case(f"clean-counts-{i}", vi.KullbackLeibler(clean + 0.2, 0.2) @ A + vi.NonNegative(), None))
     return tuple(found)
 
 
-CONSISTENT = {"SART", "OSSART", "OSEM"}  # with noise they end in a cycle
+# with noise the row-action ones end in a cycle; Hadamard's factors come to rest but slowly where x has zeros
+CONSISTENT = {"SART", "OSSART", "OSEM", "HadamardGradient"}
 
 
 @dataclass(frozen=True)
@@ -190,6 +191,11 @@ def attempt(solver: Any, case: Case, most: int = MOST) -> Outcome:
     for state in itertools.chain([first], states):
         if state.k % EVERY and state.k not in (1, 5):
             continue
+        if hasattr(state, "mu"):  # it finds the weight of ½‖x‖²: judged, once its space is the whole one, by that
+            if state.k < N:
+                continue
+            problem = case.problem + state.mu * vi.L2Squared()
+            best = scale = _ridge(case.problem.terms[0], state.mu)
         error = (problem(state.x) - best) / scale
         if hasattr(state, "y") and case.oracle is not None and state.k in (1, 5, 10, 50, 100, 500, 1000, 5000):
             overclaim = max(overclaim, _overclaim(problem, state, best, scale))
@@ -205,6 +211,14 @@ def _overclaim(problem: Any, state: Any, best: float, scale: float) -> float:
         return (problem.gap(state.x, state.y).dual - best) / scale
     except ValueError:  # no certificate
         return -math.inf
+
+
+def _ridge(term: Any, mu: float) -> float:
+    """min ½‖A x − y‖²_W + μ/2 ‖x‖², from the dense matrix stacked on √μ·I."""
+    root = np.sqrt(np.broadcast_to(term.f.weight, term.K.codomain)).ravel()
+    M = np.vstack([root[:, None] * dense(term.K), math.sqrt(mu) * np.eye(N)])
+    b = np.concatenate([root * np.asarray(term.f.y).ravel(), np.zeros(N)])
+    return 0.5 * float(np.sum((M @ np.linalg.lstsq(M, b, rcond=None)[0] - b) ** 2))
 
 
 def _weighted_optimum(problem: Any) -> float:
