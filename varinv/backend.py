@@ -174,6 +174,14 @@ def empty(shape: Shape, dtype: Any, like: Array) -> Array:
     return namespace(like).empty(shape, dtype=dtype, device=device(like))
 
 
+def normal(like: Array, *seeds: int) -> Array:
+    """Standard normal numbers in shape, library, device and dtype of `like`: a function of the seeds alone."""
+    values = np.random.default_rng(seeds).standard_normal(tuple(like.shape))
+    if type(like) is np.ndarray:
+        return values.astype(like.dtype)
+    return namespace(like).asarray(values, dtype=like.dtype, device=device(like))
+
+
 def release() -> None:
     """Give the idle buffers of the pool back to the operating system."""
     with POOL.lock:

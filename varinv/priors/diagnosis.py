@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass
 from typing import Any
 
-import array_api_compat.numpy as xnp
-
 from varinv import check
-from varinv.backend import Array, namespace
-from varinv.backend import like as place
+from varinv.backend import Array, namespace, normal
 from varinv.linalg import dot, norm
 
 
@@ -97,7 +95,7 @@ def diagnose(denoiser: Any, x: Array, sigma: float | None = None, probes: int = 
     D0 = returned(who, denoiser(x, sigma), x)
     deterministic = bool(xp.all(returned(who, denoiser(x, sigma), x) == D0))
     step = 1e-3 * spread * math.sqrt(math.prod(x.shape))  # a typical change of a thousandth of the range a pixel
-    random = _signs(x, seed)
+    random = (normal(x, seed, k) for k in itertools.count())
 
     def J(v: Array) -> Array:
         """J v by a difference; v of any length."""
@@ -133,14 +131,3 @@ def diagnose(denoiser: Any, x: Array, sigma: float | None = None, probes: int = 
         (low, high),
         (float(xp.min(D0)), float(xp.max(D0))),
     )
-
-
-def _signs(x: Array, seed: int) -> Any:
-    """An endless sequence of images of random normal numbers like x, from a seed."""
-    import random
-
-    generator = random.Random(seed)
-    count = math.prod(x.shape)
-    while True:
-        values = xnp.asarray([generator.gauss(0.0, 1.0) for _ in range(count)])
-        yield place(xnp.reshape(values, x.shape), x)

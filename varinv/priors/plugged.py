@@ -27,6 +27,8 @@ class PnP(Functional):
     denoiser : (x, sigma) -> x, sigma the standard deviation in the units of x; see `Denoiser` and `Network`.
     sigma : a fixed noise level; None: √(step·lam).
     lam : the weight λ.
+    convexity : what is assumed of g: 0, that D is the proximal map of a convex function (nothing checks it; `check`
+        measures); −∞: solvers that need convexity refuse.
 
     Raises
     ------
@@ -37,6 +39,7 @@ class PnP(Functional):
     denoiser: Any
     sigma: float | None = None
     lam: float = 1.0
+    convexity: float = 0.0
 
     def __post_init__(self) -> None:
         _checked(self, "PnP")
@@ -51,11 +54,11 @@ class PnP(Functional):
         return self.denoiser(x, sigma)
 
     @property
-    def convexity(self) -> float:
-        return -math.inf  # not known to be convex
+    def convex(self) -> bool:  # type: ignore[override]
+        return self.convexity >= 0
 
     def scale(self, lam: float) -> Functional:
-        return PnP(self.denoiser, self.sigma, lam * self.lam)
+        return PnP(self.denoiser, self.sigma, lam * self.lam, self.convexity)
 
     def check(self, like: Array, sigma: float | None = None, probes: int = 20, seed: int = 0) -> Any:
         """What the denoiser keeps, how it stretches distances, and what follows."""
@@ -87,12 +90,14 @@ class RED(Functional):
     lam : the weight λ.
     lipschitz : a Lipschitz constant of x − D(x, σ); 2 holds for every non-expansive D.  ``check(like=x)`` measures it;
         it scales the default steps.
+    convexity : what is assumed, as in `PnP`.
     """
 
     denoiser: Any
     sigma: float
     lam: float = 1.0
     lipschitz: float = 2.0
+    convexity: float = 0.0
 
     def __post_init__(self) -> None:
         _checked(self, "RED")
@@ -111,11 +116,11 @@ class RED(Functional):
         return self.lam * self.lipschitz / self.sigma**2
 
     @property
-    def convexity(self) -> float:
-        return -math.inf
+    def convex(self) -> bool:  # type: ignore[override]
+        return self.convexity >= 0
 
     def scale(self, lam: float) -> Functional:
-        return RED(self.denoiser, self.sigma, lam * self.lam, self.lipschitz)
+        return RED(self.denoiser, self.sigma, lam * self.lam, self.lipschitz, self.convexity)
 
     def check(self, like: Array, sigma: float | None = None, probes: int = 20, seed: int = 0) -> Any:
         """What the denoiser keeps, how it stretches distances, and what follows."""
@@ -150,6 +155,10 @@ class Potential(Functional):
     smoothness: float = math.inf
     convexity: float = -math.inf
     lam: float = 1.0
+
+    @property
+    def convex(self) -> bool:  # type: ignore[override]
+        return self.convexity >= 0
 
     def __post_init__(self) -> None:
         for name in ("value", "gradient"):

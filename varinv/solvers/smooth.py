@@ -58,7 +58,7 @@ def split(who: str, problem: Problem, x: Array, *, convex: bool = False) -> None
         if convex and not f.convex:
             raise ValueError(f"{who} needs convex terms, {f} is not; use ProximalGradient()")
     for t in terms:
-        if not math.isfinite(t(x)):
+        if math.isinf(t.f.smoothness) and not math.isfinite(t(x)):
             raise ValueError(f"{who}: {t} is infinite at the start image; give another, e.g. solve(…, x0=ones)")
 
 
