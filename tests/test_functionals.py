@@ -26,7 +26,7 @@ for _, _name, _ in pkgutil.iter_modules(varinv.functionals.__path__):
     if not _name.endswith(("_cupy", "_numba")):
         importlib.import_module(f"varinv.functionals.{_name}")
 
-KINDS = [c for c in Functional.kinds if c.__module__.startswith("varinv.") and not inspect.isabstract(c)]
+KINDS = [c for c in Functional.kinds if c.__module__.startswith("varinv.functionals.") and not inspect.isabstract(c)]
 ALL = [pytest.param(f, shape, id=f"{i}-{f}") for i, (f, shape) in enumerate(e for c in KINDS for e in c.examples())]
 CASES = [c for c in ALL if hasattr(c.values[0], "prox")]
 CONVEX = [c for c in CASES if c.values[0].convex]  # the others have no conjugate: tests/test_nonconvex.py

@@ -82,6 +82,9 @@ from .priors.bridges import from_jax as from_jax
 from .priors.bridges import from_onnx as from_onnx
 from .priors.bridges import from_torch as from_torch
 from .priors.graph import graph_la as graph_la
+from .priors.ddnm import DDNM as DDNM
+from .priors.drp import DRP as DRP
+from .priors.hqs import HQS as HQS
 from .priors.network import Denoiser as Denoiser
 from .priors.network import Network as Network
 from .priors.plugged import RED as RED
@@ -90,6 +93,8 @@ from .priors.plugged import Potential as Potential
 from .priors.stabilise import Stabilised as Stabilised
 from .priors.stabilise import cgls_steps as cgls_steps
 from .priors.stabilise import stability as stability
+from .priors.red_diff import REDDiff as REDDiff
+from .priors.restore import restore as restore
 from .priors.weights import reweighted_tv as reweighted_tv
 from .priors.weights import tv_weights as tv_weights
 from .problem import Problem as Problem

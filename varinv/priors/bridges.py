@@ -32,6 +32,7 @@ def from_torch(
     tile: int | None = None,
     overlap: int = 32,
     average: bool = False,
+    clip: bool = False,
     batch: int = 16,
 ) -> Network:
     """A PyTorch module as a denoiser for arrays of any library.
@@ -67,7 +68,7 @@ def from_torch(
             return v
         return v.cpu().numpy() if library(u) == "numpy" else namespace(u).from_dlpack(v)
 
-    return Network(run, sigma, range, image, channels, multiple, tile, overlap, average, batch, who)
+    return Network(run, sigma, range, image, channels, multiple, tile, overlap, average, clip, batch, who)
 
 
 def _to_torch(torch: Any, who: str, u: Array, parameters: list[Any]) -> Any:
@@ -95,6 +96,7 @@ def from_onnx(
     tile: int | None = None,
     overlap: int = 32,
     average: bool = False,
+    clip: bool = False,
     batch: int = 16,
     sha256: str | None = None,
     threads: int | None = None,
@@ -157,7 +159,7 @@ def from_onnx(
             raise ValueError(f"{who} refused a batch of shape {tuple(u.shape)}: {error}") from None
         return v if library(u) == "numpy" else namespace(u).asarray(v)
 
-    return Network(run, sigma, range, image, channels, multiple, tile, overlap, average, batch, who)
+    return Network(run, sigma, range, image, channels, multiple, tile, overlap, average, clip, batch, who)
 
 
 def from_jax(
@@ -170,6 +172,7 @@ def from_jax(
     tile: int | None = None,
     overlap: int = 32,
     average: bool = False,
+    clip: bool = False,
     batch: int = 16,
 ) -> Network:
     """A JAX function of a batch (flax: ``lambda u: model.apply(params, u)``) as a denoiser; arguments as in `Network`.
@@ -195,7 +198,7 @@ def from_jax(
             else namespace(u).from_dlpack(v)
         )
 
-    return Network(run, sigma, range, image, channels, multiple, tile, overlap, average, batch, "from_jax")
+    return Network(run, sigma, range, image, channels, multiple, tile, overlap, average, clip, batch, "from_jax")
 
 
 def _dlpack(jnp: Any, a: Any) -> Any:

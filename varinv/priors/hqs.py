@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from varinv import check
-from varinv.backend import Array, double
-from varinv.linalg import add_scaled, norm
+from varinv.backend import Array
+from varinv.linalg import add_scaled
 from varinv.priors.pieces import data_and_denoiser, span
 from varinv.problem import Problem
 from varinv.solvers.base import Solver
@@ -111,11 +110,3 @@ class HQS(Solver):
 
         prior = PnP(lambda x, sigma: x / (1 + sigma**2))
         yield cls(0.1, (0.5, 0.2)), L2Squared([[0.1, 1.2, 0.9]]) @ Diagonal([[1.0, 2.0, 0.5]]) + prior
-
-
-def data_residual(problem: Problem, x: Array, noise: float) -> float:
-    """‖A x − y‖ over √m·noise: 1 where the misfit is that of the noise; without noise over ‖y‖, 0 where it fits."""
-    f, A, _ = data_and_denoiser("data_residual", problem)
-    misfit = norm(A.forward(double(x)) - double(f.y))
-    size = math.sqrt(math.prod(f.y.shape)) * noise if noise > 0 else norm(f.y)
-    return misfit / size if size > 0 else (0.0 if misfit == 0 else math.inf)

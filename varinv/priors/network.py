@@ -15,6 +15,10 @@ from varinv.priors.tiles import averaged, in_tiles, padded
 SIGMAS = ("map", "argument", "none")
 
 
+class NetworkError(ValueError):
+    """What came back from a network is no image like the one it was given."""
+
+
 class Denoiser(Protocol):
     """(x, sigma) -> x: a cleaner image of the same shape, library, device and dtype.
 
@@ -52,6 +56,8 @@ class Network:
     tile, overlap : larger images are cut into tiles of this side that overlap, blended linearly; None: in one piece.
         The overlap should reach as far as the network sees, else seams remain faintly visible.
     average : mean over the eight rotations and reflections (eight times the work, an equivariant map).
+    clip : cut what comes back to `image`, for images whose values are known to lie there: networks overshoot where
+        noise is strong, and iterations then leave the range for good.
     batch : at most so many images in one call.
 
     Raises
@@ -77,6 +83,7 @@ class Network:
     tile: int | None = None
     overlap: int = 32
     average: bool = False
+    clip: bool = False
     batch: int = 16
     name: str = "Network"
 
@@ -104,7 +111,7 @@ class Network:
             form = "(…, rows, columns)" if self.channels == 1 else f"(…, {self.channels}, rows, columns)"
             raise ValueError(f"{self.name}: images must have shape {form}, got {tuple(x.shape)}")
         xp = namespace(x)
-        (lo, _), (a, _), s = self.range, self.image or self.range, self.unit
+        (lo, _), (a, b), s = self.range, self.image or self.range, self.unit
         level = self._level(x, sigma)
         shape = (-1, self.channels, *x.shape[-2:])
         u = xp.reshape(lo + (x - a) / s, shape)
@@ -115,7 +122,8 @@ class Network:
             some = slice(k, min(k + self.batch, u.shape[0]))
             parts.append(self._images(u[some, ...], level[some, ...] if is_array(level) else level))
         v = parts[0] if len(parts) == 1 else xp.concat(parts)
-        return xp.reshape(a + (v - lo) * s, x.shape)
+        v = xp.reshape(a + (v - lo) * s, x.shape)
+        return xp.clip(v, a, b) if self.clip else v
 
     @property
     def unit(self) -> float:
@@ -190,7 +198,7 @@ def returned(who: str, v: Any, u: Array) -> Array:
     if not is_array(v):
         raise TypeError(f"{who} must return an array, got {check.describe(v)}")
     if tuple(v.shape) != tuple(u.shape):
-        raise ValueError(
+        raise NetworkError(
             f"{who} maps shape {tuple(u.shape)} to {tuple(v.shape)}, a denoiser keeps the shape; networks that need "
             "sizes divisible by 8, say, take multiple=8"
         )
@@ -200,7 +208,9 @@ def returned(who: str, v: Any, u: Array) -> Array:
         )
     v = v if v.dtype == u.dtype else namespace(u).astype(v, u.dtype)
     if not math.isfinite(float(namespace(v).sum(double(v)))) and math.isfinite(float(namespace(u).sum(double(u)))):
-        raise ValueError(f"{who} returned NaN or infinite values for a finite image; check its value range {who}.range")
+        raise NetworkError(
+            f"{who} returned NaN or infinite values for a finite image; check its value range {who}.range"
+        )
     return v
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
-from varinv.backend import Array, is_array
+from varinv.backend import Array, double, is_array
 from varinv.functionals.data import L2Squared
+from varinv.linalg import norm
 from varinv.priors.plugged import PnP
 from varinv.problem import Problem
 from varinv.solvers.cg import CG
@@ -39,13 +41,25 @@ def span(denoiser: Any) -> float:
     return float(high - low)
 
 
-def smooth_start(A: Any, y: Array) -> Array:
-    """argmin ½‖A x − y‖² + ½·10⁻⁴‖A‖²‖∇x‖²: fits the data, and fills what they leave open as a membrane would."""
+def smooth_start(A: Any, y: Array, noise: float = 0.0) -> Array:
+    """argmin ½‖A x − y‖² + ½μ‖∇x‖², μ = (noise/0.1)² but at least 10⁻⁴‖A‖².
+
+    Fits the data and fills what they leave open as a membrane would.  `noise` in units of the range of the image; a
+    tenth of that range is a typical difference of neighbours.
+    """
     from varinv.operators.gradient import Gradient
     from varinv.solvers.rules import iterations, residual
     from varinv.solvers.solve import solve
 
-    scale = 1e-4 * A.norm() ** 2
+    scale = max((noise / 0.1) ** 2, 1e-4 * A.norm() ** 2)
     smooth = L2Squared(weight=scale) @ Gradient(A.domain)
     result: Array = solve(L2Squared(y) @ A + smooth, CG(), stop=residual(1e-4) | iterations(200)).x
     return result
+
+
+def data_residual(problem: Problem, x: Array, noise: float) -> float:
+    """‖A x − y‖ over √m·noise: 1 where the misfit is that of the noise; without noise over ‖y‖, 0 where it fits."""
+    f, A, _ = data_and_denoiser("data_residual", problem)
+    misfit = norm(A.forward(double(x)) - double(f.y))
+    size = math.sqrt(math.prod(f.y.shape)) * noise if noise > 0 else norm(f.y)
+    return misfit / size if size > 0 else (0.0 if misfit == 0 else math.inf)

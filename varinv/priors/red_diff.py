@@ -33,8 +33,8 @@ class REDDiff(Solver):
         g = λ σ_k (\hat ε − ε) + A^T(A x − y),\quad x ← \mathrm{Adam}(x, g)
 
     ε are standard normal numbers from the seed; λ σ_k is the paper's inverse signal-to-noise weight.  Both parts of g
-    are sums, not means, so that λ keeps its meaning when the number of measurements changes.  Adam of Kingma & Ba (2015)
-    with β = (0.9, 0.99).  Sensitive to λ and to the rate; there is no convergence proof.
+    are sums, not means, so that λ keeps its meaning when the number of measurements changes.  Adam of Kingma & Ba
+    (2015) with β = (0.9, 0.99).  Sensitive to λ and to the rate; there is no convergence proof.
 
     Parameters
     ----------
