@@ -8,12 +8,11 @@ from typing import Any, NamedTuple
 
 from varinv import check
 from varinv.backend import Array
-from varinv.linalg import add_scaled
+from varinv.linalg import add_scaled, dot
 from varinv.operators.base import LinearOperator
 from varinv.priors.pieces import data_term
 from varinv.problem import Problem
 from varinv.solvers.base import Solver
-from varinv.solvers.cg import conjugate_gradients
 
 
 class DRPState(NamedTuple):
@@ -43,6 +42,8 @@ class DRP(Solver):
     H : the operator R was trained to undo (blur, downsampling …), on the images of the problem.
     relax : γτ in (0, 1], how far each step follows the network.
     weight : λ > 0.
+    inner : conjugate gradient steps of the second step, from the last u.  H is often blind to fine detail, and A too:
+        there AᵀA + λHᵀH is nearly singular, and few steps are what regularises.
 
     The problem is ``L2Squared(y) @ A`` and nothing else.
 
@@ -56,6 +57,7 @@ class DRP(Solver):
     H: LinearOperator
     relax: float = 0.1
     weight: float = 0.05
+    inner: int = 1
 
     def __post_init__(self) -> None:
         if not callable(self.restorer):
@@ -63,6 +65,7 @@ class DRP(Solver):
         if not isinstance(self.H, LinearOperator):
             raise TypeError(f"DRP: H must be a LinearOperator, got {check.describe(self.H)}")
         object.__setattr__(self, "relax", check.number("DRP", "relax", self.relax, low=0.0, high=1.0))
+        check.integer("DRP", "inner", self.inner, low=1)
         object.__setattr__(self, "weight", check.number("DRP", "weight", self.weight, low=0.0, strict=True))
 
     def init(self, problem: Problem, x: Array) -> DRPState:
@@ -87,8 +90,19 @@ class DRP(Solver):
         def metric(p: Array) -> Array:
             return self.weight * H.adjoint(H.forward(p))
 
-        b = A.adjoint(f.y) + metric(z)
-        u = conjugate_gradients(lambda p: A.adjoint(A.forward(p)) + metric(p), b, s.u, tol=1e-8, most=200)[0]
+        def normal(p: Array) -> Array:
+            return A.adjoint(A.forward(p)) + metric(p)
+
+        u, r = s.u, A.adjoint(f.y) + metric(z) - normal(s.u)
+        p, gamma = r, dot(r, r)
+        for _ in range(self.inner):
+            if gamma <= 0:
+                break
+            q = normal(p)
+            alpha = gamma / dot(p, q)
+            u, r = add_scaled(u, alpha, p), add_scaled(r, -alpha, q)
+            before, gamma = gamma, dot(r, r)
+            p = add_scaled(r, gamma / before, p)
         return DRPState(self._restored(u), u, s.k + 1)
 
     @classmethod

@@ -67,9 +67,9 @@ def restore(
 
     **Safeguards.**  The data residual ‖A x − y‖/(√m·noise), or over ‖y‖ where noise is 0, is recorded at every
     iteration.  The last iterate is returned, unless its residual is above 1.2 (without noise above 0.01) and more than
-    twice that of the best one, the nearest to 1 (to 0): then that one is.  A network that breaks down, or an iterate that is not finite, ends
-    the run with the best iterate so far.  `result.notes` holds the residual and which iterate it is; so does
-    `result.why`.
+    twice that of the best one, the nearest to 1 (to 0): then that one is.  A network that breaks down, or an iterate
+    that is not finite, ends the run with the best iterate so far.  `result.notes` holds the residual and which iterate
+    it is; so does `result.why`.
 
     Parameters
     ----------
