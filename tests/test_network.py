@@ -182,8 +182,8 @@ def test_diagnosis_of_linear_denoisers():
     """D = diag(d): ‖D‖ = max d, ‖I − D‖ = max |1 − d|, symmetric, homogeneous; a shear is not."""
     d = np.linspace(0.2, 0.9, 12).reshape(3, 4)
     x = rand(np, (3, 4), 9)
-    report = vi.PnP(lambda x, sigma: d * x).check(like=x, sigma=0.1, probes=60)
-    assert report.lipschitz == pytest.approx(0.9, rel=1e-3)  # a power iteration from below: 60 steps at ratio 0.94
+    report = vi.PnP(lambda x, sigma: d * x).check(like=x, sigma=0.1, probes=200)
+    assert report.lipschitz == pytest.approx(0.9, rel=1e-3)  # a power iteration from below, ratio 0.93 a step
     assert report.lipschitz <= 0.9 * (1 + 1e-9)
     assert report.residual_lipschitz == pytest.approx(0.8, rel=1e-3)
     assert report.asymmetry <= 1e-9
