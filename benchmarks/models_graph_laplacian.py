@@ -12,7 +12,7 @@ scale 1e-3, λ by discrepancy, τ = 1.01.  The published solver stops early; `mi
 import sys
 
 import numpy as np
-from reference_ct import DATA, phantom, scan
+from reference_ct import DATA, line_fbp, phantom, scan
 from scipy.io import loadmat
 
 import varinv as vi
@@ -48,7 +48,7 @@ def table(kind, level, size=256, converged=False):
     views, bins, step = (120, 362, 1) if size == 256 else (60, 181, 2)
     truth, A, y, noise = scan(kind, phantom(step=step), views, level, bins)
     guides = {
-        "FBP": vi.fbp(A, y),
+        "FBP": line_fbp(A, y),
         "Tik": tikhonov(A, y, truth),
         "TV": smoothed_tv(A, y, noise),
         "True": truth.astype(y.dtype),
@@ -101,7 +101,7 @@ def network(kind):
         "TV": min((vi.solve(data + lam * tv, stop=stop).x for lam in (0.3, 1.0, 3.0)),
                   key=lambda x: vi.relative_error(x, truth)),
         "graphLa+network": vi.graph_la(A, y, stored, noise=noise).x,
-        "graphLa+FBP": vi.graph_la(A, y, lambda y: vi.fbp(A, y), noise=noise).x,
+        "graphLa+FBP": vi.graph_la(A, y, lambda y: line_fbp(A, y), noise=noise).x,
         "W(network)": vi.solve(data + 10.0 * vi.TV(A.domain, weight=vi.tv_weights(stored, 2e-3)), stop=stop).x,
     }  # fmt: skip
     return {name: vi.relative_error(x, truth) for name, x in images.items()}

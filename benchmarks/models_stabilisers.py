@@ -17,14 +17,12 @@ NAMES = ("camera", "astronaut", "coffee", "moon", "coins", "page", "chelsea", "r
 
 
 def photographs(count=10):
-    """The first `count` images, cut to a square and resized."""
+    """The first `count` images, resized to squares."""
     images = []
     for name in NAMES[:count]:
         x = getattr(data, name)()
         x = rgb2gray(x) if x.ndim == 3 else x / 255.0
-        n = min(x.shape)
-        rows, columns = ((size - n) // 2 for size in x.shape)
-        images.append(transform.resize(x[rows : rows + n, columns : columns + n], (256, 256), anti_aliasing=True))
+        images.append(transform.resize(x, (256, 256), anti_aliasing=True))
     return images
 
 

@@ -36,6 +36,16 @@ def scan(kind, truth=None, views=60, level=0.02, bins=181, seed=0):
     return truth, A, (clean + noise).astype(np.float32), float(np.linalg.norm(noise))
 
 
+def line_fbp(A, y):
+    """The reference's FBP: ramp filter, and back-projection by the adjoint of the projector itself (noisier)."""
+    views, bins = y.shape
+    size = 2 ** math.ceil(math.log2(2 * bins))
+    ramp, odd = np.zeros(size), np.arange(1, bins, 2)
+    ramp[0], ramp[odd], ramp[-odd] = 0.25, -1 / (np.pi * odd) ** 2, -1 / (np.pi * odd) ** 2
+    q = np.fft.irfft(np.fft.rfft(y, size, axis=1) * np.fft.rfft(ramp), size, axis=1)[:, :bins]
+    return A.T((np.pi / views * q).astype(y.dtype))
+
+
 def fixed_steps(A):
     """σ = τ = 0.99/‖[A; ν∇]‖ with ν = ‖A‖/‖∇‖, so σ ν² on the gradient block."""
     D = vi.Gradient(A.domain)
