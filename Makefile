@@ -8,7 +8,7 @@ OUT    ?= output
 # numba's OpenMP threads wait asleep instead of spinning: far faster where other programs share the cores, slower alone
 demo test: export OMP_WAIT_POLICY = passive
 
-.PHONY: demo test check format benchmark clean
+.PHONY: demo test check format benchmark mutants clean
 
 demo: $(VENV)/.core
 ifeq ($(SCAN),)
@@ -33,6 +33,10 @@ format: $(VENV)/.dev
 benchmark: $(VENV)/.test
 	$(BIN)/python benchmarks/radon_against_astra.py
 	$(BIN)/python benchmarks/tv_against_skimage.py
+
+# faults planted in the solvers: minutes
+mutants: $(VENV)/.test
+	$(BIN)/python tests/mutants/run.py
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
