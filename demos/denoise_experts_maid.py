@@ -1,8 +1,9 @@
 """Learn a small field of experts: six 3×3 filters, their weights and smoothings, 67 parameters, by MAID.
 
-Pairs: a stack of crops of one photograph, with noise of standard deviation 0.1 and without.  Promised: on crops of
-another photograph at least 3 dB better than the noisy ones, and, in the long run, better than learned total variation.
-With --picture FILE.png the filters are drawn.
+Pairs: a stack of crops of one photograph, with noise of standard deviation 0.1 and without; the filters start as
+differences.  Promised: on crops of another photograph, not seen in learning, at least 4 dB better than the noisy ones.
+Learned total variation stands beside it: with its two parameters it is hard to beat for so small a field and so few
+iterations.  With --picture FILE.png the filters are drawn.
 """
 
 import sys
@@ -28,9 +29,12 @@ pair, (y, truth) = crops(camera() / 255.0), crops(rgb2gray(astronaut()))
 tv = vi.families.TV(vi.Gradient(truth.shape, axes=(1, 2)))
 plain = vi.learn(tv, [pair], tv.theta(weight=0.05, smoothing=0.02), vi.MAID(budget=600))
 
-taps = rng.standard_normal((6, 3, 3)) / 2
+taps = np.zeros((6, 3, 3))  # differences to the right, down, along both diagonals, and two second differences
+for k, (row, column) in enumerate(((1, 2), (2, 1), (2, 2), (2, 0))):
+    taps[k, 1, 1], taps[k, row, column] = -0.7, 0.7
+taps[4, 1], taps[5, :, 1] = (0.4, -0.8, 0.4), (0.4, -0.8, 0.4)
 family = vi.families.FieldOfExperts(truth.shape, taps.shape, start_from_data=True)
-theta0 = family.theta0(taps - taps.mean(axis=(1, 2), keepdims=True), weight=0.01, smoothing=0.03)
+theta0 = family.theta0(taps, weight=0.03, smoothing=0.02)
 learned = vi.learn(family, [pair], theta0, vi.MAID(budget=budget, refine=0.5))
 
 print(learned.summary())
@@ -41,6 +45,7 @@ def quality(x):
 
 
 scores = quality(y), quality(plain.apply(y, tol=1e-3)), quality(learned.apply(y, tol=1e-3))
+print(f"pairs       loss {plain.loss:.3f} by total variation, {learned.loss:.3f} by experts")
 print("PSNR        noisy {:.2f} dB, total variation {:.2f} dB, experts {:.2f} dB".format(*scores))
 
 if "--picture" in sys.argv:
