@@ -83,10 +83,13 @@ from .priors.bridges import from_onnx as from_onnx
 from .priors.bridges import from_torch as from_torch
 from .priors.ddnm import DDNM as DDNM
 from .priors.drp import DRP as DRP
+from .priors.gaussian_ot import GaussianOT as GaussianOT
 from .priors.graph import graph_la as graph_la
 from .priors.hqs import HQS as HQS
 from .priors.network import Denoiser as Denoiser
 from .priors.network import Network as Network
+from .priors.nullspace import DataConsistent as DataConsistent
+from .priors.nullspace import NullspaceNetwork as NullspaceNetwork
 from .priors.plugged import RED as RED
 from .priors.plugged import PnP as PnP
 from .priors.plugged import Potential as Potential
