@@ -22,8 +22,8 @@ class GaussianOT:
 
     the optimal transport between the two (Gelbrich 1990) on every patch, patches folded back by averaging: Adrai,
     Ohayon, Michaeli & Elad (2023), in pixel space.  w is there only where C_s is singular: details the restorer never
-    makes are drawn at random, from `seed`.  p = 0 corrects for perception, p = 1 leaves the image as it is, between them a
-    mean error is traded for looks.  Exact on patches that do not overlap (stride = patch); the average over
+    makes are drawn at random, from `seed`.  p = 0 corrects for perception, p = 1 leaves the image as it is, between
+    them a mean error is traded for looks.  Exact on patches that do not overlap (stride = patch); the average over
     overlapping ones has less variance than each.
 
     Made by `GaussianOT.fit`.
