@@ -28,7 +28,7 @@ y = clean + 0.01 * np.linalg.norm(clean) / np.linalg.norm(noise) * noise
 binary = vi.OneSidedBinary()
 smooth = vi.L2Squared(y) @ A + 1.0 * vi.TV((n, n), smoothing=0.02)
 tv = vi.solve(smooth, vi.LBFGS(), stop=vi.iterations(most)).x
-x = vi.solve(smooth + 3000.0 * binary, vi.LBFGS(), x0=tv, stop=vi.iterations(most)).x
+x = vi.solve(smooth + 1.3 * n * n * binary, vi.LBFGS(), x0=tv, stop=vi.iterations(most)).x
 
 
 def wrong(x):

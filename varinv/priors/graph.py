@@ -40,7 +40,7 @@ def graph_la(
 
     Ψ is any first reconstruction: ``lambda y: vi.fbp(A, y)``, a Tikhonov or TV solve, a network, or the image itself.
     Only its grey-value differences within a window matter, so a poor but sharp Ψ is good enough; a well solved TV
-    image, on the other hand, is not improved.  λ by the discrepancy principle (`noise`), or given (`lam`).
+    image, on the other hand, need not be improved.  λ by the discrepancy principle (`noise`), or given (`lam`).
 
     The published code has q = 1, smoothed below 0.1, but its L (divided by ‖W‖_F) makes |L x| of some 1e-2: there the
     penalty is a square, and q = 2 gives the same image.  The default is that square, solved by conjugate gradients
