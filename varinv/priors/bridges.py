@@ -17,6 +17,7 @@ import numpy as np
 
 from varinv import check
 from varinv.backend import Array, device, is_array, library, namespace, to_numpy
+from varinv.priors.decoder import Decoder
 from varinv.priors.network import Network
 
 Interval = tuple[float, float]
@@ -69,6 +70,48 @@ def from_torch(
         return v.cpu().numpy() if library(u) == "numpy" else namespace(u).from_dlpack(v)
 
     return Network(run, sigma, range, image, channels, multiple, tile, overlap, average, clip, batch, who)
+
+
+def torch_decoder(module: Any, latent: tuple[int, ...]) -> Decoder:
+    """A PyTorch decoder z -> image, with its vector–Jacobian product by autograd, for arrays of any library.
+
+    The module maps a tensor of shape `latent` to the image itself: wrap one that wants a batch,
+    ``torch_decoder(lambda z: net(z[None])[0, 0], (512,))``; the codes then keep the dtype of the data.
+
+    Raises
+    ------
+    ImportError
+        Where PyTorch is not installed, with the command that installs it.
+    ValueError
+        A module in training mode.
+    """
+    torch = _framework("torch", "torch")
+    who = f"torch_decoder({type(module).__name__})"
+    if getattr(module, "training", False):
+        raise ValueError(f"{who}: the module is in training mode, so that its output is random; call module.eval()")
+    parameters = list(module.parameters()) if hasattr(module, "parameters") else []
+
+    def back(v: Any, like: Array) -> Array:
+        if library(like) == "torch":
+            return v
+        return v.cpu().numpy() if library(like) == "numpy" else namespace(like).from_dlpack(v)
+
+    def function(z: Array) -> Array:
+        with torch.no_grad():
+            return _as(back(module(_to_torch(torch, who, z, parameters)), z), z)
+
+    def vjp(z: Array, v: Array) -> Array:
+        with torch.enable_grad():
+            t = _to_torch(torch, who, z, parameters).detach().clone().requires_grad_(True)
+            (g,) = torch.autograd.grad(module(t), t, _to_torch(torch, who, v, parameters))
+        return _as(back(g, z), z)
+
+    return Decoder(function, vjp, latent)
+
+
+def _as(v: Array, z: Array) -> Array:
+    """`v` in the dtype of `z`."""
+    return v if v.dtype == z.dtype else namespace(z).astype(v, z.dtype)
 
 
 def _to_torch(torch: Any, who: str, u: Array, parameters: list[Any]) -> Any:

@@ -69,9 +69,7 @@ class DRP(Solver):
         object.__setattr__(self, "weight", check.number("DRP", "weight", self.weight, low=0.0, strict=True))
 
     def init(self, problem: Problem, x: Array) -> DRPState:
-        _, A = data_term("DRP", problem)
-        if len(problem.terms) != 1:
-            raise ValueError(f"DRP: the problem must be L2Squared(y) @ A and nothing else, got {problem}")
+        _, A = data_term("DRP", problem, alone=True)
         if tuple(self.H.domain) != tuple(A.domain):
             raise ValueError(f"DRP: H must act on images of shape {tuple(A.domain)}, got {self.H}")
         return DRPState(self._restored(x), x)

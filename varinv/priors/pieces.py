@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from varinv.backend import Array, double, is_array
+from varinv.backend import Array, double, is_array, namespace
 from varinv.functionals.data import L2Squared
 from varinv.linalg import norm
 from varinv.priors.plugged import PnP
@@ -13,8 +13,8 @@ from varinv.problem import Problem
 from varinv.solvers.cg import CG
 
 
-def data_term(who: str, problem: Problem) -> tuple[L2Squared, Any]:
-    """(f, A) of the one term L2Squared(y) @ A with data of weight 1; an error otherwise."""
+def data_term(who: str, problem: Problem, alone: bool = False) -> tuple[L2Squared, Any]:
+    """(f, A) of the one term L2Squared(y) @ A with data of weight 1, `alone` the only term; an error otherwise."""
     found: list[tuple[Any, Any]] = [(t.f, t.K) for t in problem.terms if isinstance(t.f, L2Squared)]
     if len(found) != 1 or found[0][1] is None or not is_array(found[0][0].y) or is_array(found[0][0].weight):
         raise ValueError(
@@ -23,6 +23,8 @@ def data_term(who: str, problem: Problem) -> tuple[L2Squared, Any]:
         )
     if found[0][0].weight != 1:
         raise ValueError(f"{who}: the data term must have weight 1, got {found[0][0].weight:g}; put 1/weight into lam")
+    if alone and len(problem.terms) != 1:
+        raise ValueError(f"{who}: the problem must be L2Squared(y) @ A and nothing else, got {problem}")
     return found[0]
 
 
@@ -60,6 +62,18 @@ def smooth_start(A: Any, y: Array, noise: float = 0.0) -> Array:
 def data_residual(problem: Problem, x: Array, noise: float) -> float:
     """‖A x − y‖ over √m·noise: 1 where the misfit is that of the noise; without noise over ‖y‖, 0 where it fits."""
     f, A, _ = data_and_denoiser("data_residual", problem)
-    misfit = norm(A.forward(double(x)) - double(f.y))
-    size = math.sqrt(math.prod(f.y.shape)) * noise if noise > 0 else norm(f.y)
+    return relative_residual(A, f.y, x, noise)
+
+
+def relative_residual(A: Any, y: Array, x: Array, noise: float) -> float:
+    """‖A x − y‖ over √m·noise, without noise over ‖y‖."""
+    misfit = norm(A.forward(double(x)) - double(y))
+    size = math.sqrt(math.prod(y.shape)) * noise if noise > 0 else norm(y)
     return misfit / size if size > 0 else (0.0 if misfit == 0 else math.inf)
+
+
+def adam(g: Array, m: Array, v: Array, k: int) -> tuple[Array, Array, Array]:
+    """(direction, m, v) after the k-th gradient g, k from 1: Kingma & Ba (2015), β = (0.9, 0.99)."""
+    m, v = 0.9 * m + 0.1 * g, 0.99 * v + 0.01 * g * g
+    spread = namespace(v).sqrt(v / (1 - 0.99**k)) + 1e-8
+    return m / (1 - 0.9**k) / spread, m, v

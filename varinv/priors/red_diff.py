@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -10,7 +9,7 @@ from typing import Any, NamedTuple
 from varinv import check
 from varinv.backend import Array, namespace, normal
 from varinv.priors.hqs import noise_levels
-from varinv.priors.pieces import data_and_denoiser, span
+from varinv.priors.pieces import adam, data_and_denoiser, span
 from varinv.problem import Problem
 from varinv.solvers.base import Solver
 
@@ -84,11 +83,8 @@ class REDDiff(Solver):
         u = s.x + sigma * epsilon
         guess = (u - prior.denoiser(u, sigma)) / sigma
         g = self.weight * prior.lam * sigma * (guess - epsilon) + A.adjoint(A.forward(s.x) - f.y)
-        b1, b2, k = 0.9, 0.99, s.k + 1
-        m, v = b1 * s.m + (1 - b1) * g, b2 * s.v + (1 - b2) * g * g
-        step = self.rate * span(prior.denoiser) * math.sqrt(1 - b2**k) / (1 - b1**k)
-        tiny = 1e-8 * math.sqrt(1 - b2**k)
-        return REDDiffState(s.x - step * m / (namespace(v).sqrt(v) + tiny), m, v, k)
+        move, m, v = adam(g, s.m, s.v, s.k + 1)
+        return REDDiffState(s.x - self.rate * span(prior.denoiser) * move, m, v, s.k + 1)
 
     @classmethod
     def examples(cls) -> Iterator[tuple[Solver, Problem]]:
