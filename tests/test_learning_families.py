@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 import varinv as vi
+from varinv.functionals.cross_entropy import CrossEntropy
 from varinv.learning import reference
-from varinv.learning.families.regression import CrossEntropy
 from varinv.learning.losses import supervised
 from varinv.learning.lower import gradient, smoothness
 from varinv.learning.oracle import Bilevel

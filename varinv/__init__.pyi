@@ -14,6 +14,7 @@ from .functionals.constraints import Known as Known
 from .functionals.constraints import L2Ball as L2Ball
 from .functionals.constraints import NonNegative as NonNegative
 from .functionals.constraints import Support as Support
+from .functionals.cross_entropy import CrossEntropy as CrossEntropy
 from .functionals.data import KullbackLeibler as KullbackLeibler
 from .functionals.data import L2Squared as L2Squared
 from .functionals.folded import CEL0 as CEL0
