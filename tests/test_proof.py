@@ -22,12 +22,14 @@ def test_there_are_thirty_problems() -> None:
 def test_reaches_every_optimum_that_it_accepts(kind: type) -> None:
     """Relative objective ≤ 1e-6 on all it accepts, at least five; no lower bound above the optimum."""
     own = consistent() if kind.__name__ in CONSISTENT else cases()
-    outcomes = [attempt(kind(), case) for case in own]
+    outcomes = []
+    for case in own:
+        outcomes.append(o := attempt(kind(), case))
+        assert o.refused or o.solved, f"{o.solver} on {o.case}: {o.error:.1e} > {TOL:g} after {o.k} iterations"
     OUTCOMES.extend(outcomes)
     accepted = [o for o in outcomes if o.refused is None]
     assert len(accepted) >= 5, [o.refused for o in outcomes]
     for o in accepted:
-        assert o.solved, f"{o.solver} on {o.case}: {o.error:.1e} > {TOL:g} after {o.k} iterations"
         # cvxpy's exponential cones, of counts, were seen 1.4e-7 above the optimum; squares and norms are good to 1e-9
         assert o.error >= -5e-7, f"{o.solver} on {o.case} is better than the optimum: {o.error:.1e}"
         assert o.overclaim <= 5e-7, f"{o.solver} on {o.case}: a bound above the optimum, {o.overclaim:.1e}"
