@@ -5,7 +5,8 @@
 Phantoms at 128², 181 unit bins, views over 0…179°, Gaussian noise relative to the norm, x ≥ 0, 300 iterations with
 σ = τ = 0.99/‖K‖, η = 2e-3, p = ½.  Thresholds were set with independent code and ASTRA's `line` (Siddon) projector; the
 same table with `Radon` (Joseph) stands beside them without thresholds.  A result much better than the reference is
-flagged: it may have seen the truth.
+flagged: it may have seen the truth.  The Shepp–Logan phantom is sampled without anti-aliasing: with edges inside
+pixels the weights gain nothing (0.0587 against 0.0589 for TV, with `Radon`).
 """
 
 import sys
@@ -13,9 +14,10 @@ import sys
 import numpy as np
 from reference_ct import DATA, fixed_steps, line_fbp, phantom, scan
 from scipy.io import loadmat
+from skimage.data import shepp_logan_phantom
+from skimage.transform import resize
 
 import varinv as vi
-from varinv.phantom import shepp_logan
 
 
 def solve(A, y, lam, guide=None, x0=None, iterations=300, observe=None):
@@ -31,11 +33,21 @@ def best(A, y, truth, weights, guide=None):
     return min(((vi.relative_error(x, truth), x) for x in images), key=lambda pair: pair[0])
 
 
+def sharp_shepp_logan():
+    return resize(shepp_logan_phantom(), (128, 128), order=0, anti_aliasing=False)
+
+
 CASES = {  # truth, views, noise; measured W(TV)/TV and W(truth)/TV of the reference
     "test_0": (lambda: phantom("test_0"), 45, 0.01, 0.49, 0.37),
     "test_1": (lambda: phantom("test_1"), 45, 0.01, 0.60, 0.45),
     "test_2": (lambda: phantom("test_2"), 45, 0.01, 0.53, 0.45),
-    "Shepp-Logan": (lambda: shepp_logan(64).image((128, 128)), 30, 0.01, 0.52, 0.28),
+    "Shepp-Logan": (
+        lambda: resize(shepp_logan_phantom(), (128, 128), order=0, anti_aliasing=False),
+        30,
+        0.01,
+        0.52,
+        0.28,
+    ),
 }
 
 
