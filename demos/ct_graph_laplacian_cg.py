@@ -43,9 +43,12 @@ for name, psi in (("FBP", lambda y: vi.fbp(A, y, "hann")), ("Tikhonov", tikhonov
     ratio = result.notes["residual"] / size
     print(f"{name:<10}{before:.2f} dB, graphLa {after:.2f} dB, residual/noise {ratio:.4f}, λ {result.notes['lam']:.3g}")
 
-tv = vi.L2Squared(y) @ A + 1.0 * vi.TV(A.domain) + vi.NonNegative()
-images["TV"] = vi.solve(tv, stop=vi.gap(1e-3) | vi.iterations(600)).x
-print(f"TV        {vi.psnr(images['TV'], truth):.2f} dB, a model of its own")
+best = -np.inf
+for lam in (3.0,) if small else (1.0, 3.0, 10.0, 30.0):  # the weight that the truth likes best: an advantage for TV
+    tv = vi.solve(vi.L2Squared(y) @ A + lam * vi.TV(A.domain) + vi.NonNegative(), stop=vi.iterations(300)).x
+    if (found := vi.psnr(tv, truth)) > best:
+        best, images["TV, best λ"] = found, tv
+print(f"TV        {best:.2f} dB at its best λ, a model of its own")
 if not small:
     Path("output").mkdir(exist_ok=True)
     from varinv import plot
