@@ -1,0 +1,350 @@
+"""Choosing without the truth: rules against the oracle, against closed forms and dense matrices, and every refusal."""
+
+from __future__ import annotations
+
+import json
+import math
+import pickle
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy.optimize import minimize, minimize_scalar
+
+import varinv as vi
+from varinv.learning.choose import choose_from
+from varinv.learning.lower import hessian
+from varinv.learning.reference import photographs
+from varinv.learning.rules_curve import Corner, curvature
+from varinv.learning.rules_residual import whiteness
+from varinv.learning.sweep import Sweep
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+NOISE = 0.1
+
+
+# --------------------------------------------------------------------------------------- two of the six photographs
+
+
+@pytest.fixture(scope="module", params=[0, 3])
+def crop(request: Any) -> Any:
+    """(truth, sweep, weights, oracle): benchmarks/choice_rules.py does all six; every rule shares these solves."""
+    truths = photographs(64)
+    noise = NOISE * np.random.default_rng(0).standard_normal(truths.shape)
+    x = truths[request.param]
+    sweep = Sweep(vi.families.TV((64, 64), smoothing=0.01, isotropic=False), x + noise[request.param])
+    thetas = [float(t) for t in np.log(np.geomspace(0.01, 0.5, 25))[4:20:2]]  # 0.019 … 0.19: the oracle is inside
+    best = max(thetas, key=lambda t: vi.psnr(sweep.at(t).x, x, data_range=1.0))
+    return x, sweep, thetas, best
+
+
+# asked for (bilevel specification, section 13.10); measured on all six: SURE ≤ 0.05, EDP ≤ 0.18, whiteness ≤ 0.35 dB
+@pytest.mark.parametrize(
+    ("rule", "asked"),
+    [(vi.SURE(NOISE), 0.15), (vi.Discrepancy(NOISE, corrected=True), 0.6), (vi.Whiteness(), 0.6)],
+)
+def test_loss_against_the_oracle(crop: Any, rule: Any, asked: float) -> None:
+    x, sweep, thetas, best = crop
+    chosen = choose_from(sweep, rule, thetas)
+    assert chosen.status == "ok"
+    assert vi.psnr(sweep.at(best).x, x, data_range=1.0) - vi.psnr(chosen.x, x, data_range=1.0) <= asked
+
+
+def test_the_discrepancy_is_met(crop: Any) -> None:
+    _, sweep, thetas, _ = crop
+    chosen = choose_from(sweep, vi.Discrepancy(NOISE, tau=1.02), thetas)
+    assert chosen.status == "ok"
+    assert chosen.noise == NOISE
+    assert np.sum((chosen.x - sweep.y) ** 2) == pytest.approx(1.02**2 * 64**2 * NOISE**2, rel=0.01)
+
+
+def test_sure_estimates_the_error_and_its_degrees_of_freedom_are_those_of_the_hessian(crop: Any) -> None:
+    x, sweep, _, best = crop
+    point = vi.SURE(NOISE).point(sweep, best, NOISE)
+    fit = sweep.at(best)
+    error = np.sum((fit.x - x) ** 2)
+    assert abs(point.criterion - error) <= 0.2 * error  # one probe; measured 0.17 at most
+    v, _, _ = vi.conjugate_gradients(hessian(fit.problem, fit.x), sweep.probe, tol=1e-6, most=2000)
+    assert point.df == pytest.approx(np.vdot(sweep.probe, v), rel=0.05)  # no finite difference there
+
+
+# ------------------------------------------------------------------------------------------ ridge: all in closed form
+
+rng = np.random.default_rng(1)
+a = rng.uniform(0.1, 2.0, (6, 5))
+Y = a * rng.standard_normal((6, 5)) + 0.3 * rng.standard_normal((6, 5))
+SHRINK = np.exp
+
+
+def ridge(theta: Any, y: Any) -> Any:
+    """½‖a x − y‖² + ½ e^θ‖x‖²: S = diag(a²/(a² + λ)), so that signs as probes give its trace exactly."""
+    return vi.L2Squared(y) @ vi.Diagonal(a) + math.exp(theta[0]) * vi.L2Squared()
+
+
+def parts(theta: float) -> tuple[float, float, float]:
+    """(‖r‖², tr S, tr S²)."""
+    s = a**2 / (a**2 + math.exp(theta))
+    return float(np.sum(((1 - s) * Y) ** 2)), float(np.sum(s)), float(np.sum(s**2))
+
+
+def formula(name: str, theta: float, sigma: float = 0.3) -> float:
+    r2, df, df2 = parts(theta)
+    m = Y.size
+    return {
+        "sure": r2 - m * sigma**2 + 2 * sigma**2 * df,
+        "gcv": m * r2 / (m - df) ** 2,
+        "robust": m * r2 / (m - df) ** 2 * (0.2 + 0.8 * df2 / m),
+    }[name]
+
+
+@pytest.mark.parametrize(
+    ("rule", "name"), [(vi.SURE(0.3), "sure"), (vi.GCV(), "gcv"), (vi.GCV(robust=0.2), "robust")], ids=str
+)
+def test_minima_of_ridge_in_closed_form(rule: Any, name: str) -> None:
+    chosen = vi.choose(ridge, Y, rule, bounds=(-6, 4), points=15, tol=1e-7)
+    exact = minimize_scalar(lambda t: formula(name, t), bounds=(-6, 4), method="bounded", options={"xatol": 1e-6})
+    assert chosen.ok
+    assert chosen.theta[0] == pytest.approx(exact.x, abs=0.03)  # located within 0.01, twice that at most
+    for p in chosen.curve:  # gradients to 1e-7, errors to 1e-7/e^-6: differences of linear maps are exact
+        assert p.criterion == pytest.approx(formula(name, p.theta), rel=1e-3, abs=1e-3)
+        assert (p.residual**2, p.df) == pytest.approx(parts(p.theta)[:2], rel=1e-3)
+    assert [p.theta for p in chosen.curve] == sorted(p.theta for p in chosen.curve)
+
+
+def test_edp_of_ridge() -> None:
+    chosen = vi.choose(ridge, Y, vi.Discrepancy(0.3, corrected=True), bounds=(-6, 4))
+    r2, df, _ = parts(float(chosen.theta[0]))
+    assert chosen.ok
+    assert r2 == pytest.approx(
+        0.3**2 * (Y.size - df), rel=5e-3
+    )  # the residual is met to 1e-3, its square to twice that
+
+
+@pytest.mark.parametrize("noise", [None, 0.3])
+def test_evidence_is_the_largest_marginal_likelihood(noise: float | None) -> None:
+    """y ~ N(0, σ² + a² σ²/λ), maximised by brute force over λ and, where it is not given, σ."""
+
+    def minus(v: Any) -> float:
+        variance = (math.exp(2 * v[1]) if noise is None else noise**2) * (1 + a**2 / math.exp(v[0]))
+        return float(np.sum(np.log(variance) + Y**2 / variance))
+
+    exact = minimize(minus, [0.0, -1.0], method="Nelder-Mead", options={"xatol": 1e-8, "fatol": 1e-12})
+    chosen = vi.choose(ridge, Y, vi.Evidence(noise), bounds=(-8, 6))
+    assert chosen.ok
+    assert chosen.theta[0] == pytest.approx(exact.x[0], abs=0.02)  # the fixed point stops at steps of 1e-3
+    assert chosen.noise == pytest.approx(math.exp(exact.x[1]) if noise is None else noise, rel=0.02)
+
+
+def test_weights_whiten() -> None:
+    """Measurements of another accuracy: the same choice as for data and operator divided by it; weight 0 is no data."""
+    w = rng.uniform(0.5, 4.0, Y.shape)
+    w[0, :2] = 0.0
+
+    def weighted(theta: Any, y: Any) -> Any:
+        return vi.L2Squared(y, w) @ vi.Diagonal(a) + math.exp(theta[0]) * vi.L2Squared()
+
+    s = w * a**2 / (w * a**2 + SHRINK(-1.0))
+    sweep = Sweep(weighted, Y)
+    point = vi.SURE(0.3).point(sweep, -1.0, 0.3)
+    assert sweep.m == Y.size - 2
+    assert point.residual**2 == pytest.approx(np.sum(w * ((1 - s) * Y) ** 2), rel=1e-3)
+    assert point.df == pytest.approx(np.sum(s), rel=1e-3)
+
+
+def test_hold_out_of_ridge_with_two_rows() -> None:
+    """x is seen by both rows of A: the fit to one predicts the other, in closed form."""
+    y = np.array([[1.0, -2.0, 0.5, 3.0], [1.2, -1.7, 0.9, 2.2]])
+    A = vi.Matrix(np.concatenate([np.eye(4), np.eye(4)]))
+
+    def family(theta: Any, y: Any) -> Any:
+        return vi.L2Squared(y.reshape(8)) @ A + math.exp(theta[0]) * vi.L2Squared()
+
+    rule = vi.HoldOut(every=2, axis=0, folds=1)
+    flat = y.reshape(8)
+    rows = Sweep(lambda theta, z: family(theta, z), flat)
+    out = np.repeat([0.0, 1.0], 4)
+    point = rule.point(rows, -1.0, [(rows.masked(1 - out), out)])
+    x = y[0] / (1 + math.exp(-1.0))
+    assert point.criterion == pytest.approx(np.mean((x - y[1]) ** 2), rel=1e-3)
+    assert point.residual == pytest.approx(np.linalg.norm(x - y[0]), rel=1e-3)
+
+
+@pytest.mark.parametrize(("axis", "folds"), [(None, 3), (0, 3), (1, 1)])
+def test_hold_out_masks(axis: int | None, folds: int) -> None:
+    masks = vi.HoldOut(every=3, axis=axis, folds=folds).masks(np.zeros((7, 9)))
+    assert len(masks) == folds
+    assert all(set(np.unique(m)) == {0.0, 1.0} for m in masks)
+    if folds == 3:
+        assert np.array_equal(sum(masks), np.ones((7, 9)))  # each measurement is held out once
+    if axis is not None:
+        assert all((m == m.take([0], axis=1 - axis)).all() for m in masks)
+
+
+def test_curvature_of_circle_and_line() -> None:
+    """A circle of radius 2 run counter-clockwise has κ = 1/2, clockwise −1/2; a line has none."""
+    for sign in (1, -1):
+        points = [Corner(t, 2 * math.cos(sign * t), 2 * math.sin(sign * t), True) for t in (0.28, 0.3, 0.325)]
+        assert curvature(*points) == pytest.approx(sign / 2, rel=5e-3)  # third derivatives times spacing
+    assert curvature(*(Corner(t, 3 * t, -t, True) for t in (0.0, 0.4, 1.0))) == pytest.approx(0, abs=1e-12)
+    assert math.isnan(curvature(*(Corner(t, 1.0, 1.0, True) for t in (0.0, 0.4, 1.0))))
+
+
+def test_l_curve_has_its_corner_between_signal_and_noise() -> None:
+    """Singular values 1 and 1e-3, signal in the first and noise in the second: λ between their squares' scales."""
+    A, y = vi.Diagonal(np.array([1.0, 1e-3])), np.array([1.0, 1e-2])
+
+    def family(theta: Any, y: Any) -> Any:
+        return vi.L2Squared(y) @ A + math.exp(theta[0]) * vi.L2Squared()
+
+    def exact(t: float) -> tuple[float, float]:
+        s = np.array([1.0, 1e-6])
+        x = np.array([1.0, 1e-5]) / (s + math.exp(t))
+        return 0.5 * math.log(sum(((np.sqrt(s) * x) - y) ** 2)), math.log(0.5 * float(x @ x))
+
+    grid = np.linspace(-16, 1, 400)
+    rho, eta = np.array([exact(t) for t in grid]).T
+    r1, e1 = np.gradient(rho, grid), np.gradient(eta, grid)
+    kappa = (r1 * np.gradient(e1, grid) - np.gradient(r1, grid) * e1) / (r1**2 + e1**2) ** 1.5
+    best = grid[5:-5][np.argmax(kappa[5:-5])]
+    stop = vi.residual(1e-10) | vi.iterations(50)
+    chosen = vi.choose(family, y, vi.LCurve(), bounds=(-16, 1), points=35, stop=stop)
+    assert chosen.ok
+    assert chosen.theta[0] == pytest.approx(best, abs=0.75)  # points are 0.5 apart
+    assert math.isnan(chosen.curve[0].criterion)
+    assert math.isnan(chosen.curve[-1].criterion)
+
+
+def test_whiteness_of_known_residuals() -> None:
+    delta = np.zeros((4, 8))
+    delta[1, 2] = 3.0
+    assert whiteness(delta, (0, 1)) == pytest.approx(1 / 32)  # flat spectrum: the least there is
+    assert whiteness(np.ones((4, 8)), (0, 1)) == pytest.approx(1.0)  # one frequency
+    assert whiteness(np.stack([np.eye(8)[3], np.ones(8)]), (1,)) == pytest.approx((1 / 8 + 1) / 2)
+    assert whiteness(np.zeros((4, 8)), (0, 1)) == 1.0
+
+
+# ---------------------------------------------------------------------------------------------------- several at once
+
+
+def test_several_parameters_by_the_gradient_of_sure() -> None:
+    """Two ridges on the halves of an image: SURE separates, each half with its minimum in closed form."""
+    y = rng.standard_normal((8, 40)) * np.where(np.arange(40) < 20, 0.6, 2.0) + 0.5 * rng.standard_normal((8, 40))
+
+    def family(theta: Any, y: Any) -> Any:
+        w = np.where(np.arange(40) < 20, math.exp(theta[0]), math.exp(theta[1])) + 0 * y
+        return vi.L2Squared(y) + vi.L2Squared(0 * y, w)
+
+    chosen = vi.choose(family, y, vi.SURE(0.5), bounds=[(-5, 5), (-5, 5)], theta0=[1.0, -4.0])
+    for theta, half in zip(chosen.theta, (y[:, :20], y[:, 20:]), strict=True):
+        mean = np.mean(half**2)  # s = 1/(1+λ) minimises (1−s)² mean + 2σ² s: s = 1 − σ²/mean
+        assert math.exp(theta) == pytest.approx(0.25 / (mean - 0.25), rel=0.02)  # the gradient is zero to 1e-3
+    assert chosen.ok
+    assert chosen.summary().count("exp(theta[") == 2
+    beyond = vi.choose(family, y, vi.SURE(0.5), bounds=[(-5, 5), (-1.0, 5)])
+    assert beyond.status == "at the end of the bounds"
+    assert "theta[1]" in beyond.why
+
+
+# ------------------------------------------------------------------------------------------- statuses and the report
+
+
+def test_statuses() -> None:
+    assert vi.choose(ridge, Y, vi.SURE(0.3), bounds=(3, 6), points=4).status == "at the end of the bounds"
+    none = vi.choose(ridge, Y, vi.Discrepancy(30.0), bounds=(-6, 4))
+    assert none.status == "no root"
+    assert "the residual stays below the target up to theta = 4" in none.why
+    flat = vi.choose(lambda theta, y: vi.L2Squared(y) + vi.L2Squared(), Y, vi.Whiteness(), bounds=(-1, 1), points=3)
+    assert flat.status == "the criterion does not depend on theta"
+    end = vi.choose(ridge, Y, vi.Evidence(), bounds=(3, 6))
+    assert end.status == "at the end of the bounds"
+    line = vi.choose(lambda theta, y: vi.L2Squared(y) + math.exp(theta[0]) * vi.L2Squared(), Y, vi.LCurve(), (-9, -5))
+    assert line.status in ("no corner", "at the end of the bounds")
+
+
+def test_a_solve_that_fails_is_a_status() -> None:
+    class Stuck(vi.CG):
+        def step(self, problem: Any, state: Any) -> Any:
+            return super().step(problem, state)._replace(x=state.x * math.nan)
+
+    vi.CG.kinds.remove(Stuck)
+    chosen = vi.choose(ridge, Y, vi.Whiteness(), bounds=(-2, 2), points=3, solver=Stuck())
+    assert chosen.status == "lower solve did not converge"
+    assert "not finite" in chosen.why
+    assert not chosen.ok
+
+
+def test_report_files_and_picture(tmp_path: Any) -> None:
+    chosen = vi.choose(ridge, Y, vi.SURE(0.3), bounds=(-6, 4), points=7)
+    content = json.loads(chosen.save(tmp_path / "choice.json").read_text())
+    assert content["theta"] == list(chosen.theta)
+    assert content["status"] == "ok"
+    assert len(content["curve"]) == len(chosen.curve) >= 7
+    white = vi.choose(ridge, Y, vi.Whiteness(), bounds=(-6, 4), points=3)
+    assert json.loads(white.save(tmp_path / "w.json").read_text())["curve"][0]["df"] is None
+    again = pickle.loads(pickle.dumps(chosen))
+    assert np.array_equal(again.x, chosen.x)
+    assert again.curve == chosen.curve
+    assert "status      ok: the least criterion, located within 0.01 of theta" in chosen.summary()
+    assert chosen.problem(chosen.x) <= ridge([float(chosen.theta[0])], Y)(1.01 * chosen.x)
+    assert chosen.save(tmp_path / "image.h5").stat().st_size > 0
+    assert chosen.plot(tmp_path / "choice.png").axes
+    assert (tmp_path / "choice.png").stat().st_size > 10_000
+    with pytest.raises(ValueError, match=r"must end in \.json, \.h5"):
+        chosen.save(tmp_path / "choice.txt")
+
+
+def test_the_noise_level_is_estimated_from_images() -> None:
+    image = np.add.outer(np.sin(np.arange(64) / 9), np.arange(64) > 30) + 0.2 * rng.standard_normal((64, 64))
+    family = vi.families.TV((64, 64), smoothing=0.05)
+    chosen = vi.choose(family, image, vi.Discrepancy(), bounds=(-4, 1))
+    assert chosen.noise == pytest.approx(0.2, rel=0.1)  # median of 1024 wavelet coefficients: 4 % standard deviation
+    with pytest.raises(
+        ValueError, match=r"SURE: the noise level can be estimated from images only \(A = I\).*behind Dia"
+    ):
+        vi.choose(ridge, Y, vi.SURE(), bounds=(-6, 4))
+
+
+def test_bad_input() -> None:
+    nan = Y.copy()
+    nan[0, 0] = math.nan
+    good = {"family": ridge, "y": Y, "rule": vi.SURE(0.3), "bounds": (-6, 4)}
+    for change, text in (
+        ({"family": 3}, "choose: family must be a callable family"),
+        ({"family": vi.families.TV}, "choose: family must be a callable family"),
+        ({"family": lambda theta, y: 3}, "must return a Problem such as"),
+        ({"family": lambda theta, y: vi.KullbackLeibler(abs(y)) + vi.L1()}, "has 0 least-squares terms with data"),
+        ({"y": nan}, "choose: y has 1 NaN or infinite of 30 values"),
+        ({"rule": vi.SURE}, r"rule must be an instance, got the class SURE; write SURE\("),
+        ({"rule": "sure"}, "rule must be a rule such as SURE.*got 'sure'"),
+        ({"bounds": (4, -6)}, r"bounds must increase, got \(4, -6\)"),
+        ({"bounds": None}, r"bounds must be \(low, high\) in theta"),
+        ({"bounds": (1, 2, 3)}, r"bounds must be \(low, high\) in theta"),
+        ({"bounds": (-math.inf, 0)}, "bounds must be finite"),
+        ({"points": 2}, "points must be at least 3, got 2"),
+        ({"points": [0.0, 2.0, 1.0]}, "points must be at least 3 increasing values"),
+        ({"points": [0.0, 2.0, 5.0]}, r"points must lie within the bounds \(-6, 4\)"),
+        ({"tol": 0.0}, "tol must be greater than 0"),
+        ({"bounds": [(-6, 4), (-6, 4)], "rule": vi.GCV()}, r"several parameters are chosen by SURE.*got GCV\(\)"),
+        ({"bounds": [(-6, 4), (-6, 4)], "theta0": [0.0]}, "theta0 must have 2 entries"),
+        ({"bounds": [(-6, 4), (-6, 4)], "theta0": [0.0, 5.0]}, "theta0 must lie within the bounds"),
+        ({"rule": vi.LCurve(), "points": 4}, "the curvature needs at least 5 points, got 4"),
+        ({"rule": vi.Whiteness(axes=(2,))}, r"Whiteness: axes must lie in -2\.\.1"),
+        ({"rule": vi.HoldOut(every=20, axis=1)}, "HoldOut: one in 20 of shape .* along axis 1 leaves"),
+        (
+            {"rule": vi.Evidence(), "family": lambda theta, y: vi.L2Squared(y) + math.exp(theta[0]) * vi.L1()},
+            "Evidence: the prior must be e\\^theta",
+        ),
+    ):
+        with pytest.raises((TypeError, ValueError), match=text):
+            vi.choose(**(good | change))
+    for make, text in (
+        (lambda: vi.SURE(noise=0.0), "SURE: noise must be greater than 0, got 0"),
+        (lambda: vi.Discrepancy(noise=-1), "Discrepancy: noise must be at least 0|greater than 0, got -1"),
+        (lambda: vi.Discrepancy(0.1, tau=0.9), "Discrepancy: tau must be at least 1"),
+        (lambda: vi.GCV(robust=0), "GCV: robust must be between 0 and 1"),
+        (lambda: vi.HoldOut(every=1), "HoldOut: every must be at least 2"),
+        (lambda: vi.HoldOut(every=2, folds=3), "folds must be at most every = 2, got 3"),
+        (lambda: vi.Evidence(noise=math.nan), "Evidence: noise must be finite"),
+    ):
+        with pytest.raises((TypeError, ValueError), match=text):
+            make()
