@@ -48,15 +48,15 @@ def bent(matrix=G, shape=SHAPE):
 @pytest.mark.parametrize("lam", [1.0, 4.0])
 def test_the_posterior_of_a_linear_decoder_has_its_closed_form(lam):
     """Mean (M + λ)⁻¹ GᵀAᵀy/s² exactly (draws in pairs); variances 1/(1 + M_ii/λ) on average over seeds."""
-    fits = [vi.latent_posterior(A, Y, linear(), NOISE, lam, samples=2, seed=s) for s in range(8)]
+    fits = [vi.latent_posterior(A, Y, linear(), NOISE, lam, steps=250, samples=2, seed=s) for s in range(6)]
     expected = np.linalg.solve(M + lam * np.eye(CODE), B)
     for fit in fits:
         assert np.abs(fit.z - expected).max() <= 1e-5  # the last step of Adam: rate 0.1 × 1e-3 on what is left
     a = np.array([fit.a for fit in fits])
     found, error = a.mean(axis=0), a.std(axis=0, ddof=1) / np.sqrt(len(a))
     exact = np.sqrt(1 / (1 + np.diag(M) / lam))
-    assert (np.abs(found - exact) <= 5 * error).all()  # 8 seeds: t with 7 degrees, 0.2 % each
-    assert (error <= 0.05 * exact).all()  # so that the line above says something
+    assert (np.abs(found - exact) <= 6 * error).all()  # 6 seeds: t with 5 degrees, 0.2 % each
+    assert (error <= 0.1 * exact).all()  # so that the line above says something
 
 
 def test_draws_have_the_mean_and_deviation_they_should():
@@ -77,7 +77,7 @@ def test_the_spread_of_pixels_has_its_closed_form():
     constant = vi.Decoder(lambda z: spread + 0 * z.sum(), lambda z, v: 0 * z, (CODE,))
 
     def fitted(given, seed=0):
-        return vi.latent_posterior(A, Y, linear(), NOISE, lam, spread=given, samples=2, seed=seed).b
+        return vi.latent_posterior(A, Y, linear(), NOISE, lam, spread=given, steps=200, samples=2, seed=seed).b
 
     runs = [fitted(spread, s) for s in range(6)]
     found, error = np.mean(runs, axis=0), np.std(runs, axis=0, ddof=1) / np.sqrt(6)
@@ -94,7 +94,7 @@ def test_a_prior_of_codes_that_is_given():
     exact = 1 / np.sqrt(np.diag(M) + np.diag(P))
     assert (
         np.abs(fit.a / exact - 1).max() <= 0.3
-    )  # one seed; a varies by less than 5 % × √8 = 14 % from seed to seed, see above
+    )  # one seed; a varies by less than 10 % × √6 = 24 % from seed to seed, see above
 
 
 def test_what_the_data_do_not_see_stays_uncertain():
