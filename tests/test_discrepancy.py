@@ -108,7 +108,7 @@ def test_status_where_no_weight_fits():
     too_much = vi.discrepancy(lambda lam: vi.L2Squared(y) + lam * vi.TV(y.shape), 50.0, bounds=(1e-4, 1e4))
     assert not too_much.found
     assert "stays below the target" in too_much.why
-    assert too_much.lam == pytest.approx(1e4)
+    assert np.allclose(too_much.x, y.mean(), atol=1e-3)  # the nearest there is: the constant image, at any large weight
     unreachable = vi.discrepancy(
         lambda lam: vi.L2Squared(y) @ vi.Diagonal(0 * y) + vi.L2Squared(0, 1.0), 1.0, bounds=(1e-4, 1e4)
     )

@@ -213,7 +213,7 @@ def test_a_huge_delta_gives_no_direction_and_is_handled() -> None:
     family, pairs, theta0 = vi.families.TV((7, 6)), images(1), np.array([-5.0, -3.0])
     reference_loss = vi.learn(family, pairs, theta0).loss
     for rule in (vi.MAID(delta=1e6), vi.MAID(alpha=1e9), vi.MAID(epsilon=1e4, delta=1e4, line_search="maid")):
-        learned = vi.learn(family, pairs, theta0, rule)
+        learned = vi.learn(family, pairs, theta0, rule, stop=vi.iterations(200))  # the smoothing drifts for ever
         assert learned.loss <= 1.01 * reference_loss
     steps = [row["alpha"] for row in vi.learn(family, pairs, theta0, vi.MAID(alpha=1e9)).history]
     assert steps[1] < 1e9  # the cap replaced it
