@@ -57,7 +57,8 @@ class SURE(ChoiceRule):
 class GCV(ChoiceRule):
     r"""Minimise the generalised cross-validation score m ‖r‖²/(m − df)² (Golub, Heath & Wahba 1979); no σ needed.
 
-    Robust form (Lukas 2006): times γ + (1 − γ) tr(S²)/m, which keeps it from under-smoothing.  Made for linear reconstructions.
+    Robust form (Lukas 2006): times γ + (1 − γ) tr(S²)/m, which keeps it from under-smoothing.
+    Made for linear reconstructions.
 
     Parameters
     ----------
