@@ -26,3 +26,10 @@ def test_demo(name, kept, tmp_path):
     assert kept(*decibels(words))
     loss, low, high = map(float, re.search(r"^loss +(\S+), proved in \[(\S+), (\S+)\]$", words, re.M).groups())
     assert low <= loss <= high
+
+
+def test_the_demo_of_choosing_predicts_unseen_views(tmp_path):
+    words = output("ct_choose_tv", tmp_path)
+    held, best, fbp = map(float, re.search(r"held-out (\S+), best of seven (\S+), FBP (\S+)$", words, re.M).groups())
+    assert held <= 1.02 * best
+    assert held < fbp

@@ -1,0 +1,124 @@
+"""What `choose` says when a rule fails, its report as text, file and picture, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+import math
+import pickle
+from typing import Any
+
+import numpy as np
+import pytest
+from test_choice_rules import Y, ridge
+
+import varinv as vi
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+NOISE = 0.1
+
+
+# --------------------------------------------------------------------------------------- two of the six photographs
+
+rng = np.random.default_rng(1)
+
+
+def test_statuses() -> None:
+    assert vi.choose(ridge, Y, vi.SURE(0.3), bounds=(3, 6), points=4).status == "at the end of the bounds"
+    none = vi.choose(ridge, Y, vi.Discrepancy(30.0), bounds=(-6, 4))
+    assert none.status == "no root"
+    assert "the residual stays below the target up to theta = 4" in none.why
+    flat = vi.choose(lambda theta, y: vi.L2Squared(y) + vi.L2Squared(), Y, vi.Whiteness(), bounds=(-1, 1), points=3)
+    assert flat.status == "the criterion does not depend on theta"
+    end = vi.choose(ridge, Y, vi.Evidence(), bounds=(3, 6))
+    assert end.status == "at the end of the bounds"
+    line = vi.choose(lambda theta, y: vi.L2Squared(y) + math.exp(theta[0]) * vi.L2Squared(), Y, vi.LCurve(), (-9, -5))
+    assert line.status in ("no corner", "at the end of the bounds")
+
+
+def test_a_solve_that_fails_is_a_status() -> None:
+    class Stuck(vi.CG):
+        def step(self, problem: Any, state: Any) -> Any:
+            return super().step(problem, state)._replace(x=state.x * math.nan)
+
+    vi.CG.kinds.remove(Stuck)
+    chosen = vi.choose(ridge, Y, vi.Whiteness(), bounds=(-2, 2), points=3, solver=Stuck())
+    assert chosen.status == "lower solve did not converge"
+    assert "not finite" in chosen.why
+    assert not chosen.ok
+
+
+def test_report_files_and_picture(tmp_path: Any) -> None:
+    chosen = vi.choose(ridge, Y, vi.SURE(0.3), bounds=(-6, 4), points=7)
+    content = json.loads(chosen.save(tmp_path / "choice.json").read_text())
+    assert content["theta"] == list(chosen.theta)
+    assert content["status"] == "ok"
+    assert len(content["curve"]) == len(chosen.curve) >= 7
+    white = vi.choose(ridge, Y, vi.Whiteness(), bounds=(-6, 4), points=3)
+    assert json.loads(white.save(tmp_path / "w.json").read_text())["curve"][0]["df"] is None
+    again = pickle.loads(pickle.dumps(chosen))
+    assert np.array_equal(again.x, chosen.x)
+    assert again.curve == chosen.curve
+    assert "status      ok: the least criterion, located within 0.01 of theta" in chosen.summary()
+    assert chosen.problem(chosen.x) <= ridge([float(chosen.theta[0])], Y)(1.01 * chosen.x)
+    assert chosen.save(tmp_path / "image.h5").stat().st_size > 0
+    assert chosen.plot(tmp_path / "choice.png").axes
+    assert (tmp_path / "choice.png").stat().st_size > 10_000
+    with pytest.raises(ValueError, match=r"must end in \.json, \.h5"):
+        chosen.save(tmp_path / "choice.txt")
+
+
+def test_the_noise_level_is_estimated_from_images() -> None:
+    image = np.add.outer(np.sin(np.arange(64) / 9), np.arange(64) > 30) + 0.2 * rng.standard_normal((64, 64))
+    family = vi.families.TV((64, 64), smoothing=0.05)
+    chosen = vi.choose(family, image, vi.Discrepancy(), bounds=(-4, 1))
+    assert chosen.noise == pytest.approx(0.2, rel=0.1)  # median of 1024 wavelet coefficients: 4 % standard deviation
+    with pytest.raises(
+        ValueError, match=r"SURE: the noise level can be estimated from images only \(A = I\).*behind Dia"
+    ):
+        vi.choose(ridge, Y, vi.SURE(), bounds=(-6, 4))
+
+
+def test_bad_input() -> None:
+    nan = Y.copy()
+    nan[0, 0] = math.nan
+    good = {"family": ridge, "y": Y, "rule": vi.SURE(0.3), "bounds": (-6, 4)}
+    for change, text in (
+        ({"family": 3}, "choose: family must be a callable family"),
+        ({"family": vi.families.TV}, "choose: family must be a callable family"),
+        ({"family": lambda theta, y: 3}, "must return a Problem such as"),
+        ({"family": lambda theta, y: vi.KullbackLeibler(abs(y)) + vi.L1()}, "has 0 least-squares terms with data"),
+        ({"y": nan}, "choose: y has 1 NaN or infinite of 30 values"),
+        ({"rule": vi.SURE}, r"rule must be an instance, got the class SURE; write SURE\("),
+        ({"rule": "sure"}, "rule must be a rule such as SURE.*got 'sure'"),
+        ({"bounds": (4, -6)}, r"bounds must increase, got \(4, -6\)"),
+        ({"bounds": None}, r"bounds must be \(low, high\) in theta"),
+        ({"bounds": (1, 2, 3)}, r"bounds must be \(low, high\) in theta"),
+        ({"bounds": (-math.inf, 0)}, "bounds must be finite"),
+        ({"points": 2}, "points must be at least 3, got 2"),
+        ({"points": [0.0, 2.0, 1.0]}, "points must be at least 3 increasing values"),
+        ({"points": [0.0, 2.0, 5.0]}, r"points must lie within the bounds \(-6, 4\)"),
+        ({"tol": 0.0}, "tol must be greater than 0"),
+        ({"bounds": [(-6, 4), (-6, 4)], "rule": vi.GCV()}, r"several parameters are chosen by SURE.*got GCV\(\)"),
+        ({"bounds": [(-6, 4), (-6, 4)], "theta0": [0.0]}, "theta0 must have 2 entries"),
+        ({"bounds": [(-6, 4), (-6, 4)], "theta0": [0.0, 5.0]}, "theta0 must lie within the bounds"),
+        ({"rule": vi.LCurve(), "points": 4}, "the curvature needs at least 5 points, got 4"),
+        ({"rule": vi.Whiteness(axes=(2,))}, r"Whiteness: axes must lie in -2\.\.1"),
+        ({"rule": vi.HoldOut(every=20, axis=1)}, "HoldOut: one in 20 of shape .* along axis 1 leaves"),
+        (
+            {"rule": vi.Evidence(), "family": lambda theta, y: vi.L2Squared(y) + math.exp(theta[0]) * vi.L1()},
+            "Evidence: the prior must be e\\^theta",
+        ),
+    ):
+        with pytest.raises((TypeError, ValueError), match=text):
+            vi.choose(**(good | change))
+    for make, text in (
+        (lambda: vi.SURE(noise=0.0), "SURE: noise must be greater than 0, got 0"),
+        (lambda: vi.Discrepancy(noise=-1), "Discrepancy: noise must be at least 0|greater than 0, got -1"),
+        (lambda: vi.Discrepancy(0.1, tau=0.9), "Discrepancy: tau must be at least 1"),
+        (lambda: vi.GCV(robust=0), "GCV: robust must be between 0 and 1"),
+        (lambda: vi.HoldOut(every=1), "HoldOut: every must be at least 2"),
+        (lambda: vi.HoldOut(every=2, folds=3), "folds must be at most every = 2, got 3"),
+        (lambda: vi.Evidence(noise=math.nan), "Evidence: noise must be finite"),
+    ):
+        with pytest.raises((TypeError, ValueError), match=text):
+            make()
