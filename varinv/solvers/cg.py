@@ -103,18 +103,23 @@ def _descend(apply: Callable[[Array], Array], x: Array, r: Array, target: float,
 
 
 class CGState(NamedTuple):
-    """Image x, r = −∇(x), direction p, γ = ‖r‖², the size ‖∇(0)‖ that r is measured by, the iteration number."""
+    """Image x, r = −∇(x), direction p, γ = ‖r‖², the size ‖∇(0)‖ of gradients, their rounding, λ, the iteration number.
+
+    λ is the largest ⟨p, ∇²p⟩/⟨p, p⟩ so far.
+    """
 
     x: Array
     r: Array
     p: Array
     gamma: float
     size: float
+    rounding: float
+    largest: float = 0.0
     k: int = 0
 
     def residual(self, problem: Problem, previous: Any) -> float:
-        """‖∇(x)‖/‖∇(0)‖: free of units and of the start image (relative to the start where ∇(0) = 0)."""
-        return math.sqrt(self.gamma) / self.size if self.gamma > 0 else 0.0
+        """‖∇(x)‖/‖∇(0)‖ computed anew, as r may have parted from it (relative to the start where ∇(0) = 0)."""
+        return norm(problem.grad(self.x)) / self.size if self.gamma > 0 else 0.0
 
 
 @dataclass(frozen=True)
@@ -144,17 +149,22 @@ class CG(Solver):
         r = -problem.grad(x)
         gamma = dot(r, r)
         size = norm(problem.grad(0 * x))
-        return CGState(x, r, r, gamma, size if size > 0 else math.sqrt(gamma))
+        rounding = 4 * float(namespace(x).finfo(x.dtype).eps) * max(size, math.sqrt(gamma))
+        return CGState(x, r, r, gamma, size if size > 0 else math.sqrt(gamma), rounding)
 
     def step(self, problem: Problem, s: CGState) -> CGState:
+        if math.sqrt(s.gamma) <= s.rounding:  # solved: further steps would follow rounding, and diverge
+            return s._replace(k=s.k + 1)
         Hp = curvature(problem, s.p)
-        curved = dot(s.p, Hp)
-        if curved <= 0 or s.gamma <= 0:  # solved: nothing is left to descend along
+        curved, square = dot(s.p, Hp), dot(s.p, s.p)
+        eps = float(namespace(s.x).finfo(s.x.dtype).eps)
+        if curved <= eps * s.largest * square:  # a direction that the operators do not see
             return s._replace(k=s.k + 1)
         alpha = s.gamma / curved
         x, r = add_scaled(s.x, alpha, s.p), add_scaled(s.r, -alpha, Hp)
         gamma = dot(r, r)
-        return CGState(x, r, add_scaled(r, gamma / s.gamma, s.p), gamma, s.size, s.k + 1)
+        p, largest = add_scaled(r, gamma / s.gamma, s.p), max(s.largest, curved / square)
+        return CGState(x, r, p, gamma, s.size, s.rounding, largest, s.k + 1)
 
     @classmethod
     def examples(cls) -> Iterator[tuple[Solver, Problem]]:

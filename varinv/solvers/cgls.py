@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -9,24 +10,29 @@ from typing import Any, NamedTuple
 from varinv import check
 from varinv.backend import Array, is_array, namespace, same_place
 from varinv.functionals.data import L2Squared
-from varinv.linalg import add_scaled, dot
+from varinv.linalg import add_scaled, dot, norm
 from varinv.problem import Problem
 from varinv.solvers.base import Solver
 
 
 class CGLSState(NamedTuple):
-    """Image x, residual r = y − Ax, direction p, γ = ‖Aᵀ W r‖², γ_0 = ‖Aᵀ W y‖² to measure it by, the number k."""
+    """Image x, residual r = y − Ax, direction p, γ = ‖Aᵀ W r‖², the size ‖Aᵀ W y‖ of gradients, λ, the number k.
+
+    λ is the largest ⟨q, W q⟩/⟨p, p⟩ so far, a lower bound of ‖A‖²_W.
+    """
 
     x: Array
     r: Array
     p: Array
     gamma: float
-    gamma_0: float
+    size: float
+    largest: float = 0.0
     k: int = 0
 
     def residual(self, problem: Problem, previous: Any) -> float:
-        """‖Aᵀ W (y − A x)‖/‖Aᵀ W y‖: free of units and of the start image."""
-        return float((self.gamma / self.gamma_0) ** 0.5) if self.gamma_0 > 0 else 0.0
+        """‖Aᵀ W (y − A x)‖/‖Aᵀ W y‖ computed anew, as r may have parted from y − A x (relative to the start where
+        Aᵀ W y = 0)."""
+        return norm(problem.grad(self.x)) / self.size if self.gamma > 0 else 0.0
 
     def misfit(self, problem: Problem) -> float:
         """‖A x − y‖_W without another application of A."""
@@ -45,7 +51,7 @@ class CGLS(Solver):
     A^T A is never formed.  Early iterates fit the smooth part of the data first: stopping early regularises, and
     twelve steps from zero give the grey-value scale of a tomographic image.  In exact arithmetic it ends after as
     many steps as A has distinct singular values; started from zero it tends to the solution of least norm.  Stop at the
-    noise with ``misfit(noise)``.
+    noise with ``misfit(noise)``.  Where √γ ≤ 16 ε ‖A‖_W ‖r‖_W the gradient is rounding alone: x stays as it is.
 
     The problem must be ``L2Squared(y, weight) @ A`` and nothing else.
 
@@ -70,20 +76,24 @@ class CGLS(Solver):
         r = add_scaled(data, -1.0, A.forward(x))
         s = A.adjoint(_weighted(f, r))
         gamma = dot(s, s)
-        b = A.adjoint(_weighted(f, data))
-        return CGLSState(x, r, s, gamma, dot(b, b))
+        size = norm(A.adjoint(_weighted(f, data)))
+        return CGLSState(x, r, s, gamma, size if size > 0 else math.sqrt(gamma))
 
     def step(self, problem: Problem, s: CGLSState) -> CGLSState:
         f, A = _parts(problem)
+        rounding = (16 * float(namespace(s.x).finfo(s.x.dtype).eps)) ** 2 * s.largest * dot(s.r, _weighted(f, s.r))
+        if s.gamma <= rounding:  # solved: further steps would follow rounding, and diverge
+            return s._replace(k=s.k + 1)
         q = A.forward(s.p)
         curved = dot(q, _weighted(f, q))
-        if curved <= 0 or s.gamma <= 0:  # solved: nothing is left to descend along
+        if curved <= 0:
             return s._replace(k=s.k + 1)
         alpha = s.gamma / curved
         x, r = add_scaled(s.x, alpha, s.p), add_scaled(s.r, -alpha, q)
         slope = A.adjoint(_weighted(f, r))
         gamma = dot(slope, slope)
-        return CGLSState(x, r, add_scaled(slope, gamma / s.gamma, s.p), gamma, s.gamma_0, s.k + 1)
+        largest = max(s.largest, curved / dot(s.p, s.p))
+        return CGLSState(x, r, add_scaled(slope, gamma / s.gamma, s.p), gamma, s.size, largest, s.k + 1)
 
     @classmethod
     def examples(cls) -> Iterator[tuple[Solver, Problem]]:

@@ -24,7 +24,7 @@ class HadamardState(NamedTuple):
     k: int = 0
 
     def residual(self, problem: Problem, previous: Any) -> float:
-        """‖AᵀW(Ax − y)‖/‖AᵀWy‖."""
+        """‖AᵀW(Ax − y)‖/‖AᵀWy‖ (relative to the start where AᵀWy = 0)."""
         return norm(problem.grad(self.x)) / self.size if self.size > 0 else 0.0
 
 
@@ -78,7 +78,8 @@ class HadamardGradient(Solver):
         big = xp.sqrt((abs(x) + xp.sqrt(x * x + 4 * floor**2)) / 2)
         small = floor / xp.where(big > 0, big, xp.ones_like(big))
         w, u = xp.where(x >= 0, big, small), xp.where(x >= 0, small, big)
-        return HadamardState(w * w - u * u, w, u, norm(g))
+        size = norm(g)
+        return HadamardState(w * w - u * u, w, u, size if size > 0 else norm(problem.grad(x)))
 
     def step(self, problem: Problem, s: HadamardState) -> HadamardState:
         xp = namespace(s.x)

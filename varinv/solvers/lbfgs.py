@@ -29,11 +29,16 @@ class LBFGSState(NamedTuple):
     k: int = 0
 
     def residual(self, problem: Problem, previous: Any) -> float:
-        """‖x − P(x − τ∇f)‖/τ over the sizes of the terms of ∇f (varinv.solvers.smooth): free of units."""
+        """‖x − P(x − τ∇f)‖/τ over the sizes of the terms of ∇f (varinv.solvers.smooth): free of units.
+
+        τ is the inverse curvature of the last pair: that of a start where f is flat would shrink what a bound stops.
+        """
         terms, box = _parts(problem)
-        x = double(self.x)
-        moved = smooth.prox(box, add_scaled(x, -self.tau, smooth.total(terms, x)), 1.0)
-        return smooth.ratio(norm(x - moved) / self.tau, smooth.sizes(terms, x))
+        x, tau = double(self.x), self.tau
+        if self.s:
+            tau = min(tau, dot(self.s[-1], self.y[-1]) / dot(self.y[-1], self.y[-1]))
+        moved = smooth.prox(box, add_scaled(x, -tau, smooth.total(terms, x)), 1.0)
+        return smooth.ratio(norm(x - moved) / tau, smooth.sizes(terms, x))
 
 
 @dataclass(frozen=True)

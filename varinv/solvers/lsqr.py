@@ -35,8 +35,8 @@ class LSQRState(NamedTuple):
     k: int = 0
 
     def residual(self, problem: Problem, previous: Any) -> float:
-        """‖∇(x)‖/‖∇(0)‖ = |φ̄ ρ̄|/‖AᵀWy‖: free of units and of the start image."""
-        return abs(self.phi_bar * self.rho_bar) / self.scale[1] if self.scale[1] > 0 else 0.0
+        """‖∇(x)‖/‖∇(0)‖ computed anew, as |φ̄ ρ̄| may have parted from ‖∇(x)‖ (relative to the start where ∇(0) = 0)."""
+        return norm(problem.grad(self.x)) / self.scale[1] if self.phi_bar * self.rho_bar else 0.0
 
     def misfit(self, problem: Problem) -> float | None:
         """‖A x − y‖_W = φ̄ without another application of A; None with several terms."""
@@ -79,7 +79,8 @@ class LSQR(Solver):
         v = back(problem, u)
         alpha = norm(v)
         v = v / alpha if alpha > 0 else v
-        scale = (length(y), norm(back(problem, y)))
+        size = norm(back(problem, y))
+        scale = (length(y), size if size > 0 else alpha * beta)
         return LSQRState(x, u, v, v, alpha, beta, alpha, scale)
 
     def step(self, problem: Problem, s: LSQRState) -> LSQRState:

@@ -26,7 +26,10 @@ class MLEMState(NamedTuple):
     k: int = 0
 
     def residual(self, problem: Problem, previous: Any) -> float:
-        """√(Σ x (Aᵀq)²/c / Σ c x), q the dual and c = Aᵀ1: how far EM moves the image; 0 at an optimum."""
+        """√(Σ x (Aᵀq)²/c / Σ c x), q the dual and c = Aᵀ1: how far EM moves the image; 0 at an optimum and nowhere else.
+
+        A pixel that wants to grow, Aᵀq < 0, counts with the mean image Σ c x/Σ c where x is less.
+        """
         return restlessness(parts("MLEM", problem), self.y[0], self.x)
 
 
@@ -163,9 +166,12 @@ def corrected(term: Term, q: Array, c: Array, x: Array) -> Array:
 
 
 def restlessness(term: Term, q: Array, x: Array) -> float:
-    c = sums(term, x)[1]
+    c, xp = sums(term, x)[1], namespace(x)
     slope = term.K.adjoint(q)  # type: ignore[union-attr]
-    size, moved = dot(c, x), dot(x * slope, inverse(c) * slope)
+    size = dot(c, x)
+    mean = size / (dot(c, xp.ones_like(c)) or 1.0)
+    reach = xp.where(slope < 0, xp.maximum(x, xp.full_like(x, mean)), x)
+    moved = dot(reach * slope, inverse(c) * slope)
     return math.sqrt(moved / size) if size > 0 else 0.0
 
 
