@@ -64,8 +64,9 @@ def test_pixels_that_want_to_grow_keep_mlem_going() -> None:
     problem = vi.Problem((vi.KullbackLeibler(A(np.full(8, 3.0))) @ A,))
     start = np.full(8, 3.0)
     start[0] = 1e-14
-    solver, state = vi.MLEM(), None
+    solver = vi.MLEM()
     state = solver.init(problem, start)
     for _ in range(20):  # the others have settled around the missing pixel
         state = solver.step(problem, state)
-    assert state.x[0] < 1e-6 and state.residual(problem, None) > 1e-2
+    assert state.x[0] < 1e-6
+    assert state.residual(problem, None) > 1e-2

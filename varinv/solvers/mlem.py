@@ -26,9 +26,10 @@ class MLEMState(NamedTuple):
     k: int = 0
 
     def residual(self, problem: Problem, previous: Any) -> float:
-        """√(Σ x (Aᵀq)²/c / Σ c x), q the dual and c = Aᵀ1: how far EM moves the image; 0 at an optimum and nowhere else.
+        """√(Σ x (Aᵀq)²/c / Σ c x), q the dual and c = Aᵀ1: how far EM moves the image.
 
-        A pixel that wants to grow, Aᵀq < 0, counts with the mean image Σ c x/Σ c where x is less.
+        0 at an optimum and nowhere else: a pixel that wants to grow, Aᵀq < 0, counts with the mean image Σ c x/Σ c
+        where x is less.
         """
         return restlessness(parts("MLEM", problem), self.y[0], self.x)
 
