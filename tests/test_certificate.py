@@ -238,3 +238,21 @@ def test_relative_gap() -> None:
     assert relative_gap(0.0, 0.0) == 0.0
     assert relative_gap(-1.0, -2.0) == 0.5
     assert relative_gap(math.inf, 1.0) == relative_gap(1.0, -math.inf) == relative_gap(math.nan, 1.0) == math.inf
+
+
+def test_unseen_pixels_are_not_cut_off_where_that_costs() -> None:
+    """L1(y=…) @ Gradient wants a step of 50 at a pixel no ray hits; cut off at 1 it costs much; the optimum is 0."""
+    rng = np.random.default_rng(0)
+    a, G = rng.uniform(size=(15, 20)), Gradient(SHAPE)
+    a[:, 7] = 0
+    truth = np.full(SHAPE, 0.1)
+    truth[1, 2] = 50
+    y = a @ truth.reshape(-1)
+    for steps, known in ((G(truth), True), (3.0, False)):
+        data = vi.L2Squared(y) @ Matrix(a) + vi.L1(2.0, y=steps) @ G
+        problem = data + vi.NonNegative()
+        duals = next(itertools.islice(vi.ChambollePock().states(data + vi.Box(0, 1)), 1000, None)).y
+        if known:
+            assert problem(truth) <= 1e-12
+        with pytest.raises(ValueError, match="nothing bounds the solution"):
+            problem.gap(truth, duals)

@@ -268,3 +268,28 @@ def test_counts_at_the_border_of_the_domain() -> None:
     assert f.conj(np.array([0.0, 1.0])) == INF
     assert np.array_equal(f.grad(np.array([0.0, 1.0])), [1.0, 0.0])  # no 0/0 where nothing was counted
     assert np.array_equal(f.hvp(np.array([0.0, 1.0]), np.ones(2)), [0.0, 0.5])
+
+
+def test_a_point_on_the_sphere_is_in_the_ball_in_its_own_precision() -> None:
+    rng = np.random.default_rng(0)
+    y, d = rng.standard_normal((2, 4000))
+    d /= np.linalg.norm(d)
+    for dtype, rounding in (("float32", 4 * 2.0**-23), ("float64", 1e-12)):
+        f = vi.L2Ball(y.astype(dtype), 2.0)
+        size = 2.0 + float(np.linalg.norm(y))
+        there = f.y.astype("f8") + 2.0 * d
+        for z in (there, there.astype(dtype)):  # Problem evaluates in float64 what came in float32
+            assert f(z) == 0
+        assert f(f.y.astype("f8") + (2.0 + 0.9 * rounding * size) * d) == 0
+        assert f(f.y.astype("f8") + (2.0 + 1.1 * rounding * size) * d) == math.inf
+    assert vi.L2Ball(y, 2.0)((y + 2.0 * d).astype("float32")) == 0
+
+
+def test_tomography_by_the_discrepancy_ends_with_a_finite_objective_in_float32() -> None:
+    A = vi.Radon((32, 32), vi.ParallelBeam(np.arange(20) * np.pi / 20, 48))
+    x = np.zeros((32, 32))
+    x[8:20, 10:25] = 1
+    noise = np.random.default_rng(0).standard_normal(A.codomain)
+    y = (A(x) + 0.3 * noise).astype("float32")
+    problem = vi.L2Ball(y, 0.3 * math.sqrt(y.size)) @ A + vi.TV(x.shape) + vi.NonNegative()
+    assert math.isfinite(problem(vi.solve(problem, stop=vi.iterations(800)).x))

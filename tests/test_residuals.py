@@ -84,7 +84,7 @@ def test_the_distance_from_ones_own_proximal_steps(solver: Any) -> None:
 
 def test_restarts_look_at_the_distance_in_the_metric_of_the_steps() -> None:
     solver = vi.RestartedChambollePock()
-    before, state = itertools.islice(solver.states(PROBLEM, np.full(SHAPE, 2.0)), 2)
+    before, state = itertools.islice(solver.states(PROBLEM, np.linspace(-2, 2, 12).reshape(SHAPE)), 2)
     tau, (sq, sp) = before.tau, before.sigma
     u, v, w = (part.reshape(-1) for part in (before.u, *before.v))
     x = np.maximum(u - tau * (a.T @ v + D.T @ w), 0)

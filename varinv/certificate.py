@@ -209,7 +209,8 @@ def _total(f: Any, y: Any, w: Any, used: Array, primal: float) -> float:
 
 def _truncatable(term: Any) -> bool:
     """Total variation: cutting an image off at a level never raises it."""
-    growing = isinstance(term.f, (L1, L21, Huber, Charbonnier)) and term.f.data() is None
+    y = getattr(term.f, "y", 0.0)  # L1 of differences from y: cutting off may raise those
+    growing = isinstance(term.f, (L1, L21, Huber, Charbonnier)) and not is_array(y) and y == 0
     return growing and isinstance(term.K, Gradient) and term.K.boundary == "neumann"
 
 

@@ -17,6 +17,9 @@ from varinv.linalg import dot, norm
 class L2Ball(Functional):
     r"""0 where ‖z − y‖ ≤ radius, else ∞: the discrepancy-constrained data term.
 
+    Values allow for rounding: ‖z − y‖ may exceed the radius by 1e-12, or 4 eps of the dtype of data or z where that is
+    more (5e-7 in float32), times radius + ‖y‖.
+
     prox: y + (z − y)·min(1, r/‖z − y‖).  Conjugate r‖q‖ + ⟨q, y⟩; its prox: max(1 − σ r/‖t‖, 0)·t, t = q − σ y.
 
     Parameters
@@ -43,9 +46,11 @@ class L2Ball(Functional):
         return same_place("L2Ball", "y", self.y, z)
 
     def __call__(self, z: Array) -> float:
+        # rounding of a point on the sphere is allowed, nothing more: that of the data's dtype, as Problem evaluates
+        # images in float64, or of z's own
+        eps = max(float(namespace(a).finfo(a.dtype).eps) for a in (self.y, z))
         z = double(z)
-        # rounding of a projection onto the sphere is allowed, nothing more
-        rounding = 1e-12 * (self.radius + norm(self._y(z)))
+        rounding = max(4 * eps, 1e-12) * (self.radius + norm(self._y(z)))
         return 0.0 if norm(z - self._y(z)) <= self.radius + rounding else math.inf
 
     def prox(self, z: Array, step: Any) -> Array:
