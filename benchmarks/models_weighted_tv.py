@@ -77,9 +77,9 @@ def gains(kind, name):
 def limits(kind):
     """E8: relative errors at 60 views and 2 % noise: best TV, weights from the reference's FBP, and from ours.
 
-    The reference back-projects by the projector's own adjoint, which is noisier; ours interpolates.  The reference finds
-    W(FBP) worse than TV at every λ; here that holds up to λ = 3 (.072), while λ = 10 gives .049 (TV .054), also with its
-    steps and after 1000 iterations.
+    The reference back-projects by the projector's own adjoint, which is noisier; ours interpolates.  The reference
+    finds W(FBP) worse than TV at every λ; here that holds up to λ = 3 (.072), while λ = 10 gives .049 (TV .054), also
+    with its steps and after 1000 iterations.
     """
     truth, A, y, _ = scan(kind)
     tv, _ = best(A, y, truth, (0.3, 1.0, 3.0))
