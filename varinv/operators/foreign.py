@@ -19,7 +19,7 @@ MISMATCH = 1e-6  # of an adjoint: float32 rounding of sums is below it, a projec
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Matrix(LinearOperator):
+class SciPyMatrix(LinearOperator):
     """A dense or sparse matrix (m, n) acting on images of n pixels in C order; shape `shape_in` → `shape_out`.
 
     Norm: the lesser of √(‖M‖₁‖M‖_∞) and Collatz–Wielandt on |M|.  Made by `from_scipy`.
@@ -54,7 +54,7 @@ class Matrix(LinearOperator):
         return min(bound, collatz_wielandt(self.absolute()))
 
     def absolute(self) -> LinearOperator:
-        return Matrix(abs(self.M), self.domain, self.codomain) if self.M.min() < 0 else self
+        return SciPyMatrix(abs(self.M), self.domain, self.codomain) if self.M.min() < 0 else self
 
     @classmethod
     def examples(cls) -> Iterator[LinearOperator]:
@@ -64,7 +64,7 @@ class Matrix(LinearOperator):
 
     def __repr__(self) -> str:
         kind = "sparse" if sparse.issparse(self.M) else "dense"
-        return f"Matrix({self.domain} → {self.codomain}, {kind})"
+        return f"SciPyMatrix({self.domain} → {self.codomain}, {kind})"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -171,7 +171,7 @@ def from_scipy(
         if values.size:
             check.real_array(who, "L", values)
         M = sparse.csr_array(L, dtype=np.float64, copy=True) if sparse.issparse(L) else np.array(L, dtype=np.float64)
-        return Matrix(M, domain, codomain)
+        return SciPyMatrix(M, domain, codomain)
     if norm is None and not nonnegative:
         raise ValueError(
             f"{who}: the norm of {type(L).__name__} is not known, and power iteration would give too little: pass "
