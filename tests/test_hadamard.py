@@ -12,9 +12,7 @@ from conftest import rand
 from scipy.optimize import linprog
 
 import varinv as vi
-from varinv.backend import namespace
 from varinv.linalg import norm
-from varinv.operators.base import LinearOperator
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -23,29 +21,13 @@ def state_at(problem: Any, k: int, solver: Any, **start: Any) -> Any:
     return next(itertools.islice(solver.states(problem, **start), k, None))
 
 
-class Matrix(LinearOperator):
-    """A dense matrix."""
-
-    def __init__(self, a: np.ndarray) -> None:
-        self.a, self.domain, self.codomain = a, (a.shape[1],), (a.shape[0],)
-
-    def forward(self, x: Any) -> Any:
-        return namespace(x).asarray(self.a.astype(str(x.dtype).split(".")[-1])) @ x
-
-    def adjoint(self, y: Any) -> Any:
-        return namespace(y).asarray(self.a.T.astype(str(y.dtype).split(".")[-1])) @ y
-
-    def norm(self) -> float:
-        return float(np.linalg.norm(self.a, 2))
-
-
 def underdetermined(seed: int) -> tuple[Any, np.ndarray, float]:
     """8 measurements of 16 entries, 2 of them not zero: operator, data, and the least ℓ1 norm of an interpolant."""
     rng = np.random.default_rng(seed)
     a, truth = rng.standard_normal((8, 16)), np.zeros(16)
     truth[rng.permutation(16)[:2]] = [1.0, -0.7]
     y = a @ truth
-    return Matrix(a), y, linprog(np.ones(32), A_eq=np.hstack([a, -a]), b_eq=y, bounds=(0, None)).fun
+    return vi.Matrix(a), y, linprog(np.ones(32), A_eq=np.hstack([a, -a]), b_eq=y, bounds=(0, None)).fun
 
 
 @pytest.mark.parametrize("seed", range(2))
@@ -65,7 +47,7 @@ def test_tends_to_the_interpolant_of_least_l1_norm(seed: int) -> None:
 
 def test_the_iterates_are_gradient_descent_on_the_factors() -> None:
     A, y, _ = underdetermined(0)
-    a, L = A.a, A.norm() ** 2
+    a, L = A.values, A.norm() ** 2
     w = u = np.full(16, 0.1 * np.sqrt(np.abs(a.T @ y).max() / L))
     problem = vi.Problem((vi.L2Squared(y) @ A,))
     for s in itertools.islice(vi.HadamardGradient(0.1).states(problem), 20):
@@ -84,7 +66,7 @@ def test_reaches_the_least_squares_solution(seed: int) -> None:
     a, y, w = rng.standard_normal((12, 6)), rng.standard_normal(12), rng.uniform(0.5, 1.5, 12)
     root = np.sqrt(w)
     exact = np.linalg.lstsq(root[:, None] * a, root * y, rcond=None)[0]
-    problem = vi.Problem((vi.L2Squared(y, weight=w) @ Matrix(a),))
+    problem = vi.Problem((vi.L2Squared(y, weight=w) @ vi.Matrix(a),))
     for x0 in (None, rand(np, (6,), 7)):
         x = vi.solve(problem, vi.HadamardGradient(1.0), x0=x0, stop=vi.residual(3e-5) | vi.iterations(3000)).x
         assert problem(x) == pytest.approx(problem(exact), rel=1e-6)
