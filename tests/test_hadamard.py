@@ -82,7 +82,7 @@ def test_bits_libraries_scales_and_refusals(xp: Any) -> None:
     for c in (2.0**-10, 2.0**10):
         scaled = state_at(vi.Problem((vi.L2Squared(c * y) @ A,)), 20, method)
         assert np.allclose(scaled.x, c * straight.x, rtol=1e-10)
-    single = vi.L2Squared(xp.asarray(y.astype("f4"))) @ A
+    single = vi.L2Squared(xp.asarray(y.astype("f4"))) @ vi.Matrix(xp.asarray(A.values.astype("f4")))
     assert vi.solve(single, method, stop=vi.iterations(3)).x.dtype == xp.float32
     assert vi.solve(vi.L2Squared(0 * y) @ A, method, stop=vi.iterations(3)).x.max() == 0
     with pytest.raises(ValueError, match=r"HadamardGradient: the problem must be L2Squared\(y\) @ A and nothing else"):
