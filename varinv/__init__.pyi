@@ -54,6 +54,7 @@ from .learning.rules_residual import Discrepancy as Discrepancy
 from .learning.rules_residual import Whiteness as Whiteness
 from .learning.rules_risk import GCV as GCV
 from .learning.rules_risk import SURE as SURE
+from .learning.piggyback import Piggyback as Piggyback
 from .learning.stochastic import ISGD as ISGD
 from .metrics import psnr as psnr
 from .metrics import relative_error as relative_error

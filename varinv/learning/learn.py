@@ -135,6 +135,7 @@ def learn(
     noise: float | None = None,
     mu: float | None = None,
     penalty: Any = None,
+    lower: Any = None,
     stop: Callable[..., str | None] | None = None,
     observe: Callable[[Any], Any] | None = None,
     resume: Any = None,
@@ -155,6 +156,7 @@ def learn(
         with A = family.A.
     mu : strong convexity to assume where the family knows none: nothing is proved then, and `certificate` says so.
     penalty : a functional of theta with a gradient, added to the loss.
+    lower : how lower levels and adjoints are solved: Piggyback(), or None: accelerated gradients and CG.
     stop : a further rule, e.g. iterations(50) | seconds(600); the learning rule's own reasons always hold.
     observe : called with every state; numbers it returns go into the history.
     resume : a state to go on from (`learned.state`).
@@ -176,7 +178,7 @@ def learn(
     rule = MAID() if rule is None else rule
     if not (isinstance(rule, Solver) and hasattr(rule, "budget")):
         raise TypeError(f"learn: rule must be a learning rule such as MAID() or HOAG(), got {check.describe(rule)}")
-    problem = Bilevel(family=family, cases=cases, theta0=theta0, mu=mu, penalty=penalty, executor=checked(executor))
+    problem = Bilevel((), family, cases, theta0, mu, penalty, checked(executor), lower)
     if loss is None and noise is None and not hasattr(family, "loss"):
         _fits(problem)
     if resume is not None:

@@ -107,6 +107,7 @@ class Bilevel(Problem):
     theta0 : a 1-D array: fixes the number of parameters and where they live.
     mu : strong convexity assumed where the family knows none; certificates then say so.
     penalty : r, a functional of θ with a gradient.
+    lower : how lower levels and adjoints are solved: `Piggyback()`, or None: accelerated gradients and CG.
     executor : anything with ``map`` (threads, processes, a Dask client); results come in the order of the examples.
 
     Raises
@@ -123,11 +124,14 @@ class Bilevel(Problem):
     mu: float | None = None
     penalty: Any = None
     executor: Any = None
+    lower: Any = None
 
     def __post_init__(self) -> None:
         if not callable(self.family):
             raise TypeError(f"learn: family must be a callable family(theta, y), got {check.describe(self.family)}")
         object.__setattr__(self, "theta0", parameters(self.theta0))
+        if self.lower is not None and not (hasattr(self.lower, "minimise") and hasattr(self.lower, "solve_adjoint")):
+            raise TypeError(f"learn: lower must be Piggyback() or None, got {check.describe(self.lower)}")
         if self.mu is not None:
             object.__setattr__(self, "mu", check.number("learn", "mu", self.mu, low=0.0, strict=True))
 
@@ -162,7 +166,7 @@ class Bilevel(Problem):
         same = warm is not None and (warm.theta is theta or bool(namespace(theta).all(warm.theta == theta)))
         old = [None] * len(self.cases) if warm is None else list(warm.samples)
         tasks = [
-            _Task(self.family, data, loss, theta, epsilon, delta, sample, same, self.mu)
+            _Task(self.family, data, loss, theta, epsilon, delta, sample, same, self.mu, self.lower)
             for (data, loss), sample in zip(self.cases, old, strict=True)
         ]
         samples = tuple(run(_evaluate, tasks, self.executor))
@@ -211,11 +215,13 @@ class _Task(NamedTuple):
     old: Sample | None
     same: bool
     mu: float | None
+    lower: Any
 
 
 def _evaluate(task: _Task) -> Sample:
     """One example: lower level, adjoint, sensitivity.  A plain function of plain values, so that processes take it."""
     lows, problems, before, work = [], [], [], Work()
+    solve, adjoint = (minimise, solve_adjoint) if task.lower is None else (task.lower.minimise, task.lower.solve_adjoint)
     old: Any = [None] * len(task.data) if task.old is None else task.old.solutions
     for y, was in zip(task.data, old, strict=True):
         problem = lower_problem(task.family, task.theta, y, None if was is None else was.x)
@@ -226,7 +232,7 @@ def _evaluate(task: _Task) -> Sample:
             low = Lower(x, was.slope, 0.0, was.error, 0, True)
         else:
             mu, L = constants(task.family, task.theta, problem, task.mu)
-            low = minimise(problem, x, mu, L, task.epsilon, LOWER)
+            low = solve(problem, x, mu, L, task.epsilon, LOWER)
         lows.append(low)
         work = work.plus(Work(low.iterations, 0, int(low.iterations > 0), 0))
     xs = [low.x for low in lows]
@@ -239,7 +245,7 @@ def _evaluate(task: _Task) -> Sample:
     for y, problem, was, low, g in zip(task.data, problems, before, lows, steep, strict=True):
         q, residual, reached = (None if was is None else was.q), math.inf, low.reached
         if task.delta is not None and math.isfinite(low.error):
-            found = solve_adjoint(problem, low.x, g, q, task.delta, ADJOINT)
+            found = adjoint(problem, low.x, g, q, task.delta, ADJOINT)
             q, residual, reached = found.q, found.residual, low.reached and found.reached
             part = sensitivity(task.family, task.theta, y, problem, low.x, q)
             slope = -part if slope is None else slope - part

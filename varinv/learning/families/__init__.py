@@ -6,6 +6,7 @@ All take natural logarithms of what must be positive: ``family.theta(weight=0.1,
 
 from varinv.learning.families.experts import FieldOfExperts as FieldOfExperts
 from varinv.learning.families.graph import Graph as Graph
+from varinv.learning.families.huber import HuberTV as HuberTV
 from varinv.learning.families.quadratic import Quadratic as Quadratic
 from varinv.learning.families.regression import Logistic as Logistic
 from varinv.learning.families.regression import Ridge as Ridge
