@@ -1,7 +1,8 @@
 """Learning rules on the reference problems: iterations to relative gaps, beside what is asked of them.
 
 Work is lower-level plus CG iterations; the gap is that of the true loss at the accepted θ, solved anew and not counted.
-Run as ``python benchmarks/learning_reference.py [A] [B] [C] [D]``; all of it takes some minutes.
+P compares Piggyback with accelerated gradients and CG on problem B with Huber's total variation.
+Run as ``python benchmarks/learning_reference.py [A] [B] [C] [D] [P]``; all of it takes some minutes.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 
 import varinv as vi
+from varinv.learning import lower as lower_level
 from varinv.learning import reference
 from varinv.learning.losses import supervised
 from varinv.learning.lower import minimise, smoothness
@@ -179,8 +181,49 @@ def problem_d() -> None:
         line(f"fixed accuracy {e:g}", reached, str(state.why or ""))
 
 
+def problem_p() -> None:
+    _, pairs, _, _ = reference.problem_b()
+    kinds = (("gradients and CG", lower_level), ("piggyback", vi.Piggyback()))
+    print("\nP: problem B with Huber's total variation, iterations of one cold solve to 1e-1 / 1e-2 / 1e-4 / 1e-6")
+    for nu in (0.1, 1e-2, 1e-3, 1e-4):
+        for name, kind in kinds:
+            print(f"λ/ν = {0.05 / nu:<6g}{name:<18} " + ", ".join(cold_solves(pairs[0], nu, kind)))
+    for nu in (1e-2, 1e-3):
+        for name, kind in kinds:
+            learn_the_weight(pairs, nu, name, kind)
+
+
+def huber(y: Any, nu: float) -> Any:
+    return vi.families.HuberTV(vi.Gradient(y.shape, axes=(1, 2)), smoothing=nu)
+
+
+def cold_solves(pair: Any, nu: float, kind: Any) -> list[str]:
+    y, truth = pair
+    problem, accuracies = huber(y, nu)(np.array([math.log(0.05)]), y), (1e-1, 1e-2, 1e-4, 1e-6)
+    L = smoothness(problem)
+    x = minimise(problem, y, 1.0, L, 1e-7, 40000).x
+    lows = [kind.minimise(problem, 0 * y, 1.0, L, e, 40000).iterations for e in accuracies]
+    adjoints = [kind.solve_adjoint(problem, x, x - truth, None, e, 40000).iterations for e in accuracies]
+    return [f"lower level {' / '.join(map(str, lows))}", f"adjoint {' / '.join(map(str, adjoints))}"]
+
+
+def learn_the_weight(pairs: Any, nu: float, name: str, kind: Any) -> None:
+    family, theta, gaps = huber(pairs[0][0], nu), np.zeros(1), (1e-1, 1e-2, 1e-3, 1e-4)
+    exact = Bilevel(family=family, cases=supervised(pairs, None), theta0=theta)
+    best = minimize_scalar(lambda t: exact.evaluate(np.array([t]), 1e-5).value, bracket=(-3.2, -2.7))
+    lower = None if kind is lower_level else kind
+    problem = Bilevel(family=family, cases=exact.cases, theta0=theta, lower=lower)
+    head(f"P: MAID on the weight alone, smoothing {nu:g}, optimum {math.exp(best.x):.4f}, {name}", gaps)
+    for search in ("corrected", "maid"):
+        for start in (-7.0, 1.0):
+            rule = vi.MAID(line_search=search)
+            reached, state, losses = run(problem, rule, np.array([start]), best.fun, gaps, 8000)
+            words = f"ln λ off by {state.x[0] - best.x:.1e}", f"F {losses[0] / 6:.3f} → {losses[-1] / 6:.5f}"
+            line(f"{search}, from ln λ = {start:g}", reached, *words)
+
+
 if __name__ == "__main__":
-    chosen = [a.upper() for a in sys.argv[1:]] or ["A", "B", "C", "D"]
-    for letter, show in (("A", problem_a), ("B", problem_b), ("C", problem_c), ("D", problem_d)):
+    chosen = [a.upper() for a in sys.argv[1:]] or ["A", "B", "C", "D", "P"]
+    for letter, show in (("A", problem_a), ("B", problem_b), ("C", problem_c), ("D", problem_d), ("P", problem_p)):
         if letter in chosen:
             show()

@@ -38,6 +38,7 @@ def cases() -> list[Any]:
         for family, theta in (
             (tv, tv.theta(weight=0.3, smoothing=0.2, **({"ridge": 0.3} if A is not None else {}))),
             (vi.families.TV(SHAPE, A, smoothing=0.3, ridge=ridge, isotropic=False), np.array([-1.0])),
+            (vi.families.HuberTV(SHAPE, A, ridge=ridge), np.array([-1.0, -0.5])),
             (vi.families.WeightMap(SHAPE, (4, 2), A, 0.2, ridge), RNG.standard_normal(6) - 1),
             (vi.families.WeightMap(SHAPE, 1, A, 0.2, ridge), RNG.standard_normal(48) - 1),
             (experts, experts.theta0(TAPS, 0.3, 0.2) + 0.1 * RNG.standard_normal(17)),

@@ -47,6 +47,7 @@ from .learning.hoag import HOAG as HOAG
 from .learning.learn import Learned as Learned
 from .learning.learn import learn as learn
 from .learning.maid import MAID as MAID
+from .learning.piggyback import Piggyback as Piggyback
 from .learning.rules_curve import LCurve as LCurve
 from .learning.rules_evidence import Evidence as Evidence
 from .learning.rules_holdout import HoldOut as HoldOut
@@ -54,7 +55,6 @@ from .learning.rules_residual import Discrepancy as Discrepancy
 from .learning.rules_residual import Whiteness as Whiteness
 from .learning.rules_risk import GCV as GCV
 from .learning.rules_risk import SURE as SURE
-from .learning.piggyback import Piggyback as Piggyback
 from .learning.stochastic import ISGD as ISGD
 from .metrics import psnr as psnr
 from .metrics import relative_error as relative_error

@@ -178,7 +178,15 @@ def learn(
     rule = MAID() if rule is None else rule
     if not (isinstance(rule, Solver) and hasattr(rule, "budget")):
         raise TypeError(f"learn: rule must be a learning rule such as MAID() or HOAG(), got {check.describe(rule)}")
-    problem = Bilevel((), family, cases, theta0, mu, penalty, checked(executor), lower)
+    problem = Bilevel(
+        family=family,
+        cases=cases,
+        theta0=theta0,
+        mu=mu,
+        penalty=penalty,
+        executor=checked(executor),
+        lower=lower,
+    )
     if loss is None and noise is None and not hasattr(family, "loss"):
         _fits(problem)
     if resume is not None:

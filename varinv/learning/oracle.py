@@ -221,7 +221,9 @@ class _Task(NamedTuple):
 def _evaluate(task: _Task) -> Sample:
     """One example: lower level, adjoint, sensitivity.  A plain function of plain values, so that processes take it."""
     lows, problems, before, work = [], [], [], Work()
-    solve, adjoint = (minimise, solve_adjoint) if task.lower is None else (task.lower.minimise, task.lower.solve_adjoint)
+    solve, adjoint = (
+        (minimise, solve_adjoint) if task.lower is None else (task.lower.minimise, task.lower.solve_adjoint)
+    )
     old: Any = [None] * len(task.data) if task.old is None else task.old.solutions
     for y, was in zip(task.data, old, strict=True):
         problem = lower_problem(task.family, task.theta, y, None if was is None else was.x)

@@ -27,14 +27,15 @@ class Piggyback:
     Both run Algorithm 3 of Chambolle & Pock (2011) with μ_g, μ_f* = 1/L_f:
 
     .. math::
-        ν = \min(1, 2\sqrt{μ_g μ_{f^*}}/‖K‖),\quad τ = ν/(2μ_g),\quad σ = ν/(2μ_{f^*}),\quad \bar x = x' + (x' − x)/(1 + ν)
+        ν = \min(1, 2\sqrt{μ_g μ_{f^*}}/‖K‖),\quad τ = ν/(2μ_g),\quad σ = ν/(2μ_{f^*}),\quad
+        \bar x = x' + (x' − x)/(1 + ν)
 
     The dual step of the adjoint is the derivative of that of the lower level, P = ∇²f (σ + ∇²f)⁻¹ at K x:
     Y ← P(Y + σ K X̄), which holds where f is kinked in f* too (Huber at |y| = weight: Y = 0).  Families deliver the
     contraction with ∂K/∂θ as their `sensitivity` at q = −X, where Y = ∇²f(Kx) K X.
 
-    Certificates: ‖x − x̂‖ ≤ ‖∇g(x) + Kᵀ∇f(Kx)‖/μ_g, and the residual of ∇²h X = −∇ℓ by one product.  They are
-    looked at every tenth iteration; each look counts as an iteration.
+    Certificates: ‖x − x̂‖ ≤ ‖∇g(x) + Kᵀ∇f(Kx)‖/μ_g, which is √(2 gap/μ_g) or more at the dual point ∇f(Kx), and the
+    residual of ∇²h X = −∇ℓ by one product.  They are looked at every tenth iteration; each look counts as an iteration.
 
     Pass it as ``vi.learn(…, lower=Piggyback())``: MAID and HOAG run unchanged.
 
@@ -78,9 +79,7 @@ class Piggyback:
         bar, k = q, 1
         while look.wants_more(q, norm(product(q) - b)) and k < most:
             for _ in range(min(EVERY, most - k)):
-                Ys = [
-                    P(add_scaled(Y, sigma, t.K.forward(bar))) for P, Y, (t, _) in zip(pull, Ys, places, strict=True)
-                ]
+                Ys = [P(add_scaled(Y, sigma, t.K.forward(bar))) for P, Y, (t, _) in zip(pull, Ys, places, strict=True)]
                 new = q + tau * b
                 for Y, (t, _) in zip(Ys, places, strict=True):
                     new = add_scaled(new, -tau, t.K.adjoint(Y))
@@ -116,7 +115,9 @@ def steps(problem: Problem) -> tuple[float, float, float]:
         )
     alone = [t.f for t in problem.terms if t.K is None]
     if not all(f.separable for f in alone) or len(alone) + len(problem.coupled) > len(problem.terms):
-        raise TypeError(f"{who}: the terms of the image itself in {problem} must be separable and have one prox together")
+        raise TypeError(
+            f"{who}: the terms of the image itself in {problem} must be separable and have one prox together"
+        )
     for t in problem.coupled:
         if not t.f.smoothness < math.inf or not (t.f.separable or hasattr(t.f, "quadratic_weight")):
             raise TypeError(
