@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from varinv.backend import Array, Shape, device, library, like_kept, namespace
+from varinv.backend import Array, Shape, device, is_array, library, like_kept, namespace
 
 TYPES = {"float32": "float", "float64": "double"}  # what `real` stands for in a kernel
 MOST = (2**31 - 1, 65535, 65535)  # blocks of a grid, CUDA Programming Guide, table of compute capabilities
@@ -61,6 +61,13 @@ def plain(*arrays: Array) -> tuple[Array, ...]:
     dtype = np.result_type(*(a.dtype for a in arrays))
     dtype = dtype if str(dtype) in TYPES else np.dtype(np.float64)
     return tuple(namespace(a).ascontiguousarray(a, dtype=dtype).reshape(a.shape) for a in arrays)
+
+
+def pair(value: Any, like: Array) -> tuple[Array | None, float]:
+    """What a kernel takes that accepts an image or a number: (image, 0) or (None, number); None is the number 0."""
+    if not is_array(value):
+        return None, 0.0 if value is None else float(value)
+    return namespace(like).ascontiguousarray(value, dtype=like.dtype), 0.0
 
 
 def table(values: Any, dtype: Any, like: Array) -> Array:

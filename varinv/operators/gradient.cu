@@ -1,19 +1,6 @@
 // Forward differences of a volume and their adjoint.  Axis k is written to (read from) field place_k, or left out where
 // place_k < 0; r_k = 1/h_k.  boundary: 0 neumann, 1 periodic, 2 dirichlet.
 
-// (u[i + 1] - u[i]) along an axis of n entries that are `stride` apart
-__device__ inline real difference(const real* u, int64 i, int64 n, int64 stride, int boundary) {
-    if (i + 1 < n) return u[stride] - u[0];
-    if (boundary == 0) return real(0);
-    return (boundary == 1 ? u[-i * stride] : real(0)) - u[0];
-}
-
-// (p[i - 1] - p[i]), with the boundary's first and last entries; neumann does not read the last one
-__device__ inline real transposed(const real* p, int64 i, int64 n, int64 stride, int boundary) {
-    real before = i > 0 ? p[-stride] : boundary == 1 ? p[(n - 1) * stride] : real(0);
-    return before - (i + 1 < n || boundary != 0 ? p[0] : real(0));
-}
-
 extern "C" __global__ void differences(const real* __restrict__ u, real* __restrict__ out, int64 slices, int64 rows,
                                        int64 columns, int64 place0, int64 place1, int64 place2, real r0, real r1,
                                        real r2, int64 boundary) {

@@ -1,0 +1,20 @@
+"""CUDA twin of the dual step of total variation: differences, ascent and projection in one pass."""
+
+# mypy: ignore-errors
+from __future__ import annotations
+
+from varinv import cuda
+from varinv.backend import empty, is_array
+from varinv.functionals import sparsity
+from varinv.operators.gradient_cupy import fields, volume
+
+
+def tv_dual_ascent(p, x, step, weight, smoothing, spacing, axes):
+    if x.ndim > 3 or is_array(step) or (is_array(weight) and weight.shape != x.shape):
+        return sparsity.tv_dual_ascent.reference(p, x, step, weight, smoothing, spacing, axes)
+    p, x = cuda.plain(p, x)
+    w, w0 = cuda.pair(weight, x)
+    out, size = empty(p.shape, p.dtype, p), volume(x.shape)
+    settings = (*size, *fields(x.ndim, axes, [h / step for h in spacing]))
+    cuda.launch(__name__, "tv_dual_ascent", size, p, x, w, w0, float(step * smoothing), *settings, out, like=x)
+    return out

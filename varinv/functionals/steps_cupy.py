@@ -1,0 +1,36 @@
+"""CUDA twins of the primal step: one pass over memory each."""
+
+# mypy: ignore-errors
+from __future__ import annotations
+
+from varinv import cuda
+from varinv.backend import empty, is_array
+from varinv.functionals import steps
+from varinv.operators.gradient_cupy import fields, volume
+
+
+def _fits(x, *images):
+    return all(a.shape == x.shape for a in images if is_array(a))
+
+
+def square_descent(x, tau, g, y, w, lo, hi, theta):
+    if not _fits(x, g, y) or is_array(tau) or is_array(w):
+        return steps.square_descent.reference(x, tau, g, y, w, lo, hi, theta)
+    x, g = cuda.plain(x, g)
+    y, y0 = cuda.pair(y, x)
+    new, bar = empty(x.shape, x.dtype, x), empty(x.shape, x.dtype, x)
+    box = (float(w), 1 / (1 + float(tau * w)), float(lo), float(hi), float(theta))
+    cuda.launch(__name__, "square_descent", (x.size,), x, float(tau), g, y, y0, *box, new, bar, x.size, like=x)
+    return new, bar
+
+
+def tv_descent(x, tau, g, p, spacing, axes, y, w, lo, hi, theta):
+    if x.ndim > 3 or not _fits(x, g, y) or is_array(tau) or is_array(w):
+        return steps.tv_descent.reference(x, tau, g, p, spacing, axes, y, w, lo, hi, theta)
+    x, p = cuda.plain(x, p)
+    (g, _), (y, y0) = cuda.pair(g, x), cuda.pair(y, x)
+    new, bar, size = empty(x.shape, x.dtype, x), empty(x.shape, x.dtype, x), volume(x.shape)
+    box = (float(w), 1 / (1 + float(tau * w)), float(lo), float(hi), float(theta))
+    settings = (*size, *fields(x.ndim, axes, spacing))
+    cuda.launch(__name__, "tv_descent", size, x, float(tau), g, p, *settings, y, y0, *box, new, bar, like=x)
+    return new, bar

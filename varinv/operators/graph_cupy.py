@@ -1,0 +1,20 @@
+"""CUDA twin of graph: every neighbour of a pixel in one pass."""
+
+# mypy: ignore-errors
+from __future__ import annotations
+
+import numpy as np
+
+from varinv import cuda
+from varinv.backend import empty
+from varinv.operators.gradient_cupy import volume
+
+
+def laplacian(x, W, D, offsets, radius):
+    x, W, D = cuda.plain(x, W, D)
+    out, size = empty(x.shape, x.dtype, x), volume(x.shape)
+    moves = np.zeros((len(offsets), 3), np.int64)
+    moves[:, 3 - x.ndim :] = offsets
+    moves = cuda.table(moves, np.int64, x)
+    cuda.launch(__name__, "laplacian", size, x, W, D, moves, len(offsets), *size, out, like=x)
+    return out
