@@ -26,6 +26,7 @@ HOST = Path(__file__).with_name("cuda_host.h")
 
 KERNEL = re.compile(r'extern\s+"C"\s+__global__\s+void\s+(?:__launch_bounds__\([^)]*\)\s+)?(\w+)\s*\(([^)]*)\)')
 POINTEES = {"double": "float64", "float": "float32", "int64": "int64", "int": "int32", "unsigned char": "uint8"}
+COORDINATES = {"float32": "int64", "float64": "double"}  # of radon.cu
 
 
 def kernels(module: str) -> dict[str, list[str]]:
@@ -80,7 +81,7 @@ def run(module, kernel, dtype, grid, block, args, like) -> None:
 def check_types(kernel, types, args, dtype) -> None:
     for k, (kind, value) in enumerate(zip(types, args, strict=True)):
         pointer, name = "*" in kind, re.sub(r"\bconst\b|\*", "", kind).strip()
-        name = cuda.TYPES[dtype] if name == "real" else name
+        name = {"real": cuda.TYPES[dtype], "coordinate": COORDINATES[dtype]}.get(name, name)
         if pointer and not isinstance(value, np.ndarray):
             assert value == 0, f"{kernel}: argument {k} should be an array for {kind}"
         else:
@@ -95,7 +96,8 @@ def _once(library, kernel, types, grid, block, args, order):
             holders.append(np.array(value))
             values.append(holders[-1].ctypes.data)
             continue
-        guard = max(64, value.size)  # as far as an index that is off by one along any axis leads
+        # as far as an index that is off by one along any axis leads; packs of 16 bytes stay aligned
+        guard = max(64, value.size + -value.size % 16)
         whole = np.empty(value.size + 2 * guard, value.dtype)
         whole[...] = np.nan if value.dtype.kind == "f" else np.iinfo(value.dtype).max
         inside = whole[guard : guard + value.size]
