@@ -94,12 +94,10 @@ def _coordinates(x, unit, limit, *arrays):
 
 def _lines(rays, x):
     """For `project`: by_row, start, slope, pitch, length; one entry for each angle, or for each ray of a fan."""
-    if (
-        max((rays.shape[0] + BELOW) * (rays.shape[1] + 2 * PAD), (rays.shape[1] + BELOW) * (rays.shape[0] + 2 * PAD))
-        >= 2**31
-    ):
+    rows, cols = rays.shape
+    if max((rows + BELOW) * (cols + 2 * PAD), (cols + BELOW) * (rows + 2 * PAD)) >= 2**31:
         return None
-    far = 4.0 * sum(rays.shape)  # rays of a fan that pass beside the image keep doing so, however far
+    far = 4.0 * (rows + cols)  # rays of a fan that pass beside the image keep doing so, however far
     start = np.clip(rays.start, -far, far) if rays.pitch is None else rays.start
     if rays.pitch is None:
         lines = _coordinates(x, PIXEL, 2.0**29, start, rays.slope, np.zeros(1))
@@ -139,8 +137,8 @@ def _taps(rays):
 def _fan_shadows(rays, x):
     """For `backproject` of a fan: length; v, w, reach, near.
 
-    Ray k with direction (dx, dy), |(dx, dy)| = √(u² + D²), passes a pixel of depth w·R at w R |u_k − u|/(D |along|) times
-    D from its centre, along = dx or dy, the larger: with u_k − u = (k − κ)·spacing and κ = v/w this is |k w − v|·near.
+    Ray k passes a pixel, along its row or column, at R w |u_k − u|/max(|dx|, |dy|), (dx, dy) the ray's direction, of
+    length √(u_k² + D²).  With u_k − u = (k − κ)·spacing and κ = v/w this is |k w − v|·near[k].
     """
     g, angles = rays.geometry, rays.geometry.angles
     R, D, h = g.source_to_axis, g.source_to_axis + g.axis_to_detector, rays.pixel_size
