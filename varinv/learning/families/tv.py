@@ -102,7 +102,11 @@ class TV(_SmoothedTV):
         return [weight * _sum(along), *(by[n]() for n in self.names[1:])]
 
     def bounds(self, theta: Array, y: Array, x: Array) -> tuple[float, float, float]:
-        """(‖J‖, L_J, L_H) from columns of J and max|φ'''| = 0.8587/ν² (anisotropic; times 3 for lengths)."""
+        """(‖J‖, L_J, L_H): the Frobenius norm of J, whose columns change by λ‖D‖²/ν, λ‖D‖²/ν, ξ per unit of x at most.
+
+        L_H = 48/(25√5) λ‖D‖³/ν²: the third derivative of φ is largest at |Dx| = ν/2, along Dx, for lengths as for
+        numbers (a symmetric trilinear form is largest on one vector: Banach).
+        """
         weight, nu, ridge = self._parameters(theta)
         D, z = self.gradient, self.gradient.forward(x)
         phi, d = self._lengths(z, nu), self.gradient.norm()
@@ -114,8 +118,7 @@ class TV(_SmoothedTV):
         if self.ridge is None:
             sizes.append(ridge * norm(x))
             lipschitz.append(ridge)
-        third = 0.8587 * (3 if self.isotropic else 1)
-        return math.hypot(*sizes), math.hypot(*lipschitz), third * weight * d**3 / nu**2
+        return math.hypot(*sizes), math.hypot(*lipschitz), 48 / (25 * math.sqrt(5)) * weight * d**3 / nu**2
 
     def _lengths(self, z: Array, nu: float) -> Array:
         xp = namespace(z)
