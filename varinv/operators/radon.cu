@@ -27,6 +27,12 @@ __device__ inline double part(double t) { return t - floor(t); }
 __device__ inline float rough(int64 t) { return (float)t * (1.0f / 4294967296.0f); }
 __device__ inline double rough(double t) { return t; }
 
+// base + i·step one step after t: integers add exactly; doubles are rounded once, whatever i the thread began with
+template <typename T>
+__device__ inline T after(T t, T step, T base, int64 i) {
+    return sizeof(real) == 4 ? t + step : base + (T)i * step;
+}
+
 __device__ inline real positive(real x) { return x > real(0) ? x : real(0); }
 __device__ inline int within(real x, int top) { return x > real(0) ? (x < real(top) ? (int)x : top) : 0; }
 
@@ -159,25 +165,26 @@ __device__ inline void gather(const real* __restrict__ y, const coordinate* __re
     real total[R][S] = {};
     for (int64 a = 0; a < angles; ++a, view += stride) {
         const coordinate base = zero[a] + j * right[a], step = down[a];
+        coordinate kappa = base + top * step;
         const real p = pitch[a];
-        int k[R];
+        const Pack<S>* ray[R];
         real f[R];
         for (int r = 0; r < R; ++r) {
-            const coordinate kappa = base + (top + r) * step;
-            k[r] = min(max(whole(kappa), lowest), highest);
+            ray[r] = view + min(max(whole(kappa), lowest), highest);
             f[r] = part(kappa);
+            kappa = after(kappa, step, base, top + r + 1);
         }
-        for (int m = 0; m < taps; ++m) {
-            const real lower = 1 - p * real(m), upper = lower - p;
+        const auto pair = [&](int m, real lower) {
             for (int r = 0; r < R; ++r) {
-                const Pack<S>* ray = view + k[r];
-                const Pack<S> left = ray[-m], right = ray[m + 1];
+                const Pack<S> left = ray[r][-m], right = ray[r][m + 1];
                 for (int s = 0; s < S; ++s) {
                     total[r][s] += positive(lower - p * f[r]) * left.v[s];
-                    total[r][s] += positive(upper + p * f[r]) * right.v[s];
+                    total[r][s] += positive(lower - p + p * f[r]) * right.v[s];
                 }
             }
-        }
+        };
+        pair(0, real(1));
+        for (int m = 1; m < taps; ++m) pair(m, 1 - p * real(m));
     }
     store<S, R>(total, out, slices, rows, cols);
 }
@@ -206,8 +213,8 @@ __device__ inline void gather_fan(const real* __restrict__ y, const coordinate* 
     for (int64 a = 0; a < angles; ++a, view += count, near += count) {
         const modular v0 = (modular)v[3 * a] + (modular)j * (modular)v[3 * a + 2], dv = (modular)v[3 * a + 1];
         const modular w0 = (modular)w[3 * a] + (modular)j * (modular)w[3 * a + 2], dw = (modular)w[3 * a + 1];
+        modular here = v0 + (modular)top * dv, deep = w0 + (modular)top * dw;
         for (int r = 0; r < R; ++r) {
-            const modular here = v0 + (modular)(top + r) * dv, deep = w0 + (modular)(top + r) * dw;
             const real depth = rounded(deep, 24), inverse = 1 / depth, far = reach[a] * inverse;
             const int k0 = (int)floor(rounded(here, 16) * inverse);
             const real e = rounded((modular)(int64)k0 * deep - here, 26), f = -e * inverse;  // κ = k0 + f
@@ -217,6 +224,8 @@ __device__ inline void gather_fan(const real* __restrict__ y, const coordinate* 
                 const Pack<S> value = view[k];
                 for (int s = 0; s < S; ++s) total[r][s] += weight * value.v[s];
             }
+            here = after(here, dv, v0, top + r + 1);
+            deep = after(deep, dw, w0, top + r + 1);
         }
     }
     store<S, R>(total, out, slices, rows, cols);
@@ -255,7 +264,7 @@ extern "C" __global__ void backproject_4(const real* y, const coordinate* zero, 
 extern "C" __global__ void backproject_fan_1(const real* y, const coordinate* v, const coordinate* w,
                                              const real* reach, const real* near, real* out, int64 slices, int64 rows,
                                              int64 cols, int64 angles, int64 count) {
-    gather_fan<1, 2>(y, v, w, reach, near, out, slices, rows, cols, angles, (int)count);
+    gather_fan<1, 4>(y, v, w, reach, near, out, slices, rows, cols, angles, (int)count);
 }
 
 extern "C" __global__ void backproject_fan_4(const real* y, const coordinate* v, const coordinate* w,

@@ -58,7 +58,7 @@ def backproject(y, rays):
         values = empty((*size, together), y.dtype, y)
         settings = (*some.shape, rays.parts, int(fan), 2 * taps, together)
         cuda.launch(__name__, "spread", size, some, length, values, *settings, like=y)
-        name, deep = ("backproject_fan", 2) if fan else ("backproject", 4 if together == 1 else 2)
+        name, deep = "backproject_fan" if fan else "backproject", 4 if together == 1 else 2
         settings = (some.shape[0], rows, cols, angles, rays.count, *(() if fan else (taps,)))
         size = (groups, -(-rows // deep), cols)  # a thread owns `deep` pixels of a column
         cuda.launch(__name__, f"{name}_{together}", size, values, *tables, result, *settings, like=y)
@@ -97,12 +97,11 @@ def _lines(rays, x):
     rows, cols = rays.shape
     if max((rows + BELOW) * (cols + 2 * PAD), (cols + BELOW) * (rows + 2 * PAD)) >= 2**31:
         return None
-    far = 4.0 * (rows + cols)  # rays of a fan that pass beside the image keep doing so, however far
-    start = np.clip(rays.start, -far, far) if rays.pitch is None else rays.start
     if rays.pitch is None:
-        lines = _coordinates(x, PIXEL, 2.0**29, start, rays.slope, np.zeros(1))
+        lines = _coordinates(x, PIXEL, 2.0**29, rays.start, rays.slope, np.zeros(1))
     else:
-        lines = _coordinates(x, PIXEL, 2.0**29, start[:, 0], rays.slope[:, 0], rays.pitch[:, 0], start[:, -1])
+        ends = rays.start[:, 0], rays.start[:, -1]
+        lines = _coordinates(x, PIXEL, 2.0**29, ends[0], rays.slope[:, 0], rays.pitch[:, 0], ends[1])
     each = slice(None) if rays.pitch is None else (slice(None), 0)
     by_row = np.ascontiguousarray(rays.by_row[each]).astype(np.uint8)
     return lines and (like_kept(by_row, x), *lines[:3], like(rays.length[each] / rays.parts, x))
