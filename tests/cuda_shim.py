@@ -64,7 +64,8 @@ def build(module: str, dtype: str) -> ctypes.CDLL:
 
 
 def run(module, kernel, dtype, grid, block, args, like) -> None:
-    """As `varinv.cuda.run`, on NumPy arrays."""
+    """As `varinv.cuda.run`, on NumPy arrays or the stand-ins of standin.py."""
+    args = tuple(getattr(a, "values", a) for a in args)
     library, types = build(module, dtype), kernels(module)[kernel]
     assert len(args) == len(types), f"{kernel} has {len(types)} parameters, got {len(args)} arguments"
     check_types(kernel, types, args, dtype)

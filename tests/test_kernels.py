@@ -121,6 +121,8 @@ def _tv_dual_ascent(shape, make):
     for weight in (0.8, abs(make(*shape))):
         for smoothing in (0.0, 0.3):
             yield make(len(shape), *shape), make(*shape), 0.6, weight, smoothing, tuple(1.0 + k for k in axes), axes
+    nothing = 0 * make(len(shape), *shape), 0 * make(*shape), 0.6, 0.0, 0.0  # 0/0 is 0
+    yield *nothing, (1.0,) * len(shape), axes
 
 
 def _wavelet(shape, make):

@@ -226,6 +226,11 @@ class TransmissionBackground(Functional):
         y, e, b = self._parts(z)
         return (e - y * _share(e, b) * (1 - _share(e, b))) * p
 
+    @functools.cached_property
+    def _dark(self) -> Transmission:
+        """The same counts without background, checked once."""
+        return Transmission(self.y, self.blank)
+
     def prox(self, x: Array, step: Any) -> Array:
         xp = namespace(x)
         y, _, b = self._parts(x)
@@ -257,7 +262,7 @@ class TransmissionBackground(Functional):
             return z - x + (y * share - e) / rate, 1 + (e - y * share * (1 - share)) / rate
 
         fit = log_blank - xp.log(xp.where(y > b, y - b, one))  # f' > 0 beyond
-        low = Transmission(self.y, self.blank).prox(x, step)  # b = 0 has the larger slope everywhere: its root is below
+        low = self._dark.prox(x, step)  # b = 0 has the larger slope everywhere: its root is below
         high = xp.where(y > b, xp.maximum(x, fit), xp.maximum(x, log_blank) + 1 / rate)
         za = log_blank - xp.log(xp.where(split, ea, one))
         zb = log_blank - xp.log(xp.where(split, eb, one))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from varinv import check
 from varinv.backend import Array, Shape, namespace, same_place
-from varinv.operators.base import LinearOperator
+from varinv.operators.base import LinearOperator, once
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -81,6 +81,7 @@ class Diagonal(LinearOperator):
         d = same_place("Diagonal", "values", self.values, y)
         return xp.where(d == 0, xp.zeros_like(y), y / xp.where(d == 0, xp.ones_like(d), d))
 
+    @once
     def norm(self) -> float:
         return float(namespace(self.values).max(abs(self.values)))
 

@@ -246,7 +246,7 @@ def add(arrays: Sequence[Array]) -> Array:
 def inverse(symbol: Array) -> Array:
     """1/symbol, 0 where it vanishes beside its largest value."""
     xp = namespace(symbol)
-    seen = symbol > float(xp.finfo(symbol.dtype).eps) * float(xp.max(symbol))
+    seen = symbol > float(xp.finfo(symbol.dtype).eps) * xp.max(symbol)
     return xp.where(seen, 1 / xp.where(seen, symbol, xp.ones_like(symbol)), xp.zeros_like(symbol))
 
 

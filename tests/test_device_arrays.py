@@ -1,0 +1,139 @@
+"""The package on a stand-in for CuPy: nothing leaves the device in silence, and no solver waits for it without need."""
+
+from __future__ import annotations
+
+import cuda_shim
+import numpy as np
+import pytest
+import standin
+from conftest import rand, solver_kinds
+from test_functionals import pytestmark as _one_thread  # noqa: F401
+from test_kernels import CASES  # noqa: F401, imports every module of the package
+from test_operators import TINY
+
+from varinv import cuda
+from varinv.functionals.base import Functional
+
+
+@pytest.fixture(autouse=True)
+def on_the_host(monkeypatch):
+    if cuda_shim.COMPILER is None:
+        pytest.skip("no C++ compiler (g++, clang++ or c++): the CUDA sources cannot run on the host")
+    monkeypatch.setattr(cuda, "run", cuda_shim.run)
+
+
+def _examples(kind):
+    try:
+        return list(kind.examples()) if kind.__module__.startswith("varinv.") else []
+    except NotImplementedError:
+        return []
+
+
+def there(a):
+    return standin.xp.asarray(a, copy=True)
+
+
+@pytest.mark.parametrize("K", TINY, ids=repr)
+def test_operators_stay_on_the_device(K):
+    on_numpy, K = K, standin.placed(K)
+    for apply, other, shape in ((K.forward, on_numpy.forward, K.domain), (K.adjoint, on_numpy.adjoint, K.codomain)):
+        for dtype in ("float64", "float32"):
+            x = rand(np, shape, 3, dtype)
+            apply(there(x))
+            standin.reads.clear()
+            got = apply(there(x))
+            assert type(got) is standin.ndarray
+            assert not standin.reads, "an application waits for the device"
+            expected, limit = other(x), 1e-12 if dtype == "float64" else 1e-6
+            scale = np.linalg.norm(expected) + np.linalg.norm(x) * on_numpy.norm()
+            assert np.linalg.norm(got.values - expected) <= limit * scale
+
+
+FUNCTIONALS = [(f, shape) for c in Functional.kinds for f, shape in _examples(c)]
+
+
+# these need numbers: prox by iteration until it is exact (one a round), a ball's radius against a length, a quotient of
+# inner products
+NUMBERS = tuple(f"functionals/{name}" for name in ("charbonnier", "simplex", "roots", "constraints", "cauchy_schwarz"))
+
+
+@pytest.mark.parametrize(("f", "shape"), FUNCTIONALS, ids=lambda v: repr(v) if isinstance(v, Functional) else "")
+def test_functionals_stay_on_the_device(f, shape):
+    """Values are Python numbers as on NumPy; images stay, and making one needs nothing from the device."""
+    on_numpy, f, x = f, standin.placed(f), 0.7 + 0.2 * rand(np, shape, 1)
+    if callable(f):
+        value = f(there(x))
+        assert isinstance(value, float)
+        assert value == pytest.approx(on_numpy(x), rel=1e-12, abs=1e-12)
+    for name, args in (("prox", (0.6,)), ("prox_conj", (0.6,)), ("grad", ()), ("hvp", (x,)), ("feasible", ())):
+        if not hasattr(f, name):
+            continue
+        expected = getattr(on_numpy, name)(x, *args)
+        args = [there(a) if isinstance(a, np.ndarray) else a for a in args]
+        getattr(f, name)(there(x), *args)  # what is kept for the next calls is made and checked here
+        standin.reads.clear()
+        got = getattr(f, name)(there(x), *args)
+        assert type(got) is standin.ndarray, name
+        waits = [r for r in standin.reads if not r.startswith(NUMBERS)]
+        assert name == "feasible" or not waits, f"{name} waits for the device"
+        np.testing.assert_allclose(got.values, expected, rtol=0, atol=1e-12 * (1 + np.abs(expected).max()))
+
+
+# solvers that need numbers of the image to choose their next step, and how many an iteration at most in the examples
+WAITS = {
+    "ADMM": (8, "conjugate gradients inside, or the size of the residual"),
+    "AdaptiveChambollePock": (1, "residuals, to balance the steps"),
+    "CG": (3, "inner products are its steps"),
+    "CGLS": (4, "inner products are its steps"),
+    "FISTA": (10, "the restart test, 1; backtracking, the objective"),
+    "HadamardGradient": (2, "its step follows the largest entries"),
+    "HybridLSQR": (12, "lengths of the Lanczos vectors"),
+    "LBFGS": (42, "inner products and a line search"),
+    "LSQR": (2, "lengths of the Lanczos vectors"),
+    "MMGKS": (34, "the projected problem is solved on the host"),
+    "ProximalGradient": (6, "backtracking only"),
+    "RestartedChambollePock": (2, "the length of the step, to know when to restart"),
+}
+RUNS = [(solver, problem) for kind in solver_kinds() for solver, problem in kind.examples()]
+
+
+@pytest.mark.parametrize(("solver", "problem"), RUNS, ids=lambda v: type(v).__name__)
+def test_solvers_stay_on_the_device_and_do_not_wait(solver, problem):
+    """The same iterates as on NumPy, and between two checks of a rule no iteration reads a number of the device."""
+    there = standin.placed(problem)
+    state, ours = solver.init(there, there.zeros()), solver.init(problem, problem.zeros())
+    for _ in range(3):  # norms, symbols and tables are made in the first ones
+        state, ours = solver.step(there, state), solver.step(problem, ours)
+    standin.reads.clear()
+    for _ in range(5):
+        state, ours = solver.step(there, state), solver.step(problem, ours)
+    most, why = WAITS.get(type(solver).__name__, (0, "no reason is known"))
+    assert len(standin.reads) <= 5 * most, f"{why}: {sorted(set(standin.reads))}"
+    assert type(state.x) is standin.ndarray
+    # eight steps; a line search or a Krylov space of these sizes multiplies rounding by up to some 1e4
+    np.testing.assert_allclose(state.x.values, ours.x, rtol=0, atol=1e-11 * (1 + np.abs(ours.x).max()))
+
+
+def test_a_solve_with_rules_on_the_device():
+    """The default stop with its certificate, from data to result."""
+    import varinv as vi
+
+    y = rand(np, (9, 7), 2)
+    problem = vi.L2Squared(y) + 0.3 * vi.TV(y.shape)
+    expected = vi.solve(problem, stop=vi.gap(1e-5))
+    standin.reads.clear()
+    result = vi.solve(standin.placed(problem), stop=vi.gap(1e-5))
+    assert type(result.x) is standin.ndarray
+    assert result.why == expected.why
+    np.testing.assert_allclose(result.x.values, expected.x, rtol=0, atol=1e-10)
+
+
+def test_the_stand_in_refuses_what_cupy_refuses():
+    a = standin.xp.asarray(np.arange(3.0))
+    with pytest.raises(TypeError, match="Implicit conversion"):
+        np.asarray(a)
+    with pytest.raises(TypeError, match="Unsupported type"):
+        a + np.arange(3.0)
+    standin.reads.clear()
+    assert (float(standin.xp.sum(a)), len(a[a > 1.0]), bool(a[0] == 0)) == (3.0, 1, True)
+    assert [r.split()[-1] for r in standin.reads] == ["__float__", "mask", "__bool__"]
