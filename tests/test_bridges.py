@@ -69,7 +69,7 @@ def test_torch_refuses():
     torch = pytest.importorskip("torch", reason="torch is not installed")
     with pytest.raises(ValueError, match=r"from_torch\(Conv2d\): the module is in training mode.*call module.eval"):
         vi.from_torch(layer(torch).train())
-    with pytest.raises(TypeError, match="must return a tensor, got None"):
+    with pytest.raises(TypeError, match="must return an array, got None"):
         vi.from_torch(lambda u: None)(X, 0.1)
     with pytest.raises(TypeError, match="module must be callable"):
         vi.from_torch(3)
@@ -77,6 +77,31 @@ def test_torch_refuses():
     with pytest.raises(TypeError, match=r"the image is on cpu, the module on meta; move the module once"):
         vi.from_torch(elsewhere)(X, 0.1)
     assert "from_torch(Conv2d)(sigma='map'" in repr(vi.from_torch(layer(torch)))
+    part = torch.nn.Sequential(layer(torch), torch.nn.Dropout()).eval()
+    part[1].train()
+    with pytest.raises(ValueError, match=r"its part '1' is in training mode, so that its output is random"):
+        vi.from_torch(part)
+    with pytest.raises(TypeError, match=r"dtype must be a floating dtype such as torch\.float32, got 'f4'"):
+        vi.from_torch(layer(torch), dtype="f4")
+
+
+def test_the_precision_of_torch_weights():
+    """Modules of any precision take any image; behind a function the weights are not seen: an error says so."""
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    double = layer(torch).double()
+    for image in (X, X.astype("f4")):
+        found = vi.from_torch(double)(image, 0.2)
+        assert found.dtype == image.dtype
+        assert np.allclose(found, expected(), atol=1e-5)
+    single = layer(torch)
+    for weights, image, came in ((single, X, "float64"), (double, X.astype("f4"), "float32")):
+        hidden = vi.from_torch(lambda u, m=weights: m(u))
+        with pytest.raises(TypeError, match=rf"got torch.{came} and has weights of another precision .*pass the mod"):
+            hidden(image, 0.2)
+    for dtype in (torch.float32, "float32"):
+        found = vi.from_torch(lambda u: single(u), dtype=dtype)(X, 0.2)
+        assert found.dtype == X.dtype
+        assert np.allclose(found, expected(), atol=1e-5)
 
 
 def test_onnx(onnx_file, xp):

@@ -18,7 +18,7 @@ import numpy as np
 from varinv import check
 from varinv.backend import Array, device, is_array, library, namespace, to_numpy
 from varinv.priors.decoder import Decoder
-from varinv.priors.network import Network
+from varinv.priors.network import Network, PlacementError
 
 Interval = tuple[float, float]
 
@@ -35,11 +35,13 @@ def from_torch(
     average: bool = False,
     clip: bool = False,
     batch: int = 16,
+    dtype: Any = None,
 ) -> Network:
     """A PyTorch module as a denoiser for arrays of any library.
 
     Memory is shared where dtypes agree (DLPack); no gradient is recorded.  The module runs in the precision and on the
-    device of its parameters; an image on another device is refused with the remedy.  The other arguments are those of
+    device of its parameters; an image on another device is refused with the remedy.  A function shows no parameters:
+    it gets the precision of the image, or `dtype` (``torch.float32`` or its name).  The other arguments are those of
     `Network`.
 
     Raises
@@ -47,25 +49,32 @@ def from_torch(
     ImportError
         Where PyTorch is not installed, with the command that installs it.
     ValueError
-        A module in training mode: its dropout and batch statistics would make the prior random.
+        A module, or a part of it, in training mode: its dropout and batch statistics would make the prior random.
+    TypeError
+        On a call: an image on another device, or of another precision than the weights behind a function.
     """
     torch = _framework("torch", "torch")
     who = f"from_torch({type(module).__name__})"
     if not callable(module):
         raise TypeError(f"from_torch: module must be callable, got {check.describe(module)}")
-    if getattr(module, "training", False):
-        raise ValueError(
-            f"{who}: the module is in training mode, so that its output is random; call module.eval() first"
-        )
+    _evaluates(who, module)
     parameters = list(module.parameters()) if hasattr(module, "parameters") else []
+    wanted = _torch_dtype(torch, dtype)
 
     def run(u: Array, *level: Any) -> Array:
-        inside = [_to_torch(torch, who, a, parameters) if is_array(a) else a for a in (u, *level)]
-        with torch.no_grad():
-            v = module(*inside)
-        if not isinstance(v, torch.Tensor):
-            raise TypeError(f"{who} must return a tensor, got {check.describe(v)}")
-        if library(u) == "torch":
+        inside = [_to_torch(torch, who, a, parameters, wanted) if is_array(a) else a for a in (u, *level)]
+        try:
+            with torch.no_grad():
+                v = module(*inside)
+        except RuntimeError as error:
+            if not any(word in str(error) for word in ("dtype", "scalar type", "Input type")):
+                raise
+            raise PlacementError(
+                f"{who}: the module got {inside[0].dtype} and has weights of another precision ({error}); pass the "
+                "module itself rather than a function around it, or name the precision of its weights, e.g. "
+                "dtype=torch.float32"
+            ) from error
+        if library(u) == "torch" or not isinstance(v, torch.Tensor):  # what is no tensor, `Network` refuses
             return v
         return v.cpu().numpy() if library(u) == "numpy" else namespace(u).from_dlpack(v)
 
@@ -87,8 +96,7 @@ def torch_decoder(module: Any, latent: tuple[int, ...]) -> Decoder:
     """
     torch = _framework("torch", "torch")
     who = f"torch_decoder({type(module).__name__})"
-    if getattr(module, "training", False):
-        raise ValueError(f"{who}: the module is in training mode, so that its output is random; call module.eval()")
+    _evaluates(who, module)
     parameters = list(module.parameters()) if hasattr(module, "parameters") else []
 
     def back(v: Any, like: Array) -> Array:
@@ -109,12 +117,29 @@ def torch_decoder(module: Any, latent: tuple[int, ...]) -> Decoder:
     return Decoder(function, vjp, latent)
 
 
+def _evaluates(who: str, module: Any) -> None:
+    """An error where a module, or a part of it, is in training mode."""
+    parts = module.named_modules() if hasattr(module, "named_modules") else ()
+    training = [name for name, part in parts if part.training]
+    if training:
+        where = "the module" if training[0] == "" else f"its part {training[0]!r}"
+        raise ValueError(f"{who}: {where} is in training mode, so that its output is random; call module.eval() first")
+
+
+def _torch_dtype(torch: Any, dtype: Any) -> Any:
+    """A floating dtype of PyTorch from itself or its name; None stays None."""
+    found = getattr(torch, dtype, None) if isinstance(dtype, str) else dtype
+    if dtype is not None and not (isinstance(found, torch.dtype) and found.is_floating_point):
+        raise TypeError(f"from_torch: dtype must be a floating dtype such as torch.float32, got {dtype!r}")
+    return found
+
+
 def _as(v: Array, z: Array) -> Array:
     """`v` in the dtype of `z`."""
     return v if v.dtype == z.dtype else namespace(z).astype(v, z.dtype)
 
 
-def _to_torch(torch: Any, who: str, u: Array, parameters: list[Any]) -> Any:
+def _to_torch(torch: Any, who: str, u: Array, parameters: list[Any], dtype: Any = None) -> Any:
     if library(u) == "torch":
         t = u
     elif library(u) == "numpy":
@@ -122,11 +147,13 @@ def _to_torch(torch: Any, who: str, u: Array, parameters: list[Any]) -> Any:
     else:
         t = torch.from_dlpack(u) if hasattr(u, "__dlpack__") else torch.from_numpy(to_numpy(u).copy())
     if parameters and parameters[0].device != t.device:
-        raise TypeError(
+        raise PlacementError(
             f"{who}: the image is on {t.device}, the module on {parameters[0].device}; "
             f"move the module once with module.to('{t.device}'), or the image"
         )
-    return t.to(parameters[0].dtype) if parameters and parameters[0].is_floating_point() else t
+    if dtype is None and parameters and parameters[0].is_floating_point():
+        dtype = parameters[0].dtype
+    return t if dtype is None else t.to(dtype)
 
 
 def from_onnx(
@@ -188,7 +215,7 @@ def from_onnx(
 
     def run(u: Array, *level: Any) -> Array:
         if library(u) not in ("numpy", "array_api_strict") and str(device(u)) != "cpu":
-            raise TypeError(
+            raise PlacementError(
                 f"{who} runs on the CPU, the image is on {device(u)}; move it with varinv.backend.to_numpy(x)"
             )
         feed = {inputs[0].name: to_numpy(u)}
@@ -196,10 +223,7 @@ def from_onnx(
             rank = len(inputs[1].shape or ())
             feed[inputs[1].name] = np.full((1,) * rank, value, dtypes[1]) if not is_array(value) else to_numpy(value)
         feed = {key: array.astype(dtype, copy=False) for (key, array), dtype in zip(feed.items(), dtypes, strict=True)}
-        try:
-            v = session.run(None, feed)[0]
-        except Exception as error:
-            raise ValueError(f"{who} refused a batch of shape {tuple(u.shape)}: {error}") from None
+        v = session.run(None, feed)[0]
         return v if library(u) == "numpy" else namespace(u).asarray(v)
 
     return Network(run, sigma, range, image, channels, multiple, tile, overlap, average, clip, batch, who)
@@ -220,6 +244,7 @@ def from_jax(
 ) -> Network:
     """A JAX function of a batch (flax: ``lambda u: model.apply(params, u)``) as a denoiser; arguments as in `Network`.
 
+    JAX computes in float32 unless its `jax_enable_x64` is set; the result has the dtype of the image all the same.
     Raises ImportError where JAX is not installed, with the command that installs it.
     """
     jnp = _framework("jax.numpy", "jax")

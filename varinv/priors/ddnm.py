@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from varinv import check
 from varinv.backend import Array, normal
-from varinv.priors.hqs import noise_levels
+from varinv.priors.hqs import given_levels, noise_levels
 from varinv.priors.pieces import data_and_denoiser, span
 from varinv.problem import Problem
 from varinv.solvers.base import Solver
@@ -61,11 +61,7 @@ class DDNM(Solver):
         object.__setattr__(self, "noise", check.number("DDNM", "noise", self.noise, low=0.0))
         object.__setattr__(self, "eta", check.number("DDNM", "eta", self.eta, low=0.0, high=1.0))
         check.integer("DDNM", "seed", self.seed, low=0)
-        if self.sigmas is not None:
-            levels = tuple(check.number("DDNM", "sigmas", s, low=0.0, strict=True) for s in self.sigmas)
-            if not levels:
-                raise ValueError("DDNM: sigmas must hold at least one noise level")
-            object.__setattr__(self, "sigmas", levels)
+        object.__setattr__(self, "sigmas", given_levels("DDNM", self.sigmas))
 
     def levels(self, denoiser: Any) -> tuple[float, ...]:
         """The noise levels σ_k."""

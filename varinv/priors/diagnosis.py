@@ -38,6 +38,18 @@ class Diagnosis:
         """One sentence for each family of algorithms."""
         D, R = self.lipschitz, self.residual_lipschitz
         found = {}
+        (low, high), (least, most) = self.input, self.output
+        wide = max(high - low, 3 * self.sigma)
+        if least < low - wide or most > high + wide:
+            found["range"] = (
+                f"values {least:.4g} … {most:.4g} for an image of {low:.4g} … {high:.4g}: is range= that of the "
+                "training data, and image= what stands for it?  clip=True cuts what overshoots"
+            )
+        elif most - least < 0.1 * (high - low) and self.sigma < 0.3 * (high - low):
+            found["range"] = (
+                f"values {least:.4g} … {most:.4g} for an image of {low:.4g} … {high:.4g}: does the network return the "
+                "noise rather than the image (subtract it from its input), or is range= not that of the training data?"
+            )
         if not self.deterministic:
             found["all"] = "random output: no iteration converges; call eval(), fix the seed, or average"
         found["PnP (proximal gradient, ADMM, HQS, Chambolle–Pock)"] = (

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from varinv import check
 from varinv.backend import Array
 from varinv.linalg import add_scaled
-from varinv.priors.pieces import data_and_denoiser, span
+from varinv.priors.pieces import data_and_denoiser, image_noise, span
 from varinv.problem import Problem
 from varinv.solvers.base import Solver
 from varinv.solvers.cg import conjugate_gradients
@@ -26,6 +26,17 @@ def noise_levels(first: float, last: float, steps: int) -> tuple[float, ...]:
     steps = check.integer("noise_levels", "steps", steps, low=1)
     ratio = (last / first) ** (1 / max(steps - 1, 1))
     return tuple(round(first * ratio**k, 15) for k in range(steps))
+
+
+def given_levels(who: str, sigmas: Sequence[float] | None) -> tuple[float, ...] | None:
+    """Noise levels that a caller gave, checked; None stays None."""
+    if sigmas is None:
+        return None
+    sequence = sigmas if hasattr(sigmas, "__iter__") and not isinstance(sigmas, str) else (sigmas,)
+    levels = tuple(check.number(who, "sigmas", s, low=0.0, strict=True) for s in sequence)
+    if not levels:
+        raise ValueError(f"{who}: sigmas must hold at least one noise level")
+    return levels
 
 
 class HQSState(NamedTuple):
@@ -50,9 +61,13 @@ class HQS(Solver):
     Parameters
     ----------
     noise : s ≥ 0, the standard deviation of the noise in y; 0: the data are exact.
-    sigmas : the noise levels σ_k in the units of x; None: 8 from 49/255 of the range of the denoiser down to the noise,
-        without noise 15 from 0.2 to 0.01 of that range.
+    sigmas : the noise levels σ_k in the units of x; None: 8 from 49/255 of the range of the denoiser down to the noise
+        in those units, s/‖A‖, but not below 0.01 of the range; without noise 15 from 0.2 to 0.01 of it.
     weight : λ; 0.23 is what Zhang et al. use for every task.
+
+    In exact arithmetic the levels do not enter what is minimised, they are a continuation: where they end is a question
+    of accuracy.  ‖A‖ carries the unit of the data (line integrals are image values times lengths): with (cA, cy, cs)
+    for (A, y, s) the iterates stay the same.
 
     The problem is ``L2Squared(y) @ A + PnP(denoiser)``; the strength of `PnP` multiplies λ.
 
@@ -69,21 +84,17 @@ class HQS(Solver):
     def __post_init__(self) -> None:
         object.__setattr__(self, "noise", check.number("HQS", "noise", self.noise, low=0.0))
         object.__setattr__(self, "weight", check.number("HQS", "weight", self.weight, low=0.0, strict=True))
-        if self.sigmas is not None:
-            levels = tuple(check.number("HQS", "sigmas", s, low=0.0, strict=True) for s in self.sigmas)
-            if not levels:
-                raise ValueError("HQS: sigmas must hold at least one noise level")
-            object.__setattr__(self, "sigmas", levels)
+        object.__setattr__(self, "sigmas", given_levels("HQS", self.sigmas))
 
-    def levels(self, denoiser: Any) -> tuple[float, ...]:
-        """The noise levels σ_k."""
+    def levels(self, denoiser: Any, A: Any) -> tuple[float, ...]:
+        """The noise levels σ_k for the operator A."""
         if self.sigmas is not None:
             return tuple(self.sigmas)
         size = span(denoiser)
         if self.noise == 0:
             return noise_levels(0.2 * size, 0.01 * size, 15)
-        first = max(49 / 255 * size, self.noise)
-        return noise_levels(first, self.noise, 8)
+        last = max(image_noise(A, self.noise), 0.01 * size)
+        return noise_levels(max(49 / 255 * size, last), last, 8)
 
     def init(self, problem: Problem, x: Array) -> HQSState:
         data_and_denoiser("HQS", problem)
@@ -91,7 +102,7 @@ class HQS(Solver):
 
     def step(self, problem: Problem, s: HQSState) -> HQSState:
         f, A, prior = data_and_denoiser("HQS", problem)
-        levels = self.levels(prior.denoiser)
+        levels = self.levels(prior.denoiser, A)
         sigma = levels[min(s.k, len(levels) - 1)]
         if self.noise == 0:  # the order of the two steps is turned round: what is returned fits the data
             z = prior.denoiser(s.u, sigma)

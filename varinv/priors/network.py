@@ -16,7 +16,11 @@ SIGMAS = ("map", "argument", "none")
 
 
 class NetworkError(ValueError):
-    """What came back from a network is no image like the one it was given."""
+    """A network refused an image, or what came back is no image like the one it was given."""
+
+
+class PlacementError(TypeError):
+    """An image on a device, or of a dtype, that a network does not take."""
 
 
 class Denoiser(Protocol):
@@ -64,7 +68,8 @@ class Network:
     ------
     TypeError, ValueError
         On construction: options without meaning.  On a call: an image that does not fit `channels`, a noise level that
-        is negative or a map where the network takes none, and a network that changes the shape or returns NaN.
+        is negative or a map where the network takes none, and a network that raises an error of its own, changes the
+        shape or the device, returns NaN or no real floating values.  Another precision is converted back.
 
     Examples
     --------
@@ -171,15 +176,24 @@ class Network:
 
     def _raw(self, u: Array, level: Any) -> Array:
         """The network itself, with the checks of what comes back."""
-        xp = namespace(u)
+        xp, inputs = namespace(u), [u]
         if self.sigma == "map":
             shape = (u.shape[0], 1, *u.shape[2:])
             extra = level if is_array(level) else xp.full(shape, level, dtype=u.dtype, device=device(u))
-            v = self.function(xp.concat([u, extra], axis=1))
+            inputs = [xp.concat([u, extra], axis=1)]
         elif self.sigma == "argument":
-            v = self.function(u, level)
-        else:
-            v = self.function(u)
+            inputs = [u, level]
+        try:
+            v = self.function(*inputs)
+        except (NetworkError, PlacementError):
+            raise
+        except Exception as error:  # every framework has its own
+            reason = (str(error) or type(error).__name__).strip().splitlines()[0]
+            raise NetworkError(
+                f"{self.name} refused a batch of shape {tuple(inputs[0].shape)} and dtype {u.dtype}: {reason}; "
+                "networks that need sizes divisible by 8, say, take multiple=8, those with a map of the noise "
+                'as a channel sigma="map", others sigma="none"'
+            ) from error
         return returned(self.name, v, u)
 
     def check(self, like: Array, sigma: float | None = None, probes: int = 20, seed: int = 0) -> Any:
@@ -205,6 +219,11 @@ def returned(who: str, v: Any, u: Array) -> Array:
     if library(v) != library(u) or device(v) != device(u):
         raise TypeError(
             f"{who} took a {library(u)} array on {device(u)} and returned a {library(v)} array on {device(v)}"
+        )
+    if not namespace(v).isdtype(v.dtype, "real floating"):
+        raise TypeError(
+            f"{who} returned dtype {v.dtype}, a denoiser gives real floating values in the range of the image; convert "
+            "its output, e.g. from 0 … 255 by v / 255"
         )
     v = v if v.dtype == u.dtype else namespace(u).astype(v, u.dtype)
     if not math.isfinite(float(namespace(v).sum(double(v)))) and math.isfinite(float(namespace(u).sum(double(u)))):

@@ -43,11 +43,17 @@ def span(denoiser: Any) -> float:
     return float(high - low)
 
 
+def image_noise(A: Any, noise: float) -> float:
+    """The noise of the data in the units of the image, s/‖A‖; 0 where A = 0."""
+    size = A.norm()
+    return float(noise / size) if size > 0 else 0.0
+
+
 def smooth_start(A: Any, y: Array, noise: float = 0.0) -> Array:
     """argmin ½‖A x − y‖² + ½μ‖∇x‖², μ = (noise/0.1)² but at least 10⁻⁴‖A‖².
 
-    Fits the data and fills what they leave open as a membrane would.  `noise` in units of the range of the image; a
-    tenth of that range is a typical difference of neighbours.
+    Fits the data and fills what they leave open as a membrane would.  `noise` is that of y over the range of the image,
+    a tenth of which is a typical difference of neighbours.
     """
     from varinv.operators.gradient import Gradient
     from varinv.solvers.rules import iterations, residual

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from varinv import check
 from varinv.backend import Array, namespace, normal
-from varinv.priors.hqs import noise_levels
+from varinv.priors.hqs import given_levels, noise_levels
 from varinv.priors.pieces import adam, data_and_denoiser, span
 from varinv.problem import Problem
 from varinv.solvers.base import Solver
@@ -59,11 +59,7 @@ class REDDiff(Solver):
         for name in ("weight", "rate"):
             object.__setattr__(self, name, check.number("REDDiff", name, getattr(self, name), low=0.0, strict=True))
         check.integer("REDDiff", "seed", self.seed, low=0)
-        if self.sigmas is not None:
-            levels = tuple(check.number("REDDiff", "sigmas", s, low=0.0, strict=True) for s in self.sigmas)
-            if not levels:
-                raise ValueError("REDDiff: sigmas must hold at least one noise level")
-            object.__setattr__(self, "sigmas", levels)
+        object.__setattr__(self, "sigmas", given_levels("REDDiff", self.sigmas))
 
     def levels(self, denoiser: Any) -> tuple[float, ...]:
         """The noise levels σ_k."""

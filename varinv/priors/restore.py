@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from varinv import check
@@ -15,7 +15,7 @@ from varinv.priors.ddnm import DDNM
 from varinv.priors.drp import DRP
 from varinv.priors.hqs import HQS
 from varinv.priors.network import Network, NetworkError
-from varinv.priors.pieces import data_residual, smooth_start, span
+from varinv.priors.pieces import data_residual, image_noise, smooth_start, span
 from varinv.priors.plugged import RED, PnP
 from varinv.priors.red_diff import REDDiff
 from varinv.problem import Problem
@@ -29,6 +29,7 @@ from varinv.solvers.rules import iterations
 from varinv.solvers.solve import solve
 
 METHODS = ("hqs", "pnp", "pnp-fista", "pnp-admm", "pnp-chambolle-pock", "red", "red-diff", "ddnm", "drp")
+_SCHEDULED = ("hqs", "red-diff", "ddnm")  # with a list of noise levels; the first two have a weight
 
 
 def restore(
@@ -41,6 +42,8 @@ def restore(
     x0: Array | None = None,
     seed: int = 0,
     *,
+    sigmas: Sequence[float] | None = None,
+    weight: float | None = None,
     H: LinearOperator | None = None,
     image: tuple[float, float] | None = None,
     tile: int | None = None,
@@ -57,7 +60,7 @@ def restore(
     pnp, pnp-fista,      the denoiser in the place of the prox of λ = noise², in the solvers as they are, at
     pnp-admm,            the noise level √(step·λ) that their steps imply; 100 iterations (ADMM 30)
     pnp-chambolle-pock
-    red                  regularisation by denoising at 2.5 times the noise, λ = noise²/5 (`RED`); 200 iterations
+    red                  regularisation by denoising at 2.5 noise/‖A‖, with λ = noise²/5 (`RED`); 200 iterations
     red-diff             stochastic variational fit (`REDDiff`)
     ddnm                 one draw of an image that fits the data (`DDNM`); exact data, or A with equal singular values
     drp                  `denoiser` restores H x to x, called as denoiser(s); needs `H` (`DRP`); 35 iterations
@@ -80,6 +83,9 @@ def restore(
     steps : iterations; None: as above.
     x0 : first image; None: a smooth one that fits the data.
     seed : of the methods that draw random numbers.
+    sigmas : noise levels in the units of the image, for the methods that have a list of them ("hqs", "red-diff",
+        "ddnm"), one iteration each; None: theirs.
+    weight : the weight λ of the denoiser ("hqs", "red-diff"); None: theirs.
     H : the operator a restoration network was trained for ("drp").
     image, tile, overlap, average, clip : as in `Network`, for a plain denoiser made for images in 0…1, or in place of
         those a `Network` has.
@@ -88,8 +94,8 @@ def restore(
     Raises
     ------
     TypeError, ValueError
-        An unknown method, noise 0 where the method needs noise, data of another shape, and what a denoiser does wrong
-        in the first step.
+        An unknown method, noise 0 where the method needs noise, `sigmas` or `weight` where it has none, data of another
+        shape, and what a denoiser does wrong in the first step.
     """
     if not isinstance(A, LinearOperator):
         raise TypeError(f"restore: A must be a LinearOperator, got {check.describe(A)}")
@@ -103,7 +109,7 @@ def restore(
     steps = None if steps is None else check.integer("restore", "steps", steps, low=1)
     if image is not None or tile is not None or average or clip:
         denoiser = dressed(denoiser, image, tile, overlap, average, clip)
-    solver, problem, usual = _choose(A, y, denoiser, noise, method, seed, H)
+    solver, problem, usual = _choose(A, y, denoiser, noise, method, seed, sigmas, weight, H)
     x = smooth_start(A, y, noise / span(denoiser)) if x0 is None else start(problem, x0)
     best = _Best(L2Squared(y) @ A + PnP(denoiser), noise, x)
 
@@ -161,9 +167,20 @@ class _Best:
 
 
 def _choose(
-    A: LinearOperator, y: Array, denoiser: Any, noise: float, method: str, seed: int, H: LinearOperator | None
+    A: LinearOperator,
+    y: Array,
+    denoiser: Any,
+    noise: float,
+    method: str,
+    seed: int,
+    sigmas: Sequence[float] | None,
+    weight: float | None,
+    H: LinearOperator | None,
 ) -> tuple[Solver, Problem, int]:
     """(solver, problem, iterations) of a method."""
+    for name, value, having in (("sigmas", sigmas, _SCHEDULED), ("weight", weight, _SCHEDULED[:2])):
+        if value is not None and method not in having:
+            raise ValueError(f"restore: method {method!r} takes no {name}; those that do: {', '.join(having)}")
     data = L2Squared(y) @ A
     if method == "drp":
         if H is None:
@@ -172,7 +189,7 @@ def _choose(
     if method in ("pnp", "pnp-fista", "pnp-admm", "pnp-chambolle-pock", "red") and noise == 0:
         raise ValueError(f"restore: method {method!r} takes its strength from the noise, got 0; use hqs or ddnm")
     if method == "red":
-        return FISTA(), data + RED(denoiser, 2.5 * noise, noise**2 / 5), 200
+        return FISTA(), data + RED(denoiser, 2.5 * image_noise(A, noise), noise**2 / 5), 200
     if method.startswith("pnp"):
         solver: Solver = {
             "pnp": ProximalGradient(),
@@ -183,12 +200,12 @@ def _choose(
         return solver, data + PnP(denoiser, lam=noise**2), 30 if method == "pnp-admm" else 100
     plugged = data + PnP(denoiser)
     if method == "hqs":
-        hqs = HQS(noise)
-        return hqs, plugged, len(hqs.levels(denoiser))
+        hqs = HQS(noise, sigmas, HQS.weight if weight is None else weight)
+        return hqs, plugged, len(hqs.levels(denoiser, A))
     if method == "ddnm":
-        ddnm = DDNM(noise, seed=seed)
+        ddnm = DDNM(noise, sigmas, seed=seed)
         return ddnm, plugged, len(ddnm.levels(denoiser))
-    red_diff = REDDiff(seed=seed)
+    red_diff = REDDiff(sigmas, REDDiff.weight if weight is None else weight, seed=seed)
     return red_diff, plugged, len(red_diff.levels(denoiser))
 
 
