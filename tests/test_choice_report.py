@@ -12,12 +12,11 @@ import pytest
 from test_choice_rules import Y, ridge
 
 import varinv as vi
+from varinv.learning.sweep import Sweep
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 NOISE = 0.1
 
-
-# --------------------------------------------------------------------------------------- two of the six photographs
 
 rng = np.random.default_rng(1)
 
@@ -78,9 +77,69 @@ def test_the_noise_level_is_estimated_from_images() -> None:
         vi.choose(ridge, Y, vi.SURE(), bounds=(-6, 4))
 
 
+def test_solves_that_fail_in_a_part_of_the_bounds() -> None:
+    """NaN above theta = 0: the choice is made below, and the report says how many solves failed."""
+
+    class Stuck(vi.CG):
+        def step(self, problem: Any, state: Any) -> Any:
+            found = super().step(problem, state)
+            return found._replace(x=found.x * math.nan) if problem.terms[-1].f.weight > 1 else found
+
+    vi.CG.kinds.remove(Stuck)
+    grid = [-3.0, -2.5, -2.0, -1.5, -1.0, -0.5, 0.5, 1.0]
+    for rule in (vi.SURE(0.3), vi.GCV(), vi.Whiteness(), vi.HoldOut(every=3), vi.LCurve()):
+        chosen = vi.choose(ridge, Y, rule, bounds=(-3, 1), points=grid, solver=Stuck(), refine=False)
+        assert chosen.theta[0] < 0
+        assert np.isfinite(chosen.x).all()
+        assert "2 of 8 other lower solves did not converge" in chosen.why
+        assert [p.theta for p in chosen.curve if not p.reached] == [0.5, 1.0]
+        assert chosen.plot().axes
+    for rule in (vi.Discrepancy(0.3), vi.Evidence()):
+        assert vi.choose(ridge, Y, rule, (0.5, 3), solver=Stuck()).status == "lower solve did not converge"
+
+
+@pytest.mark.parametrize("rule", [vi.Discrepancy(0.1), vi.Evidence()], ids=str)
+def test_a_residual_that_is_nan_is_a_status(rule: Any, monkeypatch: Any) -> None:
+    """Searches that step from one residual to the next end there, at the best they had."""
+    at = Sweep.at
+
+    def broken(self: Any, theta: float, *more: Any) -> Any:
+        fit = at(self, theta, *more)
+        return fit._replace(r=fit.r * math.nan) if theta < -0.9 else fit
+
+    monkeypatch.setattr(Sweep, "at", broken)
+    chosen = vi.choose(ridge, Y, rule, bounds=(-6, 4))
+    assert chosen.status == "lower solve did not converge"
+    assert "the residual at theta = -1 is nan" in chosen.why
+    assert len(chosen.curve) == 1
+
+
+def test_few_iterations_are_a_solve_that_did_not_converge(monkeypatch: Any) -> None:
+    from varinv.learning import sweep
+
+    monkeypatch.setattr(sweep, "LOWER", 2)
+    for rule in (vi.SURE(0.3), vi.Whiteness(), vi.Evidence(), vi.Discrepancy(0.3)):
+        chosen = vi.choose(ridge, Y, rule, bounds=(-6, 4), points=5, tol=1e-9)
+        assert chosen.status == "lower solve did not converge", rule
+        assert not all(p.reached for p in chosen.curve)
+
+
+def test_bounds_may_be_arrays() -> None:
+    pairs = vi.choose(ridge, Y, vi.SURE(0.3), bounds=(-6, 4), points=5)
+    for bounds in (np.array([-6.0, 4.0]), [np.float64(-6), np.array(4.0)]):
+        assert vi.choose(ridge, Y, vi.SURE(0.3), bounds=bounds, points=5).theta == pairs.theta
+    box = vi.choose(ridge, Y, vi.SURE(0.3), bounds=np.array([[-6.0, 4.0]]))
+    assert box.theta[0] == pytest.approx(pairs.theta[0], abs=0.05)  # one of several parameters, by its gradient
+
+
 def test_bad_input() -> None:
     nan = Y.copy()
     nan[0, 0] = math.nan
+
+    def shrinking(theta: Any, y: Any) -> Any:
+        n = 4 if theta[0] < 0 else 5
+        return vi.L2Squared(y.ravel()[:6]) @ vi.Matrix(np.ones((6, n))) + vi.L2Squared()
+
     good = {"family": ridge, "y": Y, "rule": vi.SURE(0.3), "bounds": (-6, 4)}
     for change, text in (
         ({"family": 3}, "choose: family must be a callable family"),
@@ -92,6 +151,16 @@ def test_bad_input() -> None:
         ({"rule": "sure"}, "rule must be a rule such as SURE.*got 'sure'"),
         ({"bounds": (4, -6)}, r"bounds must increase, got \(4, -6\)"),
         ({"bounds": None}, r"bounds must be \(low, high\) in theta"),
+        ({"bounds": (1, 1)}, r"bounds must increase, got \(1, 1\)"),
+        ({"bounds": (math.nan, 1)}, "bounds must be finite, got nan"),
+        ({"bounds": ("a", 1)}, "bounds must be a real number, got 'a'"),
+        ({"bounds": [np.array([-6, 4]), np.array([-6, 4])], "rule": vi.GCV()}, "several parameters are chosen by SURE"),
+        ({"bounds": [(-6, 4), (4, 4)]}, r"bounds must increase, got \(4, 4\)"),
+        ({"bounds": (-1, 800)}, r"the family overflows where theta is 800; natural logarithms"),
+        ({"family": lambda theta, y: vi.L2Squared(y.reshape(30)) + vi.L2Squared()}, r"y has shape \(6, 5\).*\(30,\)"),
+        ({"family": shrinking, "y": Y.ravel()[:6]}, r"changed the shape of its unknown from \(5,\) to \(4,\)"),
+        ({"y": Y.ravel()[:6] * math.inf}, "y has 6 NaN or infinite of 6 values"),
+        ({"y": "scan.h5"}, "y must be a real array"),
         ({"bounds": (1, 2, 3)}, r"bounds must be \(low, high\) in theta"),
         ({"bounds": (-math.inf, 0)}, "bounds must be finite"),
         ({"points": 2}, "points must be at least 3, got 2"),
@@ -111,14 +180,36 @@ def test_bad_input() -> None:
     ):
         with pytest.raises((TypeError, ValueError), match=text):
             vi.choose(**(good | change))
+
+
+@pytest.mark.parametrize("kind", [vi.SURE, vi.Discrepancy, vi.Evidence])
+def test_noise_levels_are_positive_numbers_or_known(kind: Any) -> None:
+    for noise, text in (
+        (0.0, "greater than 0, got 0"),
+        (-1, "got -1"),
+        (math.nan, "finite, got nan"),
+        (math.inf, "finite, got inf"),
+        ("a", "a real number, got 'a'"),
+        (np.ones(3), r"a real number, got an array of shape \(3,\)"),
+    ):
+        with pytest.raises((TypeError, ValueError), match=f"{kind.__name__}: noise must be .*{text}"):
+            kind(noise=noise)
+    if kind is not vi.Evidence:  # which estimates it
+        with pytest.raises(ValueError, match=rf"{kind.__name__}: the noise level can be estimated from images only"):
+            vi.choose(ridge, Y, kind(), bounds=(-6, 4))
+        with pytest.raises(ValueError, match="is estimated as 0; pass"):
+            vi.choose(lambda theta, y: vi.L2Squared(y) + vi.L2Squared(), np.zeros((8, 8)), kind(), bounds=(-6, 4))
+
+
+def test_options_out_of_range() -> None:
     for make, text in (
-        (lambda: vi.SURE(noise=0.0), "SURE: noise must be greater than 0, got 0"),
-        (lambda: vi.Discrepancy(noise=-1), "Discrepancy: noise must be at least 0|greater than 0, got -1"),
         (lambda: vi.Discrepancy(0.1, tau=0.9), "Discrepancy: tau must be at least 1"),
         (lambda: vi.GCV(robust=0), "GCV: robust must be between 0 and 1"),
         (lambda: vi.HoldOut(every=1), "HoldOut: every must be at least 2"),
         (lambda: vi.HoldOut(every=2, folds=3), "folds must be at most every = 2, got 3"),
-        (lambda: vi.Evidence(noise=math.nan), "Evidence: noise must be finite"),
+        (lambda: vi.Discrepancy(0.1, tol=0.0), "Discrepancy: tol must be greater than 0"),
+        (lambda: vi.Evidence(nullity=-1), "Evidence: nullity must be at least 0"),
+        (lambda: vi.HoldOut(axis=0.5), "HoldOut: axis must be an integer"),
     ):
         with pytest.raises((TypeError, ValueError), match=text):
             make()

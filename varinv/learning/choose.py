@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from varinv import check
-from varinv.backend import Array, is_array
+from varinv.backend import Array, is_array, to_numpy
 from varinv.learning.chosen import Chosen
 from varinv.learning.family import parameters
 from varinv.learning.rules_base import UNSOLVED, ChoiceRule, Found
@@ -88,8 +88,8 @@ def choose(
     y = check.real_array("choose", "y", y)
     tol = check.number("choose", "tol", tol, low=0.0, strict=True)
     mu = None if mu is None else check.number("choose", "mu", mu, low=0.0, strict=True)
-    pairs = _bounds(bounds)
-    if isinstance(bounds[0], (tuple, list)) or (is_array(bounds) and bounds.ndim == 2):
+    pairs, many = _bounds(bounds)
+    if many:
         from varinv.learning.several import several
 
         return several(family, y, rule, pairs, theta0, mu, tol, seed, began)
@@ -130,7 +130,7 @@ def meaning(family: Any, theta: Array) -> dict[str, float]:
         values: dict[str, float] = family.values(theta)
         return values
     n = int(theta.shape[0])
-    return {"exp(theta)" if n == 1 else f"exp(theta[{i}])": math.exp(float(theta[i])) for i in range(n)}
+    return {"exp(theta)" if n == 1 else f"exp(theta[{i}])": math.exp(min(float(theta[i]), 709.0)) for i in range(n)}
 
 
 def _trust(found: Found, reached: bool, why: str) -> tuple[str, str]:
@@ -143,10 +143,12 @@ def _trust(found: Found, reached: bool, why: str) -> tuple[str, str]:
     return found.status, found.why + note
 
 
-def _bounds(bounds: Any) -> list[tuple[float, float]]:
-    """Pairs (low, high), increasing."""
+def _bounds(bounds: Any) -> tuple[list[tuple[float, float]], bool]:
+    """Pairs (low, high), increasing; whether they were given as a list of pairs."""
+    given = to_numpy(bounds).tolist() if is_array(bounds) else bounds
     try:
-        given = [bounds] if not hasattr(bounds[0], "__len__") else list(bounds)
+        many = isinstance(given[0], (tuple, list)) or (is_array(given[0]) and given[0].ndim > 0)
+        given = list(given) if many else [given]
         pairs = [(low, high) for low, high in given]
     except (TypeError, ValueError, IndexError, KeyError):
         raise TypeError(
@@ -158,7 +160,7 @@ def _bounds(bounds: Any) -> list[tuple[float, float]]:
         if low >= high:
             raise ValueError(f"choose: bounds must increase, got ({low:g}, {high:g}); natural logarithms are expected")
         result.append((low, high))
-    return result
+    return result, many
 
 
 def _thetas(points: Any, bounds: tuple[float, float]) -> list[float]:

@@ -26,6 +26,10 @@ class Level(NamedTuple):
     path: tuple[tuple[float, float], ...]
 
 
+class SolveFailed(ValueError):
+    """A residual that is NaN or infinite."""
+
+
 def find_level(
     f: Callable[[float], float],
     target: float,
@@ -39,7 +43,7 @@ def find_level(
 
     Steps of log 10, growing, from `start` until two values enclose the target; then false position (Illinois) on
     log f, with a bisection where three evaluations have not halved the bracket.  Never raises for want of a root:
-    `why` says what was met and θ is the closest argument seen.
+    `why` says what was met and θ is the closest argument seen.  Raises SolveFailed where a value is NaN or infinite.
 
     Parameters
     ----------
@@ -51,7 +55,7 @@ def find_level(
     def g(theta: float) -> float:
         value = f(theta)
         if not value >= 0 or math.isinf(value):
-            raise ValueError(f"discrepancy: the residual at log λ = {theta:.4g} is {value}; the solve has failed")
+            raise SolveFailed(f"discrepancy: the residual at log λ = {theta:.4g} is {value}; the solve has failed")
         path.append((theta, value))
         return math.log(max(value, 1e-300) / target)
 
@@ -111,7 +115,7 @@ def find_level(
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Discrepancy:
+class DiscrepancyResult:
     """What `discrepancy` found.
 
     lam, x, residual : weight, image and data residual (of the closest weight tried where `found` is False).
@@ -150,7 +154,7 @@ def discrepancy(
     stop: Callable[..., str | None] | None = None,
     x0: Array | None = None,
     residual: Callable[[Array], float] | None = None,
-) -> Discrepancy:
+) -> DiscrepancyResult:
     r"""The weight λ of ‖A x_λ − y‖ = τ δ (Morozov 1966), x_λ the minimiser of ``problem_at(lam)``.
 
     The residual never falls as λ grows, so the equation has at most one root up to flat parts; it is sought in log λ
@@ -169,7 +173,7 @@ def discrepancy(
 
     Returns
     -------
-    Discrepancy : with `found` False, and `why`, where no λ within the bounds has that residual.
+    DiscrepancyResult : with `found` False, and `why`, where no λ within the bounds has that residual.
 
     Raises
     ------
@@ -209,7 +213,7 @@ def discrepancy(
     root = find_level(solved, target, start=math.log(start), bounds=(math.log(low), math.log(high)), tol=tol, most=most)
     result = done[root.theta]
     path = tuple((math.exp(theta), value) for theta, value in root.path)
-    return Discrepancy(
+    return DiscrepancyResult(
         math.exp(root.theta), result.x, root.value, target, root.found, root.why, len(path), path, result
     )
 

@@ -6,10 +6,11 @@ import math
 from typing import Any
 
 from varinv import check
-from varinv.backend import Array, device, like, namespace
+from varinv.backend import Array, device, is_array, like, namespace
+from varinv.functionals.data import L2Squared
 from varinv.learning.lower import convexity, gradient, smoothness
 from varinv.linalg import dot
-from varinv.problem import Problem, as_problem
+from varinv.problem import Problem, Term, as_problem
 
 DIFFERENCES = 16  # most parameters whose mixed derivatives are taken by central differences
 
@@ -26,21 +27,39 @@ def parameters(theta: Any) -> Array:
 
 def lower_problem(family: Any, theta: Array, y: Array, x: Array | None = None) -> Problem:
     """family(theta, y), checked; of an unknown shaped like x."""
-    problem = as_problem(family(theta, y))
-    if problem is None or not problem.terms:
-        raise TypeError(f"learn: {family} must return a Problem such as L2Squared(y) + …")
+    problem = made_by("learn", family, theta, y)
     for t in problem.terms:
         if not (hasattr(t.f, "grad") and hasattr(t.f, "hvp")):
             raise TypeError(
                 f"learn: the term {t} has no gradient or second derivative, and the solution no derivative in theta; "
                 "smooth it, e.g. Charbonnier in place of L1 or total variation"
             )
-    if x is not None and tuple(x.shape) != tuple(problem.domain):
+    if x is not None:
+        same_unknown("learn", family, x, problem)
+    return problem
+
+
+def made_by(who: str, family: Any, theta: Array, y: Array) -> Problem:
+    """family(theta, y), or an error where that is no problem or overflows."""
+    try:
+        problem = as_problem(family(theta, y))
+    except OverflowError:
+        largest = float(namespace(theta).max(theta))
         raise ValueError(
-            f"learn: {family} changed the shape of its unknown from {tuple(x.shape)} to {tuple(problem.domain)}; "
+            f"{who}: the family overflows where theta is {largest:g}; natural logarithms are expected"
+        ) from None
+    if problem is None or not problem.terms:
+        raise TypeError(f"{who}: {family} must return a Problem such as L2Squared(y) + …")
+    return problem  # type: ignore[no-any-return]
+
+
+def same_unknown(who: str, family: Any, x: Array, problem: Problem) -> None:
+    """An error where a problem is not one of images shaped like x."""
+    if tuple(x.shape) != tuple(problem.domain):
+        raise ValueError(
+            f"{who}: {family} changed the shape of its unknown from {tuple(x.shape)} to {tuple(problem.domain)}; "
             "it must not depend on theta or on the example"
         )
-    return problem  # type: ignore[no-any-return]
 
 
 def start(family: Any, problem: Problem, y: Array) -> Array:
@@ -87,3 +106,32 @@ def sensitivity(family: Any, theta: Array, y: Array, problem: Problem, x: Array,
         ahead, behind = (gradient(lower_problem(family, theta + s * e, y, x), x) for s in (1.0, -1.0))
         result.append(dot(ahead - behind, q) / (2 * h))
     return like(result, theta)
+
+
+def data_term(problem: Problem, y: Array, first: Term | None = None, who: str = "choose") -> Term:
+    """The least-squares term of the data y: one alone, in the shape of y, with the weights that `first` has.
+
+    Raises ValueError where that is not so.
+    """
+    found = [t for t in problem.terms if isinstance(t.f, L2Squared) and is_array(t.f.y) and t.f.y.ndim > 0]
+    found = [t for t in found if t.f.y is y] if len(found) > 1 else found  # type: ignore[attr-defined]
+    if len(found) != 1:
+        raise ValueError(
+            f"{who}: {problem} has {len(found)} least-squares terms with data and the rules need exactly one, "
+            "L2Squared(y) or L2Squared(y, weight) @ A"
+        )
+    f: Any = found[0].f
+    if tuple(f.y.shape) != tuple(y.shape):
+        raise ValueError(
+            f"{who}: y has shape {tuple(y.shape)}, but the family makes data of shape {tuple(f.y.shape)} of it; "
+            "pass y as the family uses it"
+        )
+    if first is None:
+        return found[0]
+    w, was = f.weight, first.f.weight  # type: ignore[attr-defined]
+    if is_array(w) != is_array(was) or (is_array(w) and not bool(namespace(w).all(w == was))):
+        raise ValueError(
+            f"{who}: the array of weights of the data term says how accurate each measurement is and must not depend "
+            "on theta; put the parameter before the other terms"
+        )
+    return found[0]

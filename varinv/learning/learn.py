@@ -15,7 +15,7 @@ from typing import Any
 from varinv import check
 from varinv.backend import Array, namespace, to_numpy
 from varinv.learning.executors import checked
-from varinv.learning.family import constants, lower_problem, parameters, start
+from varinv.learning.family import constants, data_term, lower_problem, parameters, start
 from varinv.learning.losses import supervised, unsupervised
 from varinv.learning.lower import minimise
 from varinv.learning.maid import MAID
@@ -172,7 +172,9 @@ def learn(
     if noise is not None:
         if loss is not None:
             raise TypeError("learn: either noise (no truths, by SURE) or loss, not both")
-        cases = unsupervised(pairs, noise, getattr(family, "A", None), seed)
+        known = hasattr(family, "A")
+        term = None if known else lambda y: data_term(lower_problem(family, theta0, y), y, who="learn")
+        cases = unsupervised(pairs, noise, family.A if known else None, seed, term)
     else:
         cases = supervised(pairs, loss or getattr(family, "loss", None))
     rule = MAID() if rule is None else rule

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,7 @@ from varinv.backend import Array, device, is_array, namespace
 from varinv.functionals.data import L2Squared
 from varinv.learning.lower import gradient, smoothness
 from varinv.linalg import dot
+from varinv.operators.elementary import Diagonal
 from varinv.problem import as_problem
 
 Loss = Any
@@ -52,7 +54,8 @@ class Risk:
     r"""SURE by one finite difference: ‖A x₁ − y‖² + (2σ²/t) bᵀA(x₂ − x₁) − mσ² for x₁ = x̂(y), x₂ = x̂(y + t b).
 
     An unbiased estimate (t → 0) of ‖A x₁ − A x*‖² for y = A x* + n with n of standard deviation σ (Stein 1981; Ramani,
-    Blu & Unser 2008).  Its derivative in the parameters is that of any loss of two solutions (Deledalle et al. 2014).
+    Blu & Unser 2008); m is how many measurements count.  Its derivative in the parameters is that of any loss of two
+    solutions (Deledalle et al. 2014).
     """
 
     A: Any
@@ -60,6 +63,7 @@ class Risk:
     probe: Array
     noise: float
     step: float
+    m: int
 
     @property
     def smoothness(self) -> float:
@@ -76,7 +80,7 @@ class Risk:
     def __call__(self, xs: Sequence[Array]) -> float:
         first, second = xs if self.A is None else map(self.A.forward, xs)
         r = first - self.y
-        return float(dot(r, r) + self._factor * dot(self.probe, second - first) - math.prod(r.shape) * self.noise**2)
+        return float(dot(r, r) + self._factor * dot(self.probe, second - first) - self.m * self.noise**2)
 
     def slopes(self, xs: Sequence[Array]) -> tuple[Array, ...]:
         back = (lambda v: v) if self.A is None else self.A.adjoint
@@ -106,26 +110,59 @@ def supervised(pairs: Any, loss: Callable[[Array], Any] | None) -> list[tuple[tu
     return cases
 
 
-def unsupervised(data: Any, noise: float, A: Any, seed: int) -> list[tuple[tuple[Array, ...], Loss]]:
-    """(data, loss) for noisy data without truths, by SURE with probes of signs and t = 2σ/m^0.3 (Deledalle 2014)."""
-    import random
+def signs(y: Array, source: random.Random) -> Array:
+    """Random signs b in the shape of y."""
+    m = math.prod(y.shape)
+    bits = source.getrandbits(m)
+    xp = namespace(y)
+    flat = [1.0 if bits >> k & 1 else -1.0 for k in range(m)]
+    return xp.reshape(xp.asarray(flat, dtype=y.dtype, device=device(y)), y.shape)
 
+
+def difference(noise: float, m: int) -> float:
+    """t = 2σ/m^0.3 of finite differences along a probe (Deledalle, Vaiter, Fadili & Peyré 2014)."""
+    return float(2 * noise / m**0.3)
+
+
+def whitening(weight: Any, b: Array) -> tuple[Any, Array]:
+    """(√w, b/√w), 0 where w = 0: what moves whitened data √w y by b; (1, b) for a number as weight."""
+    if not is_array(weight):
+        return 1.0, b
+    xp = namespace(weight)
+    root = xp.sqrt(weight)
+    return root, xp.where(weight > 0, b / xp.where(weight > 0, root, 1.0 + 0 * root), 0 * root)
+
+
+def stein(y: Array, A: Any, noise: float, source: random.Random, weight: Any = 1.0) -> tuple[tuple[Array, Array], Risk]:
+    """(data, loss) for one y without truth: SURE of whitened data, with one probe of signs."""
+    root, along = whitening(weight, b := signs(y, source))
+    m = math.prod(y.shape)
+    if is_array(weight):
+        m = int(namespace(weight).sum(weight > 0))
+        A = Diagonal(root) if A is None else Diagonal(root) @ A
+    t = difference(noise, m)
+    return (y, y + t * along), Risk(A, root * y, b, noise, t, m)
+
+
+def unsupervised(
+    data: Any, noise: float, A: Any, seed: int, term: Callable[[Array], Any] | None = None
+) -> list[tuple[tuple[Array, ...], Loss]]:
+    """(data, loss) for noisy data without truths, by SURE with probes of signs and t = 2σ/m^0.3 (Deledalle 2014).
+
+    term : y ↦ its data term, which then says A and the weights.
+    """
     who = "learn"
     noise = check.number(who, "noise", noise, low=0.0, strict=True)
-    cases = []
-    signs = random.Random(seed)
+    cases: list[tuple[tuple[Array, ...], Loss]] = []
+    source = random.Random(seed)
     for i, y in enumerate(data):
         if isinstance(y, (tuple, list)):
             raise TypeError(f"{who}: with noise={noise:g} the examples are data alone, got a pair at [{i}]")
         y = check.real_array(who, f"data[{i}]", y)
         if A is not None:
             check.same_shape(who, f"data[{i}]", y, A.codomain)
-        m = math.prod(y.shape)
-        bits = signs.getrandbits(m)
-        flat = [1.0 if bits >> k & 1 else -1.0 for k in range(m)]
-        b = namespace(y).reshape(namespace(y).asarray(flat, dtype=y.dtype, device=device(y)), y.shape)
-        t = 2 * noise / m**0.3
-        cases.append(((y, y + t * b), Risk(A, y, b, noise, t)))
+        t = None if term is None else term(y)
+        cases.append(stein(y, A, noise, source) if t is None else stein(y, t.K, noise, source, t.f.weight))
     if not cases:
         raise ValueError(f"{who}: no data")
     return cases

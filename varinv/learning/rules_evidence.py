@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from varinv import check
-from varinv.learning.rules_base import END, OK, UNSETTLED, ChoiceRule, Found, Point, positive
+from varinv.learning.rules_base import END, OK, UNSETTLED, UNSOLVED, ChoiceRule, Found, Point, positive
 from varinv.learning.sweep import Sweep
 from varinv.linalg import dot
 
@@ -61,6 +61,9 @@ class Evidence(ChoiceRule):
         for _ in range(MOST):
             step = self.step(sweep, theta)
             points.append(step.point)
+            if not math.isfinite(step.point.residual):
+                why = f"the residual at theta = {theta:.4g} is {step.point.residual}"
+                return Found(theta, math.nan, UNSOLVED, why, tuple(sorted(points)))
             nearer = min(max(step.theta, low), high)
             move = abs(nearer - theta)
             if move <= PRECISION:

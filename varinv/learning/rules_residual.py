@@ -9,9 +9,10 @@ from typing import Any
 
 from varinv import check
 from varinv.backend import Array, double, namespace
-from varinv.learning.discrepancy import find_level
-from varinv.learning.rules_base import NO_ROOT, OK, UNSETTLED, ChoiceRule, Found, Point, measured, positive
-from varinv.learning.sweep import Sweep, noise_level
+from varinv.learning.discrepancy import SolveFailed, find_level
+from varinv.learning.noise import noise_level
+from varinv.learning.rules_base import NO_ROOT, OK, UNSETTLED, UNSOLVED, ChoiceRule, Found, Point, measured, positive
+from varinv.learning.sweep import Sweep
 from varinv.linalg import dot
 
 
@@ -67,7 +68,12 @@ class Discrepancy(ChoiceRule):
             points[theta] = self.point(sweep, theta, prepared)
             return points[theta].criterion
 
-        level = find_level(ratio, 1.0, start=(low + high) / 2, bounds=(low, high), tol=self.tol)
+        try:
+            level = find_level(ratio, 1.0, start=(low + high) / 2, bounds=(low, high), tol=self.tol)
+        except SolveFailed as failure:
+            curve = tuple(points[theta] for theta in sorted(points))
+            at = min(curve, key=lambda p: abs(p.criterion - 1) if math.isfinite(p.criterion) else math.inf)
+            return Found(at.theta, at.criterion, UNSOLVED, str(failure).replace("log λ", "theta"), curve, prepared)
         curve = tuple(points[theta] for theta in sorted(points))
         ended = not level.found and level.why.startswith("no root")
         why = level.why.replace("log λ", "theta")

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from varinv import check
+from varinv.learning.noise import noise_level
 from varinv.learning.rules_base import ChoiceRule, Point, positive
-from varinv.learning.sweep import Sweep, noise_level
+from varinv.learning.sweep import Sweep
 from varinv.linalg import dot
 
 

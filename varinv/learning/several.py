@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import math
+import random
 import time
 from typing import Any
 
 from varinv import check
-from varinv.backend import Array, like, to_numpy
+from varinv.backend import Array, is_array, like, to_numpy
 from varinv.learning.chosen import Chosen
-from varinv.learning.family import lower_problem, parameters
-from varinv.learning.losses import unsupervised
+from varinv.learning.family import data_term, lower_problem, parameters
+from varinv.learning.losses import stein
+from varinv.learning.noise import noise_level
 from varinv.learning.oracle import Bilevel, Evaluation
 from varinv.learning.rules_base import END, OK, UNSETTLED, UNSOLVED, Point
 from varinv.learning.rules_risk import SURE
-from varinv.learning.sweep import SHARE, data_term, noise_level
+from varinv.learning.sweep import SHARE
 from varinv.linalg import norm
 
 MOST = 60  # evaluations of the risk and its gradient
@@ -54,14 +56,13 @@ def several(
         raise ValueError("choose: theta0 must lie within the bounds")
     term = data_term(lower_problem(family, start, y), y)
     noise = noise_level("SURE", rule.noise, y, term)
-    A = getattr(family, "A", term.K)
-    cases = unsupervised([y], noise, A, seed)
-    problem = Bilevel(family=family, cases=cases, theta0=start, mu=mu)
-    m = math.prod(y.shape)
-    scale = m * noise**2
+    weight = term.f.weight  # type: ignore[attr-defined]
+    data, loss = stein(y, term.K, noise, random.Random(seed), weight)
+    problem = Bilevel(family=family, cases=[(data, loss)], theta0=start, mu=mu)
+    A, scale = loss.A, loss.m * noise**2
     size = 1.0 if A is None else float(A.norm())
     first = problem.evaluate(start, math.inf, None)
-    epsilon = min(tol * first.error, SHARE * cases[0][1].step * math.sqrt(m) / size)
+    epsilon = min(tol * first.error, SHARE * loss.step * math.sqrt(loss.m) / size)
     curve: list[Point] = []
     best: list[Evaluation] = []
     last: list[Evaluation] = []
@@ -69,15 +70,17 @@ def several(
 
     def risk(theta: Any) -> tuple[float, Any]:
         at = like(theta, start)
+        if is_array(weight):
+            data_term(lower_problem(family, at, y), y, term)
         steep = max(s.steep for e in last for s in e.samples[0].solutions) if last else scale / noise
         found = problem.evaluate(at, epsilon, 1e-4 * steep, last[-1] if last else None)
         last[:] = [found]
         work.append(found.work.total)
         x = found.samples[0].solutions[0].x
-        r = (x if A is None else A(x)) - y
+        r = (x if A is None else A(x)) - loss.y
         df = (found.value - norm(r) ** 2 + scale) / (2 * noise**2)
         curve.append(Point(tuple(float(t) for t in at), found.value, norm(r), df, found.reached))
-        if not best or found.value < best[0].value:
+        if not best or found.value < best[0].value or not math.isfinite(best[0].value):
             best[:] = [found]
         return found.value / scale, to_numpy(found.slope) / scale
 
@@ -103,7 +106,7 @@ def several(
         status, why = UNSOLVED, f"a solve or adjoint solve at the chosen theta did not reach its accuracy; {why}"
     elif ends:
         status, why = END, f"SURE falls beyond the bounds of theta[{', '.join(map(str, ends))}]; {why}"
-    elif not result.success and inside > 10 * GRADIENT:
+    elif not inside <= 10 * GRADIENT:
         status, why = UNSETTLED, f"{why}: {check.describe(str(result.message))}"
     first_x = chosen.samples[0].solutions[0].x
     at = parameters(theta)

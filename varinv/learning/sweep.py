@@ -7,14 +7,14 @@ import random
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from varinv.backend import Array, device, is_array, namespace, to_numpy
+from varinv.backend import Array, is_array, namespace
 from varinv.functionals.data import L2Squared
-from varinv.learning.family import parameters
+from varinv.learning.family import data_term, made_by, parameters, same_unknown
+from varinv.learning.losses import difference, signs, whitening
 from varinv.learning.lower import convexity, gradient, minimise, smoothness
 from varinv.learning.oracle import LOWER
 from varinv.linalg import dot, norm
-from varinv.operators.elementary import Identity
-from varinv.problem import Problem, Term, as_problem
+from varinv.problem import Problem, Term
 from varinv.solvers.rules import iterations, residual
 
 SLOW = 1e-5  # condition μ/L below which the certified accelerated gradient is left for what `solve` picks
@@ -81,16 +81,16 @@ class Sweep:
             return old
         near = old if old is not None else min(self.fits.values(), key=lambda f: abs(f.theta - theta), default=None)
         problem, whole = self.problem(theta, self.y)
+        if near is not None:
+            same_unknown("choose", self.family, near.x, problem)
         x, error, reached, count, why = self._solve(theta, problem, None if near is None else near.x, epsilon)
         self.fits[theta] = fit = Fit(theta, problem, x, self._residual(whole, x), error, reached, count, why)
         return fit
 
     def problem(self, theta: float, y: Array) -> tuple[Problem, Term]:
         """(the problem to solve, the data term on all entries)."""
-        made = as_problem(self.family(parameters([theta]), y))
-        if made is None or not made.terms:
-            raise TypeError(f"choose: {self.family} must return a Problem such as L2Squared(y) + …")
-        whole = data_term(made, y)
+        made = made_by("choose", self.family, parameters([theta]), y)
+        whole = data_term(made, y, self._whole)
         self._whole = whole if self._whole is None else self._whole
         if self.keep is None:
             return made, whole
@@ -150,36 +150,24 @@ class Sweep:
             raise RuntimeError("choose: no problem has been solved yet")
         return self._whole
 
-    def step(self, noise: float) -> float:
-        """t = 2σ/m^0.3 of the finite difference (Deledalle, Vaiter, Fadili & Peyré 2014)."""
-        return float(2 * noise / self.m**0.3)
-
     @property
     def probe(self) -> Array:
         """Random signs b, the same for every theta, so that criteria are smooth curves."""
         if self._probe is None:
-            m = math.prod(self.y.shape)
-            bits = random.Random(self.seed).getrandbits(m)
-            flat = [1.0 if bits >> k & 1 else -1.0 for k in range(m)]
-            xp = namespace(self.y)
-            self._probe = xp.reshape(xp.asarray(flat, dtype=self.y.dtype, device=device(self.y)), self.y.shape)
+            self._probe = signs(self.y, random.Random(self.seed))
         return self._probe
 
     def response(self, theta: float, noise: float) -> tuple[Array, bool]:
         """(S b, reached): ∂(√w A x)/∂(√w y) along the probe b, by a second solve with the data moved by t b/√w."""
         self.at(theta)
-        t = self.step(noise)
+        t = difference(noise, self.m)
         if (theta, t) in self.moved:
             return self.moved[theta, t][1:]
         term: Any = self.term
-        K, w, root = term.K, term.f.weight, 1.0
+        K = term.K
         epsilon = SHARE * t * math.sqrt(self.m) / (1.0 if K is None else float(K.norm()))
         fit = self.at(theta, epsilon)
-        along = self.probe
-        if is_array(w):
-            xp = namespace(w)
-            root = xp.sqrt(w)
-            along = xp.where(w > 0, along / xp.where(w > 0, root, 1.0 + 0 * w), 0 * w)
+        root, along = whitening(term.f.weight, self.probe)
         problem, _ = self.problem(theta, self.y + t * along)
         near = min(self.moved, key=lambda key: abs(key[0] - theta), default=None)
         begin = fit.x if near is None else fit.x + self.moved[near][0]
@@ -200,40 +188,3 @@ class Sweep:
     def size(self) -> float:
         """A tenth of the root mean square of the data: the scale of differences where no noise level is known."""
         return 0.1 * norm(self.y) / math.sqrt(math.prod(self.y.shape)) or 1.0
-
-
-def data_term(problem: Problem, y: Array) -> Term:
-    """The least-squares term of the data y; a ValueError where there is none or more than one."""
-    found = [t for t in problem.terms if isinstance(t.f, L2Squared) and is_array(t.f.y) and t.f.y.ndim > 0]
-    found = [t for t in found if t.f.y is y] if len(found) > 1 else found  # type: ignore[attr-defined]
-    if len(found) != 1:
-        raise ValueError(
-            f"choose: {problem} has {len(found)} least-squares terms with data and the rules need exactly one, "
-            "L2Squared(y) or L2Squared(y, weight) @ A"
-        )
-    return found[0]
-
-
-def noise_level(who: str, noise: float | None, y: Array, term: Term) -> float:
-    """The given standard deviation, or its estimate from the finest wavelets where the data are an image (A = I).
-
-    Of a stack (slices or channels first) the mean of the estimates.  Raises ValueError where there is no estimate.
-    """
-    if noise is not None:
-        return noise
-    f: Any = term.f
-    if (term.K is not None and not isinstance(term.K, Identity)) or is_array(f.weight) or y.ndim not in (2, 3):
-        what = f"behind {term.K}" if term.K is not None else f"of shape {tuple(y.shape)} with such weights"
-        raise ValueError(
-            f"{who}: the noise level can be estimated from images only (A = I), not from data {what}; pass "
-            f"{who}(noise=…), the standard deviation of the noise, or use Whiteness(), which needs none"
-        )
-    from skimage import restoration
-
-    estimate: Any = restoration.estimate_sigma
-
-    many = y.ndim == 3
-    value = float(estimate(to_numpy(y), channel_axis=0 if many else None, average_sigmas=many))
-    if not value > 0:
-        raise ValueError(f"{who}: the noise level of these data is estimated as {value:g}; pass {who}(noise=…)")
-    return value
