@@ -8,7 +8,7 @@ OUT    ?= output
 # numba's OpenMP threads wait asleep instead of spinning: far faster where other programs share the cores, slower alone
 demo test: export OMP_WAIT_POLICY = passive
 
-.PHONY: demo test check format benchmark mutants clean
+.PHONY: demo test check format benchmark gpu mutants clean
 
 demo: $(VENV)/.core
 ifeq ($(SCAN),)
@@ -33,6 +33,12 @@ format: $(VENV)/.dev
 benchmark: $(VENV)/.test
 	$(BIN)/python benchmarks/radon_against_astra.py
 	$(BIN)/python benchmarks/tv_against_skimage.py
+
+# needs a CUDA device and CuPy: pip install ".[cuda13]" (or cuda12); without one it says so and measures nothing
+gpu: $(VENV)/.test
+	$(BIN)/python benchmarks/gpu.py
+	$(BIN)/python -m pytest -m gpu tests
+	$(BIN)/python benchmarks/gpu_projectors.py
 
 # faults planted in the solvers: minutes
 mutants: $(VENV)/.test

@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 import standin
 from conftest import rand, solver_kinds
+from test_cuda_kernels import TWINS
 from test_functionals import pytestmark as _one_thread  # noqa: F401
-from test_kernels import CASES  # noqa: F401, imports every module of the package
+from test_gpu import fetched, moved
+from test_kernels import CASES, Maker, equal
 from test_operators import TINY
 
 from varinv import cuda
@@ -31,6 +33,19 @@ def _examples(kind):
 
 def there(a):
     return standin.xp.asarray(a, copy=True)
+
+
+@pytest.mark.parametrize("kernel", TWINS, ids=lambda k: k.__name__)
+def test_arrays_of_a_device_find_the_cuda_twins(kernel, monkeypatch):
+    started = []
+    monkeypatch.setattr(cuda, "run", lambda *args: (started.append(args), cuda_shim.run(*args)))
+    for args in CASES[kernel.__name__]((5, 7), Maker(np.float32, "plain")):
+        there = moved(kernel, args, standin.xp.asarray)
+        before = [a.values.tobytes() for a in there if isinstance(a, standin.ndarray)]
+        got = kernel(*there)
+        equal(got if isinstance(got, float) else fetched(got), kernel.reference(*args), np.float32)
+        assert [a.values.tobytes() for a in there if isinstance(a, standin.ndarray)] == before
+    assert started, "the array code ran instead"
 
 
 @pytest.mark.parametrize("K", TINY, ids=repr)

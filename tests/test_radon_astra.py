@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 import sys
+import types
 from typing import Any
 
 import array_api_strict as strict
 import numpy as np
 import pytest
+import standin
 from conftest import dense, rand
 
 from varinv.operators.geometry import FanBeam, ParallelBeam
@@ -132,6 +134,39 @@ WRONG = [
 def test_errors_name_the_fault(make: Any, error: type[Exception], words: str) -> None:
     with pytest.raises(error, match=words):
         make()
+
+
+@pytest.mark.parametrize("A", list(AstraRadon.examples()), ids=repr)
+def test_the_way_through_dlpack_gives_the_same_numbers(A: AstraRadon) -> None:
+    """What CuPy arrays take with projector "cuda", here with the processor's."""
+    x, y = rand(np, A.domain, 1, "float32"), rand(np, A.codomain, 2, "float64")
+    assert np.array_equal(A._direct(x, "FP", A.projector or ""), A(x))
+    assert np.array_equal(A._direct(y, "BP", A.projector or ""), A.T(y))
+    assert A._direct(y, "BP", A.projector or "").dtype == np.float64
+
+
+def test_cupy_arrays_go_to_the_cuda_projector(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[str] = []
+    wait = types.SimpleNamespace(synchronize=lambda: calls.append("wait"))
+    runtime = types.SimpleNamespace(cuda=types.SimpleNamespace(Device=lambda: wait))
+    monkeypatch.setattr("varinv.cuda.cupy", lambda: runtime)
+    monkeypatch.setattr(AstraRadon, "_direct", lambda self, a, algorithm, name: calls.append(f"{algorithm} {name}"))
+    x = standin.xp.asarray(np.ones((4, 4), np.float32))
+    monkeypatch.setattr(astra, "use_cuda", lambda: False)
+    with pytest.raises(RuntimeError, match=r"needs ASTRA 2\.5 or later, built with CUDA"):
+        AstraRadon((4, 4), G)(x)
+    monkeypatch.setattr(astra, "use_cuda", lambda: True)
+    calls.clear()
+    AstraRadon((4, 4), F).forward(x)
+    assert calls == ["wait", "FP cuda", "wait"]
+    with pytest.raises(ValueError, match="on CuPy arrays there is one projector"):
+        AstraRadon((4, 4), G, projector="strip")(x)
+
+
+def test_cupy_arrays_without_cupy_or_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    with pytest.raises(RuntimeError, match="needs CuPy, which is not installed"):
+        AstraRadon((4, 4), G)(standin.xp.asarray(np.ones((4, 4))))
 
 
 def test_astra_missing(monkeypatch: pytest.MonkeyPatch) -> None:

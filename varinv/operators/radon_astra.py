@@ -11,7 +11,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from varinv.backend import Array, Shape
+from varinv import cuda
+from varinv.backend import Array, Shape, empty, library, namespace
 from varinv.operators.base import LinearOperator, collatz_wielandt, once
 from varinv.operators.geometry import FanBeam, ParallelBeam, some_views
 from varinv.operators.radon import check_scan
@@ -24,7 +25,7 @@ PROJECTORS = {
 
 @dataclass(frozen=True, eq=False, repr=False)
 class AstraRadon(LinearOperator):
-    r"""`Radon` through ASTRA's CPU projectors (van Aarle et al. 2016, Optics Express 24), NumPy only.
+    r"""`Radon` through ASTRA's projectors (van Aarle et al. 2016, Optics Express 24), NumPy and CuPy.
 
     (rows, cols) → (angles, detectors), stacks slice by slice; value × length, as `Radon`.  A bin is one ray ("linear",
     "line") or the area of its strip ("strip"), whatever its width.  Projectors read the image as ASTRA defines them:
@@ -34,7 +35,11 @@ class AstraRadon(LinearOperator):
     ASTRA computes in float32 whatever comes in; float64 arrays come back as float64 with that accuracy, so that
     objectives and certificates can be evaluated.
 
-    Norm: Collatz–Wielandt on float32 applications, widened by 1e-5 for their rounding.
+    CuPy arrays stay on their device: ASTRA's CUDA projector reads and writes them through DLPack, slice by slice.  Its
+    back-projection interpolates on the detector and is not the transpose of its projection (`benchmarks/gpu.py` prints
+    by how much), so that nothing built on an adjoint is certified there: an engine to compare with.
+
+    Norm: Collatz–Wielandt on float32 applications of the CPU's projector, widened by 1e-5 for their rounding.
 
     Parameters
     ----------
@@ -48,7 +53,10 @@ class AstraRadon(LinearOperator):
     ImportError
         ASTRA is not installed.
     TypeError, ValueError
-        As `Radon`; a projector that does not fit the geometry; arrays that are not NumPy's.
+        As `Radon`; a projector that does not fit the geometry; arrays that are neither NumPy's nor CuPy's; CuPy arrays
+        with another projector than the first.
+    RuntimeError
+        CuPy arrays where ASTRA is older than 2.5 or was built without CUDA.
     """
 
     shape: Shape
@@ -119,9 +127,11 @@ class AstraRadon(LinearOperator):
         return f"AstraRadon({self.domain}, {self.geometry}{pixel}, projector={self.projector!r})"
 
     def _apply(self, a: Any, what: str, algorithm: str) -> Any:
+        if library(a) == "cupy":
+            return self._on_device(a, algorithm)
         if type(a) is not np.ndarray:
             raise TypeError(
-                f"{self}: ASTRA works on NumPy arrays, the {what} is a {type(a).__module__.split('.')[0]} array; "
+                f"{self}: ASTRA works on NumPy and CuPy arrays, the {what} is a {library(a)} array; "
                 "convert it first, or use Radon, which keeps the library"
             )
         shape = self.codomain[-2:] if algorithm == "FP" else self.domain[-2:]
@@ -130,11 +140,40 @@ class AstraRadon(LinearOperator):
             slices = [run(algorithm, s) for s in single.reshape(-1, *a.shape[-2:])]
         return np.stack(slices).reshape(*a.shape[:-2], *shape).astype(a.dtype, copy=False)
 
-    @contextmanager
-    def _projector(self) -> Iterator[Any]:
-        """A function that runs "FP" or "BP" on one slice; every ASTRA object is deleted at the end.
+    def _on_device(self, a: Any, algorithm: str) -> Any:
+        if self.projector != PROJECTORS[type(self.geometry)][0]:
+            raise ValueError(f"{self}: on CuPy arrays there is one projector, ASTRA's 'cuda'; leave projector out")
+        astra, runtime = _astra(), cuda.cupy().cuda
+        if not hasattr(astra.projector, "direct_FP") or not astra.use_cuda():
+            raise RuntimeError(
+                "AstraRadon on CuPy arrays needs ASTRA 2.5 or later, built with CUDA (the conda package is); "
+                "Radon runs on them as it is"
+            )
+        with a.device:
+            runtime.Device().synchronize()  # ASTRA does not wait for CuPy's stream, nor CuPy for ASTRA's
+            result = self._direct(a, algorithm, "cuda")
+            runtime.Device().synchronize()
+        return result
 
-        ASTRA sees pixels of edge 1: lengths are divided by the pixel size, and its line integrals multiplied by it.
+    def _direct(self, a: Any, algorithm: str, name: str) -> Any:
+        """Through DLPack: any library and device that projector `name` takes."""
+        astra, xp = _astra(), namespace(a)
+        shape = self.codomain[-2:] if algorithm == "FP" else self.domain[-2:]
+        apply = astra.projector.direct_FP if algorithm == "FP" else astra.projector.direct_BP
+        single = xp.ascontiguousarray(a, dtype=xp.float32).reshape(-1, *a.shape[-2:])
+        out = empty((single.shape[0], *shape), xp.float32, a)
+        volume, rays = self._geometries()
+        projector = astra.create_projector(name, rays, volume)
+        try:
+            for k in range(single.shape[0]):
+                apply(projector, single[k], out=out[k])
+        finally:
+            astra.projector.delete(projector)
+        return xp.astype(out.reshape(*a.shape[:-2], *shape) * self.pixel_size, a.dtype, copy=False)
+
+    def _geometries(self) -> tuple[Any, Any]:
+        """ASTRA's volume and rays.  It sees pixels of edge 1: lengths are divided by the pixel size, and its line
+        integrals multiplied by it.
         """
         astra, g, h = _astra(), self.geometry, self.pixel_size
         volume = astra.create_vol_geom(*self.domain[-2:])
@@ -143,8 +182,13 @@ class AstraRadon(LinearOperator):
             rays = astra.create_proj_geom("fanflat", g.spacing / h, g.detectors, g.angles, *distances)
         else:
             rays = astra.create_proj_geom("parallel", g.spacing / h, g.detectors, g.angles)
-        if self._shift:
-            rays = astra.geom_postalignment(rays, self._shift)
+        return volume, astra.geom_postalignment(rays, self._shift) if self._shift else rays
+
+    @contextmanager
+    def _projector(self) -> Iterator[Any]:
+        """A function that runs "FP" or "BP" on one slice; every ASTRA object is deleted at the end."""
+        astra, h = _astra(), self.pixel_size
+        volume, rays = self._geometries()
         projector = astra.create_projector(self.projector, rays, volume)
 
         def run(algorithm: str, a: Any) -> Any:
