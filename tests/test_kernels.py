@@ -99,7 +99,14 @@ def _minus_divergence(shape, make):
 def _quadratic_ascent(shape, make):
     for y in (make(*shape), 0.25):
         for w in (2.0, abs(make(*shape)) + make.dtype(0.1)):
-            yield make(*shape), make(*shape), y, w, 0.7
+            for relaxation in (1.0, 1.9):
+                yield make(*shape), make(*shape), y, w, 0.7, relaxation
+
+
+def _weighted_square(shape, make):
+    for y in (make(*shape), 0.0, 0.25):
+        for w in (2.0, abs(make(*shape))):
+            yield make(*shape), y, w
 
 
 def _square_descent(shape, make):
@@ -116,13 +123,35 @@ def _tv_descent(shape, make):
             yield make(*shape), 0.4, g, make(len(shape), *shape), spacing, axes, y, w, -0.5, 0.8, 0.9
 
 
+def _variation(shape, make):
+    """(image, field, weight, smoothing, spacing, axes, groups): all axes, or the last two of three."""
+    for axes in {tuple(range(len(shape))), tuple(range(len(shape)))[-2:]}:
+        field = make(len(axes), *shape)
+        for groups in (True, False):
+            for weight in (0.8, abs(make(*shape) if groups else make(*field.shape))):
+                for smoothing in (0.0, 0.3):
+                    yield make(*shape), field, weight, smoothing, tuple(1.0 + k for k in axes), axes, groups
+
+
 def _tv_dual_ascent(shape, make):
-    axes = tuple(range(len(shape)))
-    for weight in (0.8, abs(make(*shape))):
-        for smoothing in (0.0, 0.3):
-            yield make(len(shape), *shape), make(*shape), 0.6, weight, smoothing, tuple(1.0 + k for k in axes), axes
-    nothing = 0 * make(len(shape), *shape), 0 * make(*shape), 0.6, 0.0, 0.0  # 0/0 is 0
-    yield *nothing, (1.0,) * len(shape), axes
+    for x, p, *settings in _variation(shape, make):
+        for relaxation in (1.0, 1.9):
+            yield p, x, 0.6, *settings, relaxation
+        yield 0 * p, 0 * x, 0.6, 0.0, 0.0, *settings[2:], 1.0  # 0/0 is 0
+
+
+def _exact(a):
+    return a.astype(float) if isinstance(a, np.ndarray) else a
+
+
+def _tv_value(shape, make):
+    for x, _, weight, *settings in _variation(shape, make):
+        yield x, _exact(weight), *settings
+
+
+def _tv_pull(shape, make):
+    for _, p, weight, *settings in _variation(shape, make):
+        yield p, _exact(weight), *settings
 
 
 def _wavelet(shape, make):
@@ -159,14 +188,20 @@ CASES = {
     "back_project": _back_project,
     "quadratic_ascent": _quadratic_ascent,
     "square_descent": _square_descent,
+    "weighted_square": _weighted_square,
     "tv_descent": _tv_descent,
     "tv_dual_ascent": _tv_dual_ascent,
+    "tv_pull": _tv_pull,
+    "tv_value": _tv_value,
     "wavelet_analysis": _wavelet,
     "wavelet_synthesis": _wavelet,
 }
 
 # rounding of sums of up to about a thousand terms, relative to the largest value
 LIMIT = {np.float64: 1e-12, np.float32: 4e-6}
+
+
+EXACT = ("tv_value", "tv_pull", "weighted_square")  # in float64 whatever comes in
 
 
 def without_cases():
@@ -203,7 +238,7 @@ def equal(got, expected, dtype):
         return
     if not isinstance(expected, float):
         assert type(got) is np.ndarray
-        assert (got.shape, got.dtype) == (expected.shape, dtype)
+        assert (got.shape, got.dtype) == (expected.shape, expected.dtype)
     assert np.all(np.isfinite(got)), "the padding of a strided input was read, or part of the output never written"
     scale = max(float(np.max(np.abs(expected), initial=0)), 1.0)
     np.testing.assert_allclose(got, expected, rtol=0, atol=LIMIT[dtype] * scale)
@@ -226,7 +261,7 @@ def test_twin_is_reference(kernel, dtype, layout):
             before = [a.tobytes() for a in args if isinstance(a, np.ndarray)]
             got, expected = twin(*args), kernel.reference(*args)
             assert [a.tobytes() for a in args if isinstance(a, np.ndarray)] == before, "the twin changed its input"
-            equal(got, expected, dtype)
+            equal(got, expected, np.float64 if kernel.__name__ in EXACT else dtype)
 
 
 def test_mixed_dtypes_follow_the_reference():

@@ -58,7 +58,11 @@ def test_a_smooth_term_a_dual_term_and_an_active_constraint(solver: Any) -> None
     assert held >= {("x", True), ("y", True)}
 
 
-@pytest.mark.parametrize("solver", [vi.SPDHG(subsets=3), vi.RestartedChambollePock()], ids=lambda s: type(s).__name__)
+@pytest.mark.parametrize(
+    "solver",
+    [vi.SPDHG(subsets=3), vi.RestartedChambollePock(), vi.AdaptiveChambollePock()],
+    ids=lambda s: type(s).__name__,
+)
 def test_the_distance_from_ones_own_proximal_steps(solver: Any) -> None:
     rng, near, larger = np.random.default_rng(0), state_at(PROBLEM, 2000, solver), set()
     x, q, p = near.x.reshape(-1), near.y[0].reshape(-1), near.y[1].reshape(-1)

@@ -37,9 +37,16 @@ class Term:
                 raise ValueError(f"{error}; {self.K} maps {tuple(self.K.domain)} to {tuple(self.K.codomain)}") from None
 
     def __call__(self, x: Array) -> float:
-        """f(K x) in float64."""
+        """f(K x) in float64, K x in the dtype of x."""
         x = _image(x)
         return float(self.f(x if self.K is None else self.K(x)))
+
+    def exactly(self, x: Array) -> float:
+        """f(K x) with K x in float64 as well, or, where f can, without K x."""
+        if self.K is None:
+            return float(self.f(x))
+        fast = self.f.value_along(self.K, x) if hasattr(self.f, "value_along") else None
+        return float(self.f(self.K(double(x)))) if fast is None else float(fast)
 
     def grad(self, x: Array) -> Array:
         """Kᵀ ∇f(K x)."""
@@ -147,9 +154,9 @@ class Problem:
 
     def __call__(self, x: Array) -> float:
         """The objective at x, in float64."""
-        x = double(check.real_array("Problem", "x", x, finite=False))
+        x = check.real_array("Problem", "x", x, finite=False)
         check.same_shape("Problem", "x", x, self.domain)
-        return sum((t(x) for t in self.terms), start=0.0)
+        return sum((t.exactly(x) for t in self.terms), start=0.0)
 
     def grad(self, x: Array) -> Array:
         """Σ Kᵀ ∇f(K x); a TypeError names the term without a gradient."""
@@ -168,7 +175,7 @@ class Problem:
         from varinv.certificate import lower_bound
 
         primal = self(x)
-        dual = lower_bound(self, double(x), tuple(double(y) for y in duals), primal, bound)
+        dual = lower_bound(self, x, duals, primal, bound)
         return Gap(primal, dual, relative_gap(primal, dual))
 
     def data(self) -> Array | None:

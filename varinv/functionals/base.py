@@ -29,7 +29,9 @@ class Functional(ABC):
     ``feasible(y)``              a point of the domain of f* near y
     ``grad(x)``, ``hvp(x, p)``   gradient, and Hessian at x times p
     ``quadratic_weight(x)``      ω with f(u) ≤ f(x) + ½⟨ω, u² − x²⟩ for all u, equal at u = ±x: majorises by a square
-    ``ascend(K, y, x, step)``    a fused prox_conj(y + step·Kx), or None where it has no fast way for this K
+    ``ascend(K, y, x, step, ρ)`` a fused (1 − ρ) y + ρ prox_conj(y + step·Kx); all three: None where it has no
+    ``value_along(K, x)``        fast way for this K; f(Kx) in float64, without Kx;
+    ``pull(K, q)``               (Kᵀq', f*(q')) in float64, q' = feasible(q), without q', for f with minimum f(0) = 0
     ``square_in_box(x)``         (y, w, lo, hi) where f is ½ w (x − y)² on lo ≤ x ≤ hi with numbers w, lo, hi; else None
     ============================ ==============================================================================
 

@@ -124,6 +124,9 @@ class Box(Functional):
         return _beside("lo", self.lo, z), _beside("hi", self.hi, z)
 
     def __call__(self, z: Array) -> float:
+        if not is_array(self.lo) and not is_array(self.hi):
+            xp = namespace(z)
+            return 0.0 if float(xp.min(z)) >= self.lo and float(xp.max(z)) <= self.hi else math.inf
         lo, hi = self._bounds(double(z))
         return 0.0 if bool(namespace(z).all((double(z) >= lo) & (double(z) <= hi))) else math.inf
 

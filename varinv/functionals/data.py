@@ -60,9 +60,9 @@ class L2Squared(Functional):
         return y, w
 
     def __call__(self, z: Array) -> float:
-        z = double(z)
-        y, w = self._parts(z)
-        return 0.5 * dot(w * (z - y), z - y)
+        given = [a.dtype for a in (self.y, self.weight) if is_array(a)]
+        z = z if all(a == z.dtype for a in given) else double(z)
+        return 0.5 * weighted_square(z, *self._parts(z))
 
     def prox(self, z: Array, step: Any) -> Array:
         y, w = self._parts(z)
@@ -72,9 +72,9 @@ class L2Squared(Functional):
         y, w = self._parts(q)
         return w * (q - step * y) / (w + step)
 
-    def ascend(self, K: LinearOperator, q: Array, x: Array, step: float) -> Array:
+    def ascend(self, K: LinearOperator, q: Array, x: Array, step: float, relaxation: float) -> Array:
         y, w = self._parts(q)
-        return quadratic_ascent(q, K.forward(x), y, w, step)
+        return quadratic_ascent(q, K.forward(x), y, w, step, relaxation)
 
     def square_in_box(self, x: Array) -> tuple[Any, float, float, float] | None:
         y, w = self._parts(x)
@@ -142,9 +142,17 @@ class L2Squared(Functional):
 
 
 @kernel
-def quadratic_ascent(q: Array, z: Array, y: Any, w: Any, step: float) -> Array:
-    """w (q + σ(z − y)) / (w + σ): the dual step of weighted least squares."""
-    return w * (q + step * (z - y)) / (w + step)
+def quadratic_ascent(q: Array, z: Array, y: Any, w: Any, step: float, relaxation: float) -> Array:
+    """(1 − ρ) q + ρ w (q + σ(z − y)) / (w + σ): the dual step of weighted least squares, relaxed (ρ = 1: not)."""
+    new = w * (q + step * (z - y)) / (w + step)
+    return new if relaxation == 1 else (1 - relaxation) * q + relaxation * new
+
+
+@kernel
+def weighted_square(z: Array, y: Any, w: Any) -> float:
+    """Σ w (z − y)² in float64."""
+    away = double(z) - (double(y) if is_array(y) else y)
+    return dot(double(w) * away if is_array(w) else w * away, away)
 
 
 def _sum_product(q: Array, y: Any) -> float:

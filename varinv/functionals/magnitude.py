@@ -10,7 +10,7 @@ import math
 from typing import Any
 
 from varinv import check
-from varinv.backend import Array, is_array, namespace, same_place
+from varinv.backend import Array, Shape, is_array, namespace, same_place
 
 ROUNDING = 1e-12  # relative excess over a ball that counts as the rounding of its projection
 
@@ -46,10 +46,11 @@ def _conjugate(m: Array, w: Any, s: float) -> float:
     return 0.0 if s == 0 else float(xp.sum(s * m * m / xp.where(w > 0, 2 * w, xp.ones_like(w))))
 
 
-def _weight(who: str, weight: Any, n: Array) -> Any:
+def _weight(who: str, weight: Any, n: Array, shape: Shape | None = None) -> Any:
+    """The weight beside n, of the shape of n or of `shape`."""
     if not is_array(weight):
         return weight
-    check.same_shape(who, "weight", weight, n.shape)
+    check.same_shape(who, "weight", weight, n.shape if shape is None else shape)
     return same_place(who, "weight", weight, n)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -31,3 +32,25 @@ def increasing_root(g: Callable[[Array], tuple[Array, Array]], lo: Any, hi: Any,
         if not bool(xp.any(moved)):
             break
     return x
+
+
+def best_of_concave(value: Callable[[float], float], need: float) -> float:
+    """The best of a concave function on [0, need]: both ends and a golden-section search."""
+    best = max(value(need), value(0.0))
+    if need == 0.0:
+        return float(best)
+    ratio = (math.sqrt(5) - 1) / 2
+    lo, hi = 0.0, need
+    a, b = hi - ratio * (hi - lo), lo + ratio * (hi - lo)
+    fa, fb = value(a), value(b)
+    for _ in range(24):
+        if fa < fb:
+            lo, a, fa = a, b, fb
+            b = lo + ratio * (hi - lo)
+            fb = value(b)
+        else:
+            hi, b, fb = b, a, fa
+            a = hi - ratio * (hi - lo)
+            fa = value(a)
+        best = max(best, fa, fb)
+    return float(best)

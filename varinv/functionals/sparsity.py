@@ -12,15 +12,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from varinv import check
-from varinv.backend import Array, Shape, double, is_array, kernel, namespace, same_place
+from varinv.backend import Array, Shape, double, is_array, namespace, same_place
 from varinv.functionals.base import Functional
 from varinv.functionals.magnitude import _conjugate, _length, _project, _shrink, _value, _weight, _words
-from varinv.operators.base import LinearOperator
-from varinv.operators.gradient import Gradient, differences
+from varinv.functionals.variation import Variation
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class L1(Functional):
+class L1(Variation, Functional):
     r"""Σ w |z − y|: sparsity for y = 0; for data y, noise with outliers (salt and pepper, dead pixels).
 
     prox: y + sign(z − y) max(|z − y| − t w, 0); conjugate: Σ q y where |q| ≤ w, else ∞.
@@ -86,6 +85,9 @@ class L1(Functional):
     def feasible(self, q: Array) -> Array:
         return self.prox_conj(q, 0.0)
 
+    def along_gradient(self) -> tuple[bool, float] | None:
+        return None if is_array(self.y) or self.y != 0 else (False, 0.0)
+
     def fits(self, shape: Shape) -> None:
         for name, value in (("y", self.y), ("weight", self.weight)):
             if is_array(value):
@@ -108,7 +110,7 @@ class L1(Functional):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class L21(Functional):
+class L21(Variation, Functional):
     r"""Σ_i w_i |p_i|₂ of fields p of shape (d, *n): with Gradient, isotropic (space-variant) total variation.
 
     prox: p_i (1 − t w_i/max(|p_i|, t w_i)).  Conjugate: 0 where |q_i|₂ ≤ w_i, else ∞; its prox projects each q_i onto
@@ -141,8 +143,8 @@ class L21(Functional):
         m = _length(q)
         return _project(m, _weight("L21", self.weight, m), 0.0, step) * q
 
-    def ascend(self, K: LinearOperator, p: Array, x: Array, step: float) -> Array | None:
-        return _tv_ascent(K, p, x, step, self, 0.0)
+    def along_gradient(self) -> tuple[bool, float] | None:
+        return True, 0.0
 
     def conj(self, q: Array) -> float:
         m = _length(double(q))
@@ -168,7 +170,7 @@ class L21(Functional):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Huber(Functional):
+class Huber(Variation, Functional):
     r"""Σ w φ(n), φ(n) = n²/(2δ) for n ≤ δ and n − δ/2 beyond, n = |z| or, with `groups`, the length over axis 0.
 
     δ → 0 is L1 (or L21).  smoothness w/δ.  prox: z (1 − t w/max(n, δ + t w)).
@@ -211,8 +213,8 @@ class Huber(Functional):
     def prox_conj(self, q: Array, step: Any) -> Array:
         return _project(*self._magnitude(q), self.delta, step) * q
 
-    def ascend(self, K: LinearOperator, p: Array, x: Array, step: float) -> Array | None:
-        return _tv_ascent(K, p, x, step, self, self.delta) if self.groups else None
+    def along_gradient(self) -> tuple[bool, float] | None:
+        return self.groups, self.delta
 
     def conj(self, q: Array) -> float:
         return _conjugate(*self._magnitude(double(q)), self.delta)
@@ -258,21 +260,3 @@ class Huber(Functional):
 
     def __repr__(self) -> str:
         return _words(self)
-
-
-def _tv_ascent(K: LinearOperator, p: Array, x: Array, step: float, f: L21 | Huber, s: float) -> Array | None:
-    """The fused dual step of f where K is a Neumann gradient, else None."""
-    if not isinstance(K, Gradient) or K.boundary != "neumann":
-        return None
-    w = _weight(type(f).__name__, f.weight, x)
-    result: Array = tv_dual_ascent(p, x, step, w, s, K.spacing, K.axes or ())
-    return result
-
-
-@kernel
-def tv_dual_ascent(
-    p: Array, x: Array, step: float, weight: Any, smoothing: float, spacing: tuple[float, ...], axes: tuple[int, ...]
-) -> Array:
-    """prox_conj(p + σ∇x, σ) of Σ w |·|₂ in one pass: the dual step of total variation (neumann boundary)."""
-    q = p + step * differences(x, spacing, axes, "neumann")
-    return _project(_length(q), weight, smoothing, step) * q

@@ -12,10 +12,18 @@ from varinv.operators.base import LinearOperator
 from varinv.operators.gradient import Gradient, minus_divergence
 
 
-def ascend(f: Any, K: LinearOperator, y: Array, x: Array, step: float) -> Array:
-    """prox_conj(y + step·Kx, step) of f, fused where f knows how for this K."""
-    fast = f.ascend(K, y, x, step) if hasattr(f, "ascend") else None
-    return f.prox_conj(add_scaled(y, step, K.forward(x)), step) if fast is None else fast
+def ascend(f: Any, K: LinearOperator, y: Array, x: Array, step: float, relaxation: float = 1.0) -> Array:
+    """y + ρ(prox_conj(y + step·Kx, step) − y) of f, fused where f knows how for this K."""
+    fast = f.ascend(K, y, x, step, relaxation) if hasattr(f, "ascend") else None
+    if fast is not None:
+        return fast
+    new = f.prox_conj(add_scaled(y, step, K.forward(x)), step)
+    return new if relaxation == 1 else relaxed(y, new, relaxation)
+
+
+def relaxed(old: Array, new: Array, relaxation: float) -> Array:
+    """old + ρ(new − old)."""
+    return add_scaled(new, relaxation - 1, add_scaled(new, -1.0, old))
 
 
 def descend(

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from varinv.backend import Array, double
-from varinv.linalg import dot, norm
+from varinv.linalg import add_scaled, dot, norm
 
 
 def relative_residual(
@@ -38,19 +38,25 @@ def relative_residual(
 
 
 def natural_residual(problem: Any, x: Array, y: Sequence[Array], tau: float, sigma: Sequence[float]) -> float:
-    """`relative_residual` of any pair, from its own proximal steps.
+    """`relative_residual` of any pair, from its own proximal steps, at the price of one K and one Kᵀ of every term.
 
     p = (x − prox_{τg}(x − τKᵀy))/τ and d_i = (y_i − prox_{σ_i f_i*}(y_i + σ_i K_i x))/σ_i, which vanish exactly at the
-    solutions; for iterations that leave no subgradients behind.
+    solutions; for iterations that leave no subgradients behind.  `alone` where all operators but one are zero.
     """
-    terms = problem.coupled
-    pulled = 0.0 * x
-    for t, a in zip(terms, y, strict=True):
-        pulled = pulled + t.K.adjoint(a)
-    back = x - tau * pulled
-    p = (x - (back if problem.simple is None else problem.simple.prox(back, tau))) / tau
-    d = (double(a - t.f.prox_conj(a + s * t.K.forward(x), s)) / s for t, a, s in zip(terms, y, sigma, strict=True))
-    return relative_residual(terms, x, y, double(p), tau, d, sigma, alone=True)
+    terms, x = problem.coupled, double(x)
+    alone = sum(t.K.norm() > 0 for t in terms) == 1
+    back, size, above, below = x, 0.0, 0.0, 0.0
+    for t, a, s in zip(terms, y, sigma, strict=True):
+        a, Kx = double(a), t.K.forward(x)
+        pulled = t.K.adjoint(a)
+        size += dot(pulled, pulled)
+        if alone:
+            size += norm(t.K.adjoint(s * Kx)) ** 2
+        back = add_scaled(back, -tau, pulled)
+        d = add_scaled(a, -1.0, t.f.prox_conj(add_scaled(a, s, Kx), s))
+        above, below = above + dot(d, d) / s, below + s * dot(Kx, Kx)
+    p = add_scaled(x, -1.0, back if problem.simple is None else problem.simple.prox(back, tau))
+    return max(ratio(dot(p, p) / tau**2, size or dot(x, x) / tau**2), ratio(above, below))
 
 
 def ratio(a: float, b: float) -> float:

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from varinv.backend import Array, double, namespace
-from varinv.certificate import pull
 from varinv.linalg import add_scaled, dot, norm
 from varinv.operators.base import LinearOperator
 from varinv.operators.elementary import Identity
@@ -171,3 +170,11 @@ def distance(problem: Problem, x: Array, mu: float, tau: float) -> float:
     slope = pull(terms, slopes(terms, x), x)
     new = prox(g, add_scaled(x, -tau, slope), tau)
     return norm(x - new) + norm((x - new) / tau - slope + pull(terms, slopes(terms, new), x)) / mu
+
+
+def pull(terms: Any, duals: tuple[Array, ...], x: Array) -> Array:
+    """Σ K_iᵀ q_i, shape of x."""
+    total = namespace(x).zeros_like(x)
+    for t, q in zip(terms, duals, strict=True):
+        total = total + t.K.adjoint(q)
+    return total

@@ -44,7 +44,7 @@ def solve(
     Returns
     -------
     Result : with x, state, why, history (see varinv.solvers.history.History).  Ctrl-C ends the run with the last
-        iterate and says so in `why`; a NaN or infinite iterate ends it with the last finite one.
+        iterate and says so in `why`; a NaN or infinite iterate ends it with the last finite one and a fresh state there.
 
     Raises
     ------
@@ -83,7 +83,7 @@ def solve(
         why = found.why if judged else None
     finished = why is not None
     history = History(problem, rule, observe, found)
-    good = state
+    good = state.x, state.k
     from varinv.progress import bar
 
     with bar(progress, solver, rule) as advance:
@@ -93,7 +93,7 @@ def solve(
                     if state.k % 10 == 0 or state.k < 10:
                         if not _finite(state):
                             break
-                        good = state
+                        good = state.x, state.k
                     why = rule(problem, previous, state)
                     history.record(previous, state, last=bool(why))
                     if why:
@@ -101,7 +101,8 @@ def solve(
                 judged = False
                 if keeper is not None:
                     keeper.offer(Saved(state, history.rows, memory(rule), words, None, history.seconds()), _finite)
-                previous, state = state, solver.step(problem, state)
+                previous = state  # the one before is let go first: two states at a time
+                state = solver.step(problem, state)
                 advance(state.k, readings_of(rule))
         except KeyboardInterrupt:
             why = f"interrupted after {state.k} iterations"
@@ -109,13 +110,14 @@ def solve(
                 keeper.close()
     notes = {}
     if not _finite(state):  # looked at in every tenth iteration, and here
-        why = f"not finite at iteration {state.k}; the iterate of iteration {good.k}, which was finite, is returned"
-        state = good
+        why = f"not finite at iteration {state.k}; the iterate of iteration {good[1]}, which was finite, is returned"
+        del previous
+        state = solver.init(problem, good[0])._replace(k=good[1])
     elif keeper is not None and not finished and not str(why).startswith("interrupted"):
         keeper.close(Saved(state, history.rows, memory(rule), words, why, history.seconds()))
     if keeper is not None and keeper.failed:
         notes["checkpoint"] = keeper.failed
-    del previous, good, found
+    previous = good = found = None
     release()
     return Result(state.x, state, str(why), tuple(history.rows), history.seconds(), problem, solver, notes, chosen)
 
