@@ -210,7 +210,7 @@ def _shifted(problem: Problem, parts: list[Part], v: Array, j: int, primal: floa
 
 
 class _Columns(NamedTuple):
-    """c = Aᵀ1 (None where x ≥ 0 is all that is asked), 1/c from above, its least entry; open pixels with c = 0, if any."""
+    """c = Aᵀ1 (None where x ≥ 0 is all that is asked), 1/c from above, least c; open pixels with c = 0, if any."""
 
     c: Any
     inverse: Array

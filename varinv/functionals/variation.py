@@ -25,8 +25,10 @@ class Variation:
 
     def ascend(self, K: LinearOperator, p: Array, x: Array, step: float, relaxation: float) -> Array | None:
         fused = self._fused(K, x)
-        result: Array | None = None if fused is None else tv_dual_ascent(p, x, step, *fused, relaxation)
-        return result
+        if fused is None:
+            return None
+        w, smoothing, spacing, axes, groups = fused
+        return tv_dual_ascent(p, x, step, w, smoothing, spacing, axes, groups, relaxation)
 
     def value_along(self, K: LinearOperator, x: Array) -> float | None:
         fused = self._fused(K, x, exact=True)

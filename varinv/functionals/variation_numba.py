@@ -96,7 +96,7 @@ def _value(x, w, smooth, rates, groups):
     r0 = rates[0] if d == 3 else 0.0
     r1, r2 = rates[d - 2], rates[d - 1]
     parts = np.zeros(slices * rows)
-    image, three = w.size > 1, d == 3
+    image = w.size > 1
     last = w.shape[0] - 1
     for m in nb.prange(slices * rows):
         s, i = m // rows, m % rows

@@ -27,7 +27,7 @@ PAD = 16  # columns of zeros on either side: four rows read together shift by on
 LANES = 8  # columns are worked on in whole vectors
 STRIP = 32  # rows worked on while they stay in the cache, a multiple of four
 BLOCK = 4  # angles that share them
-TABLES = 1 << 22  # entries of tables made at once
+TABLES = 1 << 16  # entries of tables made at once, or half an image's
 
 inner = nb.njit(fastmath=FAST, error_model="numpy", nogil=True)
 
@@ -248,7 +248,7 @@ def backproject(y, rays):
 
 def _backproject_parallel(y, rays, lines, image, turned):
     taps, width = _size(rays)
-    chunk = max(1, min(TABLES // ((1 + taps) * width), y.shape[0]))
+    chunk = max(1, min(max(TABLES, image.size // 2) // ((1 + taps) * width), y.shape[0]))
     tables = empty((chunk, 1 + taps, width), y.dtype, y)
     strips = 2 * math.ceil(max(image.shape[0], turned.shape[0]) / STRIP)
     for q in range(0, y.shape[0], chunk):

@@ -28,7 +28,7 @@ class History:
     ============== ========================================================================================
 
     Recorded are the iterations at which `gap` or `residual` are evaluated; where there is no such rule, every tenth,
-    later on every k/20 to k/10.  The objective then comes from `gap`, or costs one forward application of each
+    later on every k/10 to k/5.  The objective then comes from `gap`, or costs one forward application of each
     operator.  Every other iteration has a row only where `observe` or another rule has something to say.
     """
 

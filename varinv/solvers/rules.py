@@ -148,7 +148,7 @@ class small_change(Rule):
 class _Every(Rule):
     """A rule that costs operator applications: evaluated first when it can be, then on a grid.
 
-    The grid is the multiples of `every`, coarser by powers of two later on (between k/20 and k/10 iterations apart):
+    The grid is the multiples of `every`, coarser by powers of two later on (between k/10 and k/5 iterations apart):
     rules with the same `every` are due together, so that ``a & b`` can hold.
     """
 
@@ -156,7 +156,7 @@ class _Every(Rule):
     seen: int = -1
 
     def due(self, state: Any) -> bool:
-        pace = self.every << max((state.k // (10 * self.every)).bit_length() - 1, 0)
+        pace = self.every << max((state.k // (5 * self.every)).bit_length() - 1, 0)
         due = self.seen < 0 or state.k // pace > self.seen // pace
         self.seen = state.k
         return due
@@ -239,10 +239,12 @@ class residual(_Every):
 
 
 def default_stop(problem: Problem, state: Any) -> Rule:
-    """gap(1e-4) | residual(1e-5) | iterations(5000), the gap only where the problem has a certificate."""
-    rule = residual(1e-5) | iterations(5000)
+    """gap(1e-4) | residual(1e-5) | iterations(5000), the gap only where the problem has a certificate.
+
+    Beside a gap the residual, which costs as much again, is looked at every fortieth iteration.
+    """
     try:
         problem.gap(state.x, state.y)
     except (ValueError, AttributeError, NotImplementedError):
-        return rule
-    return gap(1e-4) | rule
+        return residual(1e-5) | iterations(5000)
+    return gap(1e-4) | residual(1e-5, every=40) | iterations(5000)

@@ -44,7 +44,8 @@ def solve(
     Returns
     -------
     Result : with x, state, why, history (see varinv.solvers.history.History).  Ctrl-C ends the run with the last
-        iterate and says so in `why`; a NaN or infinite iterate ends it with the last finite one and a fresh state there.
+        iterate and says so in `why`; a NaN or infinite iterate ends it with the last finite one (in a fresh
+        state).
 
     Raises
     ------
@@ -117,7 +118,8 @@ def solve(
         keeper.close(Saved(state, history.rows, memory(rule), words, why, history.seconds()))
     if keeper is not None and keeper.failed:
         notes["checkpoint"] = keeper.failed
-    previous = good = found = None
+    del good, found
+    previous = None
     release()
     return Result(state.x, state, str(why), tuple(history.rows), history.seconds(), problem, solver, notes, chosen)
 
