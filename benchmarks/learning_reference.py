@@ -66,7 +66,7 @@ def problem_a() -> None:
             off = state.x[0] / math.log(10) + 0.314921
             line(f"MAID {search}, ε₀={e:g}", reached, f"log10 α off by {off:.1e}", f"F {2 * losses[-1]:.6f}")
     for e in (0.1, 1e-3):
-        rule = vi.MAID(epsilon=e, delta=e, alpha=2.0, line_search="maid", tol=0.0, prune=False)
+        rule = vi.MAID(epsilon=e, delta=e, alpha=2.0, line_search="maid", tol=0.0, prune=False, share=None)
         line(f"MAID unpruned (published), ε₀={e:g}", run(problem, rule, theta0, optimum.loss, gaps, 30000)[0])
     for schedule in ("geometric", "quadratic", "cubic", "fixed"):
         reached, _, losses = run(problem, vi.HOAG(0.1, schedule), theta0, optimum.loss, gaps, 8000)
@@ -113,9 +113,10 @@ def problem_b() -> None:
     head("B: asked of MAID 1e-2 within 700 from every ε₀, ratio of costs ≤ 2, ≤ 0.6 of HOAG", gaps)
     for words, options in (
         ("maid", {"line_search": "maid"}),
-        ("maid, relax 1.25", {"line_search": "maid", "relax": 1.25}),
-        ("maid unpruned, relax 1.25", {"line_search": "maid", "prune": False, "relax": 1.25}),
+        ("maid, share=None", {"line_search": "maid", "share": None}),
+        ("published, relax=1.25", {"line_search": "maid", "prune": False, "share": None, "relax": 1.25}),
         ("corrected", {}),
+        ("corrected, share=None", {"share": None}),
     ):
         costs = []
         for e in ACCURACIES:

@@ -6,28 +6,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+from learning_cases import bilevel, images
 from scipy.optimize import minimize, minimize_scalar
 
 import varinv as vi
 from varinv.learning import reference
-from varinv.learning.losses import supervised
 from varinv.learning.lower import gradient, hessian, smoothness
-from varinv.learning.oracle import Bilevel
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 SHAPE = (7, 6)
 BLUR = vi.Blur(SHAPE, np.outer([1.0, 2.0, 1.0], [1.0, 1.0, 0.5]) / 10)
-
-
-def images(count: int) -> list[Any]:
-    rng = np.random.default_rng(0)
-    truths = [np.cumsum(rng.standard_normal(SHAPE), axis=0) / 3 for _ in range(count)]
-    return [(x + 0.1 * rng.standard_normal(SHAPE), x) for x in truths]
-
-
-def bilevel(family: Any, pairs: Any, theta0: Any, lower: Any) -> Bilevel:
-    return Bilevel(family=family, cases=supervised(pairs, None), theta0=theta0, lower=lower)
 
 
 def families() -> list[Any]:
@@ -48,7 +37,7 @@ def families() -> list[Any]:
 def test_hypergradient_against_differences_and_conjugate_gradients(family: Any, theta: Any) -> None:
     """Relative 1e-5 to central differences of the loss, 1e-7 to the implicit hypergradient (both solved to 1e-10)."""
     pairs = images(2 if theta.size < 10 else 1)
-    problem, implicit = (bilevel(family, pairs, theta, lower) for lower in (vi.Piggyback(), None))
+    problem, implicit = (bilevel(family, pairs, theta, lower=lower) for lower in (vi.Piggyback(), None))
     found = problem.grad(theta)
     assert np.allclose(found, implicit.grad(theta), rtol=0, atol=1e-7 * np.abs(found).max())
     if hasattr(family, "gradient"):  # no |Dx| is near the kink at ν, where the derivative has two values
@@ -189,7 +178,7 @@ def test_maid_with_piggyback_learns_the_weight() -> None:
     noisy = PHOTOGRAPHS + 0.1 * np.random.default_rng(0).standard_normal(PHOTOGRAPHS.shape)
     family = vi.families.HuberTV(vi.Gradient(noisy.shape, axes=(1, 2)), smoothing=0.02)
     best = minimize_scalar(lambda t: loss_by_scipy(noisy, t, 0.02), bracket=(-3, -2), options={"xtol": 1e-5})
-    pairs, implicit = [(noisy, PHOTOGRAPHS)], bilevel(family, [(noisy, PHOTOGRAPHS)], np.zeros(1), None)
+    pairs, implicit = [(noisy, PHOTOGRAPHS)], bilevel(family, [(noisy, PHOTOGRAPHS)], np.zeros(1))
     # the losses of the starts over that of the optimum: the weight matters
     for start, before, line_search in ((-7.0, 3.7, "corrected"), (1.0, 22.0, "maid")):
         assert loss_by_scipy(noisy, start, 0.02) >= before * best.fun
@@ -213,7 +202,7 @@ def test_maid_with_piggyback_learns_weight_and_smoothing() -> None:
     """Judged by the loss, as the smoothing is hardly determined: BFGS on accurate losses, within 1e-3."""
     noisy = PHOTOGRAPHS + 0.1 * np.random.default_rng(0).standard_normal(PHOTOGRAPHS.shape)
     family, theta0 = vi.families.HuberTV(vi.Gradient(noisy.shape, axes=(1, 2))), np.array([-7.0, -5.0])
-    implicit = bilevel(family, [(noisy, PHOTOGRAPHS)], theta0, None)
+    implicit = bilevel(family, [(noisy, PHOTOGRAPHS)], theta0)
     found = minimize(
         lambda t: (lambda e: (e.value, e.slope))(implicit.evaluate(t, 1e-6, 1e-6)),
         [-3.0, -3.5], jac=True, method="BFGS", options={"gtol": 1e-4},

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import learning_cases
 import numpy as np
 import pytest
 from scipy.optimize import minimize
 
 import varinv as vi
 from varinv.learning import reference
-from varinv.learning.losses import supervised
 from varinv.learning.oracle import Bilevel
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 def bilevel(made: Any) -> Bilevel:
     family, pairs, theta0, _ = made
-    return Bilevel(family=family, cases=supervised(pairs, getattr(family, "loss", None)), theta0=theta0)
+    return learning_cases.bilevel(family, pairs, theta0)
 
 
 def work_to(problem: Bilevel, rule: Any, theta0: Any, best: float, gaps: Any, budget: int, size: float = 0.0) -> Any:
@@ -46,7 +46,8 @@ def test_problem_a_is_the_published_one() -> None:
     assert 2 * problem.evaluate(optimum.theta, 1e-8).value == pytest.approx(1.3714888338, rel=1e-8)
 
 
-# measured: iterations to a gap of 1e-5 with ε₀ = 1e-1 and 1e-3; asked: 1e-3 within 2e4 and 1e-5 within 4e4, 1.2e4
+# asked (§13-3): 1e-3 within 2e4, 1e-5 within 4e4, corrected within 1.2e4; measured 4961 and 4694, corrected 4813 and
+# 5377; the other ε₀ in benchmarks/learning_reference.py
 @pytest.mark.parametrize(("line_search", "most"), [("maid", 4e4), ("corrected", 1.2e4)])
 @pytest.mark.parametrize("epsilon", [1e-1, 1e-3])
 def test_problem_a_from_any_accuracy(line_search: str, most: float, epsilon: float) -> None:
@@ -92,26 +93,26 @@ def test_problem_b_is_what_it_says() -> None:
 
 
 def test_problem_b_costs_about_the_same_from_any_accuracy() -> None:
-    """§13-4, -5, -6 for three of the five ε₀ (all in benchmarks/learning_reference.py)."""
+    """§13-4, -5, -6."""
     family, pairs, theta0, optimum = reference.problem_b()
     problem = bilevel((family, pairs, theta0, optimum))
     cost = {}
-    for epsilon in (10.0, 0.1, 1e-5):
+    for epsilon in (10.0, 1.0, 0.1, 1e-3, 1e-5):
         rule = vi.MAID(epsilon=epsilon, delta=epsilon, alpha=0.06, line_search="maid")
         reached, _, losses = work_to(problem, rule, theta0, optimum.loss, (1e-2,), 700)
-        cost[epsilon] = reached[1e-2]  # measured 266, 222, 595; asked ≤ 700
+        cost[epsilon] = reached[1e-2]  # measured 266, 225, 222, 275, 298; asked ≤ 700
         assert sorted(losses, reverse=True) == losses  # monotone
-    # asked ≤ 2 over six decades; measured 2.7: tight starts cost what tight solves cost, the loose ones got cheaper
-    assert max(cost.values()) <= 3 * min(cost.values())
-    # against fixed accuracy: from some θ on nothing is certified at 0.1
+    assert max(cost.values()) <= 2 * min(cost.values())  # asked over six decades; measured 1.34
+    # against fixed accuracy: from some θ on nothing is certified at 0.1, short of where adaptive accuracy comes
     fixed = vi.learn(
         family, pairs, theta0, vi.MAID(epsilon=0.1, delta=0.1, alpha=0.06, line_search="maid", adaptive=False)
     )
     assert fixed.why.startswith("fixed accuracy: no step is certified")
+    assert problem.evaluate(fixed.theta, 1e-6).value > 1.001 * optimum.loss
     # against HOAG: asked ≤ 0.6 of every schedule; measured 0.26 of the best
-    hoag = vi.HOAG(0.1, "geometric")
-    reached, _, _ = work_to(problem, hoag, theta0, optimum.loss, (1e-2,), 2000)
-    assert cost[0.1] <= 0.6 * reached[1e-2]
+    for schedule in ("geometric", "quadratic", "cubic"):
+        reached, _, _ = work_to(problem, vi.HOAG(0.1, schedule), theta0, optimum.loss, (1e-2,), 2000)
+        assert cost[0.1] <= 0.6 * reached[1e-2]
     # the corrected search goes on to where the weight is right
     learned = vi.learn(family, pairs, theta0, vi.MAID(epsilon=0.1, delta=0.1, alpha=0.06, budget=700))
     truth = pairs[0][1]

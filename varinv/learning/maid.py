@@ -89,6 +89,8 @@ class MAID(Solver):
     cap : no step changes an entry of θ by more than this (a factor of e in log-parameters); None: no cap.
     prune : end the backtracking where α‖z‖², the decrease to first order, is below half of what the bounds leave open:
         shorter steps promise less still.  False: as published; the same steps, up to five times the work at the end.
+    share : after a success ε and δ grow at least until the bounds leave open this share of α‖z‖², so that accuracy
+        that was not needed is not paid for again; None: by `relax` alone, as published.
     tol : stationary where ‖z‖ ≤ tol·|f|, and the loss is known as well as that.
     floor : accuracy floor: nothing was accepted although the loss is known to floor·|f|.
     budget : most lower-level and CG iterations; None: no limit.
@@ -114,6 +116,7 @@ class MAID(Solver):
     eta: float = 0.5
     cap: float | None = 1.0
     prune: bool = True
+    share: float | None = 0.05
     tol: float = 1e-6
     floor: float = 1e-10
     budget: int | None = None
@@ -127,7 +130,7 @@ class MAID(Solver):
             check.number(who, name, getattr(self, name), low=0.0, high=1.0)
         for name in ("tol", "floor"):
             check.number(who, name, getattr(self, name), low=0.0)
-        for name, value in (("shrink", self.shrink), ("refine", self.refine)):
+        for name, value in (("shrink", self.shrink), ("refine", self.refine), ("share", self.share)):
             if value is not None and not 0 < value < 1:
                 raise ValueError(f"{who}: {name} must lie between 0 and 1, got {value:g}")
         for name in ("growth", "relax"):
@@ -194,39 +197,50 @@ class MAID(Solver):
         a = first_step(s.x, z) if s.alpha is None else s.alpha
         a = a if self.cap is None else min(a, self.cap / largest)
         here = s.now.corrected - self._slack(s.now) if self._corrected else s.now.lower
-        width = 2 * self._slack(s.now) if self._corrected else s.now.upper - s.now.lower
         for _ in range(trials):
             if self.budget is not None and s.work.total >= self.budget:
                 break
-            if self.prune and a * s.slope**2 < 0.5 * width:
+            if self.prune and a * s.slope**2 < self._open(s.now):
                 break
             trial = problem.evaluate(s.x - a * z, s.epsilon, s.delta if self._corrected else None, s.now)
             s = s._replace(work=s.work.plus(trial.work))
             there = trial.corrected + self._slack(trial) if self._corrected else trial.upper
             if there - here + self.armijo * a * s.slope**2 <= 0:
-                up = self.relax if self.adaptive else 1.0
+                up = self._relaxation(s, trial, a * s.slope**2)
                 ahead = s._replace(epsilon=up * s.epsilon, delta=up * s.delta, alpha=self.growth * a)
                 return ahead._replace(x=trial.theta, now=trial), True
             s = s._replace(rejected=s.rejected + 1)
             a *= self.shrink
         return s, False
 
+    def _relaxation(self, s: MAIDState, e: Evaluation, decrease: float) -> float:
+        """The factor of ε and δ after a step: `relax`, or more where the bounds were needlessly tight for it."""
+        if not self.adaptive:
+            return 1.0
+        left, allowed = 2 * self._open(e), 0.0 if self.share is None else self.share * decrease
+        if not 0 < left < allowed:
+            return self.relax
+        factor = math.sqrt(allowed / left) if self._corrected else allowed / left  # of the error: ε², ε
+        return max(self.relax, factor * e.error / s.epsilon)
+
     def _slack(self, e: Evaluation) -> float:
         return e.slack + e.bend if self.certified else e.slack
 
     def _settled(self, s: MAIDState) -> bool:
         """Whether the loss is known so well, or errors are so small, that refining is pointless."""
-        known = self._open(s) <= self.floor * abs(s.now.value) and s.now.unsolved <= 1e-3
+        known = self._open(s.now) <= self.floor * abs(s.now.value) and s.now.unsolved <= 1e-3
         return known or s.now.error <= 1e-13 * s.scale
 
-    def _open(self, s: MAIDState) -> float:
+    def _open(self, e: Evaluation) -> float:
         """How much the loss may differ from what it is taken for."""
-        return self._slack(s.now) if self._corrected else s.now.upper - s.now.value
+        return self._slack(e) if self._corrected else e.upper - e.value
 
     def _ended(self, s: MAIDState, before: Evaluation) -> str | None:
         if not math.isfinite(s.slope) and not math.isfinite(s.now.value):
             return f"not finite: the loss at theta is {s.now.value}"
-        known = self._open(s) <= max(self.tol, self.floor) * abs(s.now.value) and s.now.unsolved <= max(self.tol, 1e-9)
+        known = self._open(s.now) <= max(self.tol, self.floor) * abs(s.now.value) and s.now.unsolved <= max(
+            self.tol, 1e-9
+        )
         bound = s.slope if math.isnan(s.omega) or not self.certified else max(s.slope, s.omega)
         if bound <= self.tol * abs(s.now.value) and known:
             return f"stationary: hypergradient {s.slope:.1e} ≤ {self.tol:g} of the loss"
