@@ -30,9 +30,10 @@ format: $(VENV)/.dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-benchmark: $(VENV)/.test
-	$(BIN)/python benchmarks/radon_against_astra.py
-	$(BIN)/python benchmarks/tv_against_skimage.py
+# beside the packages one would pick instead, in environments of their own (gigabytes); QUICK=1: the small sizes, once
+benchmark:
+	$(PYTHON) benchmarks/side_by_side/install.py $(VENV)-benchmark
+	cd benchmarks && ../$(VENV)-benchmark/main/bin/python -m side_by_side $(if $(QUICK),--quick)
 
 # needs a CUDA device and CuPy: pip install ".[cuda13]" (or cuda12); without one it says so and measures nothing
 gpu: $(VENV)/.test
@@ -62,4 +63,4 @@ $(VENV)/.dev: pyproject.toml | $(BIN)/python
 	@touch $@ $(VENV)/.test $(VENV)/.core
 
 clean:
-	rm -rf $(VENV) $(OUT) .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(VENV)-benchmark $(OUT) .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,61 @@
+"""Few-view tomography with total variation: seconds to a relative objective gap, set-up and norms included."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from side_by_side.harness import Iterative, Row, Run, race
+from side_by_side.problems import chosen, ct_tv, default
+
+TARGETS = (1e-2, 1e-3, 1e-4)
+SIZES = ((256, 60), (512, 90))
+
+
+def peers(case: object) -> dict[str, object]:
+    def numpy_astra() -> object:
+        from side_by_side.peers import astra_toolbox
+
+        return astra_toolbox.ct_tv(case)
+
+    def odl_example() -> object:
+        from side_by_side.peers import odl_
+
+        return odl_.ct_tv(case)
+
+    def odl_balanced() -> object:
+        from side_by_side.peers import odl_
+
+        return odl_.ct_tv(case, balanced=True)
+
+    def pylops() -> object:
+        from side_by_side.peers import pylops_
+
+        return pylops_.ct_tv(case)
+
+    return {
+        "NumPy + ASTRA CPU, PDHG balanced by hand": numpy_astra,
+        "ODL PDHG on ASTRA CPU, steps of its example": odl_example,
+        "ODL PDHG on ASTRA CPU, balanced by hand": odl_balanced,
+        "PyLops + PyProximal on ASTRA CPU, balanced by hand": pylops,
+    }
+
+
+ASKED = {
+    "at": 1e-3,
+    "NumPy + ASTRA CPU, PDHG balanced by hand": 15,
+    "ODL PDHG on ASTRA CPU, steps of its example": 50,
+    "PyLops + PyProximal on ASTRA CPU, balanced by hand": 50,
+}
+
+
+def rows(run: Run) -> Iterator[Row]:
+    for n, views in [(run.size, 20)] if run.size else SIZES[:1] if run.quick else SIZES:
+        case = ct_tv(n, views)
+        name = f"CT-TV {n}² / {views} views, float32, varinv's default solver ({chosen(case)})"
+        best, proved = case.optimum
+        asked = ASKED if n == 256 else None
+        yield Row(name, f"P* = {best:.8g}", None, note=f"proved to a relative {proved:.0e}")
+        yield from race(
+            name, Iterative(default(case)), peers(case), case.gap, TARGETS, 15.0 if run.quick else 60.0,
+            1 if run.quick else 3, asked,
+        )  # fmt: skip

@@ -1,0 +1,91 @@
+"""What a user writes in NumPy: forward differences and Chambolle–Pock, without a temporary more than they need."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+
+def gradient(x: Any, p: Any) -> None:
+    """Forward differences into p of shape (d, *x.shape), Neumann boundary."""
+    for axis in range(x.ndim):
+        first = tuple(slice(None, -1) if a == axis else slice(None) for a in range(x.ndim))
+        last = tuple(slice(-1, None) if a == axis else slice(None) for a in range(x.ndim))
+        later = tuple(slice(1, None) if a == axis else slice(None) for a in range(x.ndim))
+        np.subtract(x[later], x[first], out=p[axis][first])
+        p[axis][last] = 0
+
+
+def transpose(p: Any, x: Any) -> None:
+    """Minus the divergence of p into x."""
+    x[...] = 0
+    for axis in range(x.ndim):
+        first = tuple(slice(None, -1) if a == axis else slice(None) for a in range(x.ndim))
+        later = tuple(slice(1, None) if a == axis else slice(None) for a in range(x.ndim))
+        x[first] -= p[axis][first]
+        x[later] += p[axis][first]
+
+
+def shorten(p: Any, radius: Any) -> None:
+    """Project the vectors of p on balls of `radius`, in place."""
+    length = np.sqrt(np.sum(p * p, axis=0))
+    p /= np.maximum(1, length / radius)
+
+
+def ct_tv(forward: Callable, adjoint: Callable, norm: float, y: Any, shape: tuple, lam: float, watch: Any) -> None:
+    """½‖Ax − y‖² + λ TV(x), x ≥ 0; the balance of the steps is the one found by hand for this problem.
+
+    The gradient block is scaled by ν = ‖A‖/‖∇‖ and σ = 0.03: the best of a search over decades on 256², 60 views.
+    """
+    nu2 = norm**2 / 8.0
+    sigma = 0.03
+    tau = 0.99 / (sigma * (norm**2 + nu2 * 8.0))
+    x, x_bar = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
+    q, p, g = np.zeros_like(y), np.zeros((2, *shape), np.float32), np.zeros(shape, np.float32)
+    d = np.zeros_like(p)
+    while True:
+        q += sigma * (forward(x_bar) - y)
+        q /= 1 + sigma
+        gradient(x_bar, d)
+        p += (sigma * nu2) * d
+        shorten(p, lam)
+        transpose(p, g)
+        g += adjoint(q)
+        new = np.maximum(x - tau * g, 0)
+        x_bar = 2 * new - x
+        x = new
+        watch(x)
+
+
+def denoising(y: Any, lam: float, weight: Any, watch: Any) -> None:
+    """½‖x − y‖² + λ Σ w |∇x|: Chambolle–Pock, Algorithm 2 (γ = 1), from τ = 10 as the convergence is best."""
+    norm2 = 4.0 * y.ndim
+    tau = 10.0
+    sigma = 0.99 / (tau * norm2)
+    radius = lam if weight is None else lam * weight
+    x, x_bar = np.zeros_like(y), np.zeros_like(y)
+    p, d, g = np.zeros((y.ndim, *y.shape), y.dtype), np.zeros((y.ndim, *y.shape), y.dtype), np.zeros_like(y)
+    while True:
+        gradient(x_bar, d)
+        p += sigma * d
+        shorten(p, radius)
+        transpose(p, g)
+        new = (x - tau * (g - y)) / (1 + tau)
+        theta = 1 / math.sqrt(1 + 2 * tau)
+        x_bar = new + theta * (new - x)
+        tau, sigma = tau * theta, sigma / theta
+        x = new
+        watch(x)
+
+
+def power(forward: Callable, adjoint: Callable, shape: tuple, steps: int = 20) -> float:
+    """‖A‖ by power iteration, as everybody does it."""
+    x = np.random.default_rng(0).random(shape, dtype=np.float32)
+    for _ in range(steps):
+        x = adjoint(forward(x))
+        size = float(np.linalg.norm(x))
+        x = x / np.float32(size)
+    return math.sqrt(size)

@@ -1,0 +1,141 @@
+"""The harness of `make benchmark` counts right; nothing is timed here."""
+
+import json
+import math
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))
+from side_by_side import harness, install, problems, report
+from side_by_side.cases import ct_tv, denoising, projectors
+from side_by_side.harness import Counted, Finished, Iterative, Row, Run, Trace, Watch
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock that moves by hand."""
+    now = [0.0]
+    monkeypatch.setattr(harness.time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(harness.time, "sleep", lambda s: None)
+    return now
+
+
+def test_the_ratio_is_theirs_over_ours_and_the_verdict_follows_it():
+    row = Row("c", "to 0.001", 2.0, "peer", 30.0, asked=15)
+    assert row.ratio == 15
+    assert report.verdict(row) is True
+    assert report.verdict(Row("c", "", 2.1, "peer", 30.0, asked=15)) is False
+    assert report.verdict(Row("c", "", 3.0, "peer", 30.0, least=True, asked=15)) is None  # stopped: not decided
+    assert report.verdict(Row("c", "", 1.0, "peer", 30.0, least=True, asked=15)) is True
+    assert report.verdict(Row("c", "import", 0.31, asked=0.3)) is False
+    assert Row("c", "", None, "peer", 1.0).ratio is None
+
+
+def test_a_line_of_the_table():
+    row = Row("c", "to 0.001", 0.25, "peer", 30.0, least=True, note="reached 4.0e-02 in 30 s", asked=50)
+    expected = "| to 0.001 | 250 ms | peer | > 30 s | ≥ 120 | ≥ 50 ✓ | reached 4.0e-02 in 30 s |"
+    assert report.line(row) == expected
+    assert report.line(Row("c", "", None, "peer", note="not installed")) == "|  | – | peer | – | – |  | not installed |"
+
+
+def test_both_files_hold_every_row(tmp_path):
+    rows = [Row("a", "x", 1.0, "p", 2.0), Row("b", "y", 0.1, asked=0.3)]
+    report.write(rows, {"date": "today"}, tmp_path)
+    text, table = (tmp_path / "results.md").read_text(), json.loads((tmp_path / "results.json").read_text())
+    assert "## a" in text
+    assert "| y | 100 ms |" in text
+    assert [(r["ratio"], r["met"]) for r in table["rows"]] == [(2.0, None), (None, True)]
+
+
+def test_the_clock_stands_still_while_the_objective_is_evaluated(clock):
+    def gap(x):
+        clock[0] += 1000.0
+        return x
+
+    watch = Watch(gap, (1e-1, 1e-2), 100.0)
+
+    def work(watch):
+        for k in range(1, 100):
+            clock[0] += 0.5
+            watch(0.5**k)
+
+    with pytest.raises(Finished):
+        work(watch)
+    # 2^-4 is the first below 0.1, 2^-7 below 0.01; half a second each
+    assert watch.trace.seconds == {1e-1: 2.0, 1e-2: 3.5}
+    assert watch.trace.iterations == {1e-1: 4, 1e-2: 7}
+
+
+def test_a_method_that_does_not_get_there_is_stopped_and_says_how_far_it_came(clock):
+    def work(watch):
+        while True:
+            clock[0] += 7.0
+            watch(0.04)
+
+    trace = Iterative(work).run(lambda x: x, (1e-2,), 60.0)
+    assert not trace.seconds
+    assert trace.note() == "reached 4.0e-02 in 63 s"
+
+
+def test_the_number_of_iterations_of_a_method_without_callback_is_found(clock):
+    def work(n):
+        clock[0] += 0.01 * n
+        return n
+
+    trace = Counted(work).run(lambda n: 3.0 / n**2, (1e-2, 1e-4), 1000.0)
+    # √300 = 17.3 and √30000 = 173.2; found to 5 %, never too small
+    assert 18 <= trace.iterations[1e-2] <= 19
+    assert 174 <= trace.iterations[1e-4] <= 183
+    assert trace.seconds[1e-4] == pytest.approx(0.01 * trace.iterations[1e-4])
+
+
+def test_the_median_is_that_of_runs_that_all_arrived():
+    traces = [Trace({0.1: s}) for s in (3.0, 1.0, 2.0)]
+    assert harness.median(traces, 0.1) == 2.0
+    assert harness.median([*traces, Trace()], 0.1) is None
+
+
+def test_the_gap_is_that_of_the_objective_written_out():
+    case = problems.ct_tv(8, 5)
+    x = np.random.default_rng(3).standard_normal((8, 8)).astype(np.float32)
+    z = np.maximum(x.astype(float), 0)
+    A = np.stack([case.judge.coupled[0].K(e.reshape(8, 8)).ravel() for e in np.eye(64)], axis=1)
+    d0, d1 = np.diff(z, axis=0, append=z[-1:]), np.diff(z, axis=1, append=z[:, -1:])
+    value = 0.5 * np.sum((A @ z.ravel() - case.y.ravel()) ** 2) + 0.5 * np.hypot(d0, d1).sum()
+    best = case.optimum[0]
+    # the sinogram is rounded to float32 once more inside the test
+    assert case.gap(x) == pytest.approx((value - best) / best, rel=1e-5)
+    assert case.gap(np.zeros((8, 8))) > 0
+
+
+def test_peers_that_are_not_installed_are_rows_that_say_so(monkeypatch):
+    for name in ("astra", "skimage.restoration", "skimage.transform", "odl", "pylops", "pyproximal", "deepinv",
+                 "scico", "svmbir", "mbirjax"):  # fmt: skip
+        monkeypatch.setitem(sys.modules, name, None)
+    for name in [m for m in sys.modules if m.startswith("side_by_side.peers.")]:
+        monkeypatch.delitem(sys.modules, name)
+    for case in (projectors, denoising, ct_tv):
+        rows = [row for row in case.rows(Run(quick=True, size=8)) if row.peer]
+        assert rows
+        assert all(row.note.startswith("not installed") and row.theirs is None for row in rows)
+
+
+def test_a_reason_names_no_place_on_this_machine():
+    words = harness.reason(OSError("cannot open /home/somebody/lib/thing.so now"))
+    assert words == "does not run: OSError: cannot open … now"
+
+
+def test_every_requirement_is_pinned_and_belongs_to_a_peer():
+    found = install.peers(install.LIST.read_text())
+    assert {"odl", "deepinv", "mbirjax"} <= {peer for peer, _, _ in found}
+    assert all("==" in words for _, _, lines in found for words in lines)
+
+
+def test_the_optima_of_the_table_are_proved():
+    known = json.loads(problems.OPTIMA.read_text())
+    assert known
+    assert all(math.isfinite(o["value"]) for o in known.values())
+    assert all(o["proved"] <= 1e-6 for name, o in known.items() if name.startswith(("ct-tv 256", "denoising")))
