@@ -43,6 +43,11 @@ def plain(*arrays: Any) -> Any:
     return result[0] if len(result) == 1 else result
 
 
+def along_last(ndim: int, axes: tuple[int, ...]) -> bool:
+    """Whether the axes are the last two, so that the others count images, or all three."""
+    return (len(axes) == 2 or len(axes) == ndim == 3) and tuple(axes) == tuple(range(ndim - len(axes), ndim))
+
+
 @contextlib.contextmanager
 def one_thread() -> Iterator[None]:
     """Kernels called in this thread use one thread: where the caller runs several of them side by side."""

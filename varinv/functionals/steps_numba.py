@@ -1,7 +1,9 @@
-"""CPU twins of the primal step: one pass over memory, all cores."""
+"""CPU twins of the primal step: one pass over memory, all cores; gradients along the last two or all three axes."""
 
 # mypy: ignore-errors
 from __future__ import annotations
+
+import math
 
 import numba as nb
 import numpy as np
@@ -9,7 +11,7 @@ from numba.types import void
 
 from varinv.backend import empty
 from varinv.functionals import steps
-from varinv.twins import CHUNK, compiled, plain, ro, rw
+from varinv.twins import CHUNK, along_last, compiled, plain, ro, rw
 
 
 @compiled(lambda f: void(ro(f, 1), f, ro(f, 1), ro(f, 1), f, f, f, f, rw(f, 1), rw(f, 1)))
@@ -27,30 +29,39 @@ def _square(x, tau, g, y, w, lo, hi, theta, new, bar):
             bc[i] = v + theta * (v - xc[i])
 
 
-@compiled(lambda f: void(ro(f, 2), f, ro(f, 2), ro(f, 3), f, f, ro(f, 2), f, f, f, f, rw(f, 2), rw(f, 2)))
-def _along(x, tau, g, p, a, b, y, w, lo, hi, theta, new, bar):
-    """`_square` along g + ∇ᵀp; a, b = 1/h; g and y of shape (1, 1) or the image's."""
-    rows, cols = x.shape
+@compiled(lambda f: void(ro(f, 3), f, ro(f, 3), ro(f, 4), ro(f, 1), ro(f, 3), f, f, f, f, rw(f, 3), rw(f, 3)))
+def _along(x, tau, g, p, rates, y, w, lo, hi, theta, new, bar):
+    """`_square` along g + ∇ᵀp, ∇ along the last two or all axes; rates = 1/h; g, y: images or (1, 1, 1)."""
+    slices, rows, cols = x.shape
+    d = p.shape[0]
+    a, b, zero = rates[d - 2], rates[d - 1], rates[0] * 0
     shrink = 1 / (1 + tau * w)
     slope, image = g.size > 1, y.size > 1
-    constant = (a * 0 if image else w * y[0, 0]) - (a * 0 if slope else g[0, 0])
-    for i in nb.prange(rows):
+    constant = (zero if image else w * y[0, 0, 0]) - (zero if slope else g[0, 0, 0])
+    for m in nb.prange(slices * rows):
+        s, i = m // rows, m % rows
         above = max(i - 1, 0)
-        first = a if i > 0 else a * 0
-        last = a if i < rows - 1 else a * 0  # the last difference is 0: its p is not read
-        xi, down, up, right, out, ahead = x[i], p[0, i], p[0, above], p[1, i], new[i], bar[i]
+        first = a if i > 0 else zero
+        last = a if i < rows - 1 else zero  # the last difference is 0: its p is not read
+        xi, down, up, right = x[s, i], p[d - 2, s, i], p[d - 2, s, above], p[d - 1, s, i]
+        out, ahead = new[s, i], bar[s, i]
         for j in range(cols):  # the slope, row by row in the cache, held in `out`
             out[j] = first * up[j] - last * down[j]
         for j in range(cols - 1):
             out[j] -= b * right[j]
         for j in range(1, cols):
             out[j] += b * right[j - 1]
+        if d == 3:
+            before, behind = p[0, max(s - 1, 0), i], p[0, s, i]
+            enter, leave = rates[0] if s > 0 else zero, rates[0] if s < slices - 1 else zero
+            for j in range(cols):
+                out[j] += enter * before[j] - leave * behind[j]
         if slope:
-            gi = g[i]
+            gi = g[s, i]
             for j in range(cols):
                 out[j] += gi[j]
         if image:
-            yi = y[i]
+            yi = y[s, i]
             for j in range(cols):
                 out[j] -= w * yi[j]
         for j in range(cols):
@@ -70,11 +81,14 @@ def square_descent(x, tau, g, y, w, lo, hi, theta):
 
 
 def tv_descent(x, tau, g, p, spacing, axes, y, w, lo, hi, theta):
-    if tuple(axes) != (0, 1) or x.ndim != 2:
+    if not along_last(x.ndim, axes):
         return steps.tv_descent.reference(x, tau, g, p, spacing, axes, y, w, lo, hi, theta)
     g, y = (np.asarray(0 if a is None else a, dtype=x.dtype) for a in (g, y))
     x, g, p, y = plain(x, g, p, y)
-    g, y = (a if a.ndim == 2 else a.reshape(1, 1) for a in (g, y))
     new, bar = empty(x.shape, x.dtype, x), empty(x.shape, x.dtype, x)
-    _along(x, tau, g, p, 1 / spacing[0], 1 / spacing[1], y, w, lo, hi, theta, new, bar)
+    volume = (math.prod(x.shape[:-2]), *x.shape[-2:])
+    u, a, b = (c.reshape(volume) for c in (x, new, bar))
+    g, y = (c.reshape(volume if c.size > 1 else (1, 1, 1)) for c in (g, y))
+    rates = 1 / np.asarray(spacing, x.dtype)
+    _along(u, tau, g, p.reshape(len(axes), *volume), rates, y, w, lo, hi, theta, a, b)
     return new, bar

@@ -11,7 +11,7 @@ from numba.types import boolean, float64, void
 
 from varinv.backend import empty
 from varinv.functionals import variation
-from varinv.twins import compiled, plain, ro, rw
+from varinv.twins import along_last, compiled, plain, ro, rw
 
 ROWS = 16  # rows that one thread takes at a time
 
@@ -190,11 +190,6 @@ def _pull(p, w, smooth, rates, groups, out):
     return parts.sum()
 
 
-def _fits(ndim, axes):
-    """Whether the axes are the last two, so that the others count images, or all three."""
-    return (len(axes) == 2 or len(axes) == ndim == 3) and tuple(axes) == tuple(range(ndim - len(axes), ndim))
-
-
 def _volume(shape):
     """The image's shape as (slices, rows, columns)."""
     return (math.prod(shape[:-2]), *shape[-2:])
@@ -208,7 +203,7 @@ def _weights(weight, x, dtype=np.float64):
 
 def tv_dual_ascent(p, x, step, weight, smoothing, spacing, axes, groups, relaxation):
     d = len(axes)
-    if not _fits(x.ndim, axes):
+    if not along_last(x.ndim, axes):
         return variation.tv_dual_ascent.reference(p, x, step, weight, smoothing, spacing, axes, groups, relaxation)
     p, x = plain(p, x)
     out, volume = empty(p.shape, p.dtype, p), x.reshape(_volume(x.shape))
@@ -223,7 +218,7 @@ def tv_dual_ascent(p, x, step, weight, smoothing, spacing, axes, groups, relaxat
 
 
 def tv_value(x, weight, smoothing, spacing, axes, groups):
-    if not _fits(x.ndim, axes):
+    if not along_last(x.ndim, axes):
         return variation.tv_value.reference(x, weight, smoothing, spacing, axes, groups)
     x = plain(x)
     volume = x.reshape(_volume(x.shape))
@@ -234,7 +229,7 @@ def tv_value(x, weight, smoothing, spacing, axes, groups):
 
 def tv_pull(p, weight, smoothing, spacing, axes, groups):
     shape, d = p.shape[1:], len(axes)
-    if not _fits(len(shape), axes):
+    if not along_last(len(shape), axes):
         return variation.tv_pull.reference(p, weight, smoothing, spacing, axes, groups)
     p = plain(p)
     out = empty(shape, np.float64, p)

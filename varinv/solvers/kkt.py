@@ -52,9 +52,14 @@ def natural_residual(problem: Any, x: Array, y: Sequence[Array], tau: float, sig
         size += dot(pulled, pulled)
         if alone:
             size += norm(t.K.adjoint(s * Kx)) ** 2
-        back = add_scaled(back, -tau, pulled)
-        d = add_scaled(a, -1.0, t.f.prox_conj(add_scaled(a, s, Kx), s))
-        above, below = above + dot(d, d) / s, below + s * dot(Kx, Kx)
+        back, below = add_scaled(back, -tau, pulled), below + s * dot(Kx, Kx)
+        # fields go as soon as they can: here a run holds the most
+        fused = t.f.ascend(t.K, a, x, s, 1.0) if hasattr(t.f, "pull") else None
+        pulled, Kx = None, add_scaled(a, s, Kx) if fused is None else None
+        new = t.f.prox_conj(Kx, s) if fused is None else fused
+        Kx, fused, d = None, None, add_scaled(a, -1.0, new)
+        above += dot(d, d) / s
+        a = new = d = None
     p = add_scaled(x, -1.0, back if problem.simple is None else problem.simple.prox(back, tau))
     return max(ratio(dot(p, p) / tau**2, size or dot(x, x) / tau**2), ratio(above, below))
 
