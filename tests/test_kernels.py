@@ -187,6 +187,7 @@ CASES = {
     "backproject": _backproject,
     "back_project": _back_project,
     "quadratic_ascent": _quadratic_ascent,
+    "relaxed": lambda shape, make: [(make(*shape), make(*shape), rho) for rho in (1.9, 0.3)],
     "square_descent": _square_descent,
     "weighted_square": _weighted_square,
     "tv_descent": _tv_descent,

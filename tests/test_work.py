@@ -69,12 +69,12 @@ CUBE = vi.L2Squared(np.stack([NOISY[:32]] * 3)) + 0.1 * vi.TV((3, 32, N), axes=(
 CASES = {
     # A x̄ and Aᵀq; projections, two fused dual steps, one fused primal step; memory: scratch of the projection kernels
     "ChambollePock ct": (vi.ChambollePock(), CT, 1, 5, 3),
-    # and two for the relaxed image
-    "Adaptive ct": (vi.AdaptiveChambollePock(), CT, 1, 7, 3),
+    # and one for the relaxed image
+    "Adaptive ct": (vi.AdaptiveChambollePock(), CT, 1, 6, 3),
     # the dual step and the primal step, nothing else
     "ChambollePock tv": (vi.ChambollePock(), DENOISE, 0, 2, 0.5),
-    "Adaptive tv": (vi.AdaptiveChambollePock(), DENOISE, 0, 4, 0.5),
-    "Adaptive tv anisotropic, by slice": (vi.AdaptiveChambollePock(), CUBE, 0, 4, 0.5),
+    "Adaptive tv": (vi.AdaptiveChambollePock(), DENOISE, 0, 3, 0.5),
+    "Adaptive tv anisotropic, by slice": (vi.AdaptiveChambollePock(), CUBE, 0, 3, 0.5),
     # A z and Aᵀ(A z − y), ∇ and its adjoint, two for z, the sum, the inner product of the restart
     "FISTA ct": (vi.FISTA(), SMOOTH, 1, 7, 12),
     # A p and Aᵀr; x, r, p; four inner products (two of them tell rounding)

@@ -21,9 +21,10 @@ def ascend(f: Any, K: LinearOperator, y: Array, x: Array, step: float, relaxatio
     return new if relaxation == 1 else relaxed(y, new, relaxation)
 
 
+@kernel
 def relaxed(old: Array, new: Array, relaxation: float) -> Array:
-    """old + ρ(new − old)."""
-    return add_scaled(new, relaxation - 1, add_scaled(new, -1.0, old))
+    """(1 − ρ) old + ρ new."""
+    return (1 - relaxation) * old + relaxation * new
 
 
 def descend(

@@ -72,6 +72,23 @@ def _along(x, tau, g, p, rates, y, w, lo, hi, theta, new, bar):
             ahead[j] = v + theta * (v - xi[j])
 
 
+@compiled(lambda f: void(ro(f, 1), ro(f, 1), f, rw(f, 1)))
+def _relaxed(old, new, rho, out):
+    keep = 1 - rho
+    for c in nb.prange((old.size + CHUNK - 1) // CHUNK):
+        here = slice(c * CHUNK, (c + 1) * CHUNK)
+        a, b, to = old[here], new[here], out[here]
+        for i in range(to.size):
+            to[i] = keep * a[i] + rho * b[i]
+
+
+def relaxed(old, new, relaxation):
+    old, new = plain(old, new)
+    out = empty(old.shape, old.dtype, old)
+    _relaxed(old.reshape(-1), new.reshape(-1), relaxation, out.reshape(-1))
+    return out
+
+
 def square_descent(x, tau, g, y, w, lo, hi, theta):
     x, g, y = plain(x, g, np.asarray(y, dtype=x.dtype))
     new, bar = empty(x.shape, x.dtype, x), empty(x.shape, x.dtype, x)
