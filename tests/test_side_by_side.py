@@ -10,8 +10,11 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))
 from side_by_side import harness, install, problems, report
-from side_by_side.cases import ct_tv, denoising, projectors
+from side_by_side.cases import ct_tv, denoising, graph, projectors
 from side_by_side.harness import Counted, Finished, Iterative, Row, Run, Trace, Watch
+from side_by_side.peers import plain
+
+import varinv as vi
 
 
 @pytest.fixture
@@ -31,6 +34,7 @@ def test_the_ratio_is_theirs_over_ours_and_the_verdict_follows_it():
     assert report.verdict(Row("c", "", 3.0, "peer", 30.0, least=True, asked=15)) is None  # stopped: not decided
     assert report.verdict(Row("c", "", 1.0, "peer", 30.0, least=True, asked=15)) is True
     assert report.verdict(Row("c", "import", 0.31, asked=0.3)) is False
+    assert report.verdict(Row("c", "iteration", 61.0, unit="% of copy", asked=60.0)) is True  # a share: the least
     assert Row("c", "", None, "peer", 1.0).ratio is None
 
 
@@ -121,6 +125,24 @@ def test_peers_that_are_not_installed_are_rows_that_say_so(monkeypatch):
         rows = [row for row in case.rows(Run(quick=True, size=8)) if row.peer]
         assert rows
         assert all(row.note.startswith("not installed") and row.theirs is None for row in rows)
+
+
+def test_what_is_written_for_numpy_and_scipy_is_the_same_problem():
+    rng = np.random.default_rng(0)
+    x, guide, kernel = rng.random((9, 8)), rng.random((9, 8)), rng.random((3, 5))
+    L = graph.straightforward(guide)
+    expected = vi.GraphLaplacian(guide, graph.RADIUS, graph.SCALE)(x).ravel()
+    assert np.linalg.norm(L @ x.ravel() - expected) <= 1e-12 * np.linalg.norm(expected)  # float64
+    B = vi.Blur((9, 8), kernel.astype(np.float32))
+    forward, adjoint = plain.blur(kernel, (9, 8))
+    for ours, theirs in ((B(x), forward(x)), (B.T(x), adjoint(x))):
+        assert np.linalg.norm(ours - theirs) <= 1e-5 * np.linalg.norm(ours)  # its symbol is of a float32 kernel
+    D, p = vi.Gradient((9, 8)), rng.random((2, 9, 8))
+    d, back = np.empty((2, 9, 8)), np.empty((9, 8))
+    plain.gradient(x, d)
+    plain.transpose(p, back)
+    assert np.array_equal(d, D(x))
+    assert np.allclose(back, D.T(p), rtol=0, atol=1e-14)
 
 
 def test_a_reason_names_no_place_on_this_machine():

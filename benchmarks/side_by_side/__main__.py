@@ -23,7 +23,7 @@ from side_by_side import machine, report
 from side_by_side.harness import Row, Run
 from side_by_side.report import line
 
-CASES = ("projectors", "denoising", "ct_tv")
+CASES = ("kernels", "footprint", "projectors", "denoising", "ct_tv", "deblurring", "graph", "bilevel", "pnp")
 APART = {"mbirjax": ("projectors",)}  # peers whose requirements contradict another's: an environment of their own
 FOLDER = Path(__file__).resolve().parent
 

@@ -35,7 +35,8 @@ class Row:
     """One line of the table: what was measured, ours, theirs.
 
     `theirs` None: the peer has no figure, `note` says why.  `least`: theirs is a lower bound (it was stopped).
-    `unit` "s" by default.  `asked` is the ratio asked for, or, without a peer, the largest value of `ours`.
+    `unit` "s" by default.  `asked` is the ratio asked for; without a peer, the largest value of
+    `ours`, of shares ("% …") the smallest.
     """
 
     case: str

@@ -26,7 +26,8 @@ def line(row: Row) -> str:
     """A row of the table."""
     ratio = "–" if row.ratio is None else ("≥ " if row.least else "") + f"{row.ratio:.3g}"
     theirs = ("> " if row.least else "") + figure(row.theirs, row.unit)
-    asked = "" if row.asked is None else f"≥ {row.asked:g}" if row.peer else f"≤ {figure(row.asked, row.unit)}"
+    largest = not row.peer and not row.unit.startswith("%")
+    asked = "" if row.asked is None else f"≤ {figure(row.asked, row.unit)}" if largest else f"≥ {row.asked:g}"
     if row.asked is not None and (met := verdict(row)) is not None:
         asked += " ✓" if met else " ✗"
     return f"| {row.what} | {figure(row.ours, row.unit)} | {row.peer} | {theirs} | {ratio} | {asked} | {row.note} |"
@@ -37,7 +38,7 @@ def verdict(row: Row) -> bool | None:
     if row.asked is None or row.ours is None:
         return None
     if not row.peer:
-        return row.ours <= row.asked
+        return row.ours >= row.asked if row.unit.startswith("%") else row.ours <= row.asked
     if row.ratio is None or (row.least and row.ratio < row.asked):
         return None
     return row.ratio >= row.asked

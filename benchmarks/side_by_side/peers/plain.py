@@ -89,3 +89,29 @@ def power(forward: Callable, adjoint: Callable, shape: tuple, steps: int = 20) -
         size = float(np.linalg.norm(x))
         x = x / np.float32(size)
     return math.sqrt(size)
+
+
+def blur(kernel: Any, shape: tuple[int, int]) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
+    """Periodic convolution with a kernel about its middle, and its transpose, by real FFTs of two threads."""
+    import scipy.fft
+
+    padded = np.zeros(shape, np.float32)
+    padded[: kernel.shape[0], : kernel.shape[1]] = kernel
+    padded = np.roll(padded, [-(k // 2) for k in kernel.shape], axis=(0, 1))
+    hat = scipy.fft.rfft2(padded)
+
+    def times(x: Any, factor: Any) -> Any:
+        return scipy.fft.irfft2(factor * scipy.fft.rfft2(x, workers=2), s=shape, workers=2)
+
+    return lambda x: times(x, hat), lambda y: times(y, hat.conj())
+
+
+def deblurring(case: Any) -> Any:
+    """`ct_tv` with the blur in the place of the projector: ‖B‖ = 1, σ by hand for this problem."""
+    from side_by_side.harness import Iterative
+
+    def work(watch: Any) -> None:
+        forward, adjoint = blur(case.extra, case.y.shape)
+        ct_tv(forward, adjoint, 1.0, case.y, case.y.shape, case.lam, watch)
+
+    return Iterative(work)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,20 @@ from side_by_side.harness import Counted, Iterative
 from side_by_side.peers import plain
 
 FOREVER = 10**6  # it allocates its steps for all iterations beforehand
+
+
+def solve(A: Any, norm: float, y: Any, shape: tuple[int, int], lam: float, watch: Any) -> None:
+    """½‖Ax − y‖² + λ TV(x), x ≥ 0, the gradient scaled by ν = ‖A‖/‖∇‖, μ = 0.03."""
+    D = pylops.Gradient(shape, edge=False, kind="forward", dtype="float32")
+    nu = np.float32(norm / 8**0.5)
+    g = pyproximal.VStack(
+        [pyproximal.L2(b=y.ravel()), pyproximal.L21(ndim=2, sigma=float(lam / nu))], nn=[y.size, 2 * math.prod(shape)]
+    )
+    mu = 0.03
+    pyproximal.optimization.primaldual.PrimalDual(
+        pyproximal.Box(lower=0), g, pylops.VStack([A, nu * D]), np.zeros(math.prod(shape), np.float32),
+        tau=0.99 / (mu * 2 * norm**2), mu=mu, niter=FOREVER, gfirst=True, callback=watch,
+    )  # fmt: skip
 
 
 def ct_tv(case: Any) -> Iterative:
@@ -27,22 +42,25 @@ def ct_tv(case: Any) -> Iterative:
             lambda x: pair.forward(x.reshape(shape)).ravel().copy(),
             lambda q: pair.adjoint(q.reshape(y.shape)).ravel().copy(),
             y.size,
-            int(np.prod(shape)),
+            math.prod(shape),
             dtype="float32",
         )
-        D = pylops.Gradient(shape, edge=False, kind="forward", dtype="float32")
-        nu = np.float32(norm / 8**0.5)
-        K = pylops.VStack([A, nu * D])
-        l2 = pyproximal.L2(b=y.ravel())
-        l21 = pyproximal.L21(ndim=2, sigma=float(case.lam / nu))
-        g = pyproximal.VStack([l2, l21], nn=[y.size, 2 * int(np.prod(shape))])
-        f = pyproximal.Box(lower=0)
-        mu = 0.03
-        tau = 0.99 / (mu * 2 * norm**2)
-        x0 = np.zeros(int(np.prod(shape)), np.float32)
-        pyproximal.optimization.primaldual.PrimalDual(
-            f, g, K, x0, tau=tau, mu=mu, niter=FOREVER, gfirst=True, callback=watch
-        )
+        solve(A, norm, y, shape, case.lam, watch)
+
+    return Iterative(work)
+
+
+def deblurring(case: Any) -> Iterative:
+    """The FFT blur as a FunctionOperator, steps as for `ct_tv`."""
+
+    def work(watch: Any) -> None:
+        y, shape = case.y, case.y.shape
+        forward, adjoint = plain.blur(case.extra, shape)
+        B = pylops.FunctionOperator(
+            lambda x: forward(x.reshape(shape)).ravel(), lambda q: adjoint(q.reshape(shape)).ravel(), y.size, y.size,
+            dtype="float32",
+        )  # fmt: skip
+        solve(B, 1.0, y, shape, case.lam, watch)
 
     return Iterative(work)
 

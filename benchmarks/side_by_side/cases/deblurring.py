@@ -1,0 +1,49 @@
+"""Deblurring with total variation, and denoising with a weight for each pixel: seconds to a relative objective gap."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from side_by_side.harness import Iterative, Row, Run, race
+from side_by_side.problems import chosen, deblurring, default, denoising
+
+TARGETS = (1e-2, 1e-3, 1e-4)
+
+
+def blur_peers(case: Any) -> dict[str, Any]:
+    def numpy_fft() -> Any:
+        from side_by_side.peers import plain
+
+        return plain.deblurring(case)
+
+    def pylops() -> Any:
+        from side_by_side.peers import pylops_
+
+        return pylops_.deblurring(case)
+
+    return {"NumPy + SciPy FFT, PDHG": numpy_fft, "PyLops + PyProximal": pylops}
+
+
+def weight_peers(case: Any) -> dict[str, Any]:
+    def numpy() -> Any:
+        from side_by_side.peers import plain
+
+        return Iterative(lambda watch: plain.denoising(case.y, case.lam, case.extra, watch))
+
+    return {"NumPy, accelerated PDHG": numpy}
+
+
+def rows(run: Run) -> Iterator[Row]:
+    n = run.size or 256
+    for case, peers in (
+        (deblurring(n), blur_peers),
+        (denoising((2 * n, 2 * n), weight=True), weight_peers),
+    ):
+        name = f"{case.name} with TV, float32, varinv's default solver ({chosen(case)})"
+        best, proved = case.optimum
+        yield Row(name, f"P* = {best:.8g}", None, note=f"proved to a relative {proved:.0e}")
+        yield from race(
+            name, Iterative(default(case)), peers(case), case.gap, TARGETS, 10.0 if run.quick else 30.0,
+            1 if run.quick else 3,
+        )  # fmt: skip

@@ -1,0 +1,77 @@
+"""Each kernel beside what the machine could do: bytes over the bandwidth of a copy, operations over the peak."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+import varinv as vi
+from side_by_side.harness import Row, Run, typical
+from side_by_side.machine import copy_bandwidth, multiply_add_peak
+from side_by_side.problems import denoising
+
+
+def iteration(solver: Any, problem: Any) -> Any:
+    """A function that does one more iteration."""
+    states = solver.states(problem)
+    state = [next(states)]
+
+    def work() -> None:
+        state[0] = next(states)
+
+    return work
+
+
+def rows(run: Run) -> Iterator[Row]:
+    from varinv.functionals.steps import ascend, descend
+
+    case = "kernels, float32, shares of the measured ceilings"
+    bandwidth, peak = copy_bandwidth(), multiply_add_peak()
+    yield Row(case, "ceilings", None, note=f"copy {bandwidth / 1e9:.3g} GB/s, multiply-add {peak / 1e9:.4g} Gflop/s")
+
+    def row(what: str, work: Any, count: float, operations: float, asked: float | None, words: str) -> Row:
+        seconds = typical(work)
+        shares = f"{1e3 * seconds:.3g} ms; {100 * operations / seconds / peak:.0f} % of the peak; {words}"
+        return Row(case, what, 100 * count / seconds / bandwidth, unit="% of copy", note=shares, asked=asked)
+
+    for n in (run.size or 512, run.size or 2048):
+        shape, image = (n, n), 4.0 * n * n
+        x = np.random.default_rng(0).random(shape, dtype=np.float32)
+        D, pixels = vi.Gradient(shape), float(n * n)
+        p = D(x)
+        made = denoising(shape)
+        problem = made.build("float32")
+        tv = problem.coupled[0]
+        yield row(f"gradient {n}²", lambda: D(x), 3 * image, 2 * pixels, None, "3 images moved")  # noqa: B023
+        yield row(f"divergence {n}²", lambda: D.T(p), 3 * image, 4 * pixels, None, "3 images moved")  # noqa: B023
+        yield row(
+            f"dual step of TV {n}²", lambda: ascend(tv.f, tv.K, p, x, 0.1), 5 * image, 12 * pixels, None,  # noqa: B023
+            "reads p, x̄, writes p: 5 images",
+        )  # fmt: skip
+        yield row(
+            f"primal step of TV {n}²", lambda: descend(problem.simple, [tv.K], [p], x, 0.1, 1.0), 6 * image,  # noqa: B023
+            12 * pixels, None, "reads x, p, y, writes x, x̄: 6 images",
+        )  # fmt: skip
+        asked = 60.0 if n == 2048 else None
+        yield row(
+            f"iteration of ChambollePock {n}²", iteration(vi.ChambollePock(), problem), 11 * image, 24 * pixels, asked,
+            "both steps: 11 images",
+        )  # fmt: skip
+        yield row(
+            f"iteration of AdaptiveChambollePock {n}²", iteration(vi.AdaptiveChambollePock(), problem), 14 * image,
+            30 * pixels, asked, "both steps and the relaxed image (reads u, x, writes u): 14 images",
+        )  # fmt: skip
+    for n, views in ((run.size or 512, 180), (run.size or 1024, 360)):
+        if run.quick and n == 1024:
+            continue
+        angles = np.arange(views) * np.pi / views
+        A = vi.Radon((n, n), vi.ParallelBeam(angles, round(n * 725 / 512)))
+        x = np.random.default_rng(0).random((n, n), dtype=np.float32)
+        y = A(x)
+        # a ray meets a row (or column) at a time, in two pixels, with a multiply-add each: n² max(|cos|, |sin|) a view
+        operations = 4.0 * n * n * float(np.maximum(np.abs(np.cos(angles)), np.abs(np.sin(angles))).sum())
+        moved, words = float(x.nbytes + y.nbytes), "two multiply-adds a ray and row"
+        yield row(f"Radon {n}² × {views}, forward", lambda: A(x), moved, operations, None, words)  # noqa: B023
+        yield row(f"Radon {n}² × {views}, adjoint", lambda: A.T(y), moved, operations, None, words)  # noqa: B023
