@@ -48,6 +48,20 @@ def test_cuda_twin_is_reference(kernel, dtype, layout, shim):
             equal(got, expected, dtype)
 
 
+def test_four_axes_go_to_the_array_code(shim):
+    shape, axes, h = (2, 3, 2, 3), (0, 1, 2, 3), (1.0, 2.0, 1.0, 0.5)
+    make = Maker(np.float64, "plain")
+    u, p = make(*shape), make(4, *shape)
+    for name, args in (
+        ("differences", (u, h, axes, "periodic")),
+        ("minus_divergence", (p, h, axes, "dirichlet")),
+        ("tv_dual_ascent", (p, u, 0.5, 0.7, 0.0, h, axes)),
+        ("tv_descent", (u, 0.5, None, p, h, axes, u, 0.7, 0.0, 1.0, 1.0)),
+    ):
+        kernel = next(k for k in TWINS if k.__name__ == name)
+        equal(_twin(kernel.reference, "cupy")(*args), kernel.reference(*args), np.float64)
+
+
 def test_twins_never_import_cupy():
     for module in MODULES:
         text = Path(importlib.util.find_spec(module).origin).read_text()

@@ -13,6 +13,7 @@ from test_gpu import fetched, moved
 from test_kernels import CASES, Maker, equal
 from test_operators import TINY
 
+import varinv as vi
 from varinv import cuda
 from varinv.functionals.base import Functional
 
@@ -131,8 +132,6 @@ def test_solvers_stay_on_the_device_and_do_not_wait(solver, problem):
 
 def test_a_solve_with_rules_on_the_device():
     """The default stop with its certificate, from data to result."""
-    import varinv as vi
-
     y = rand(np, (9, 7), 2)
     problem = vi.L2Squared(y) + 0.3 * vi.TV(y.shape)
     expected = vi.solve(problem, stop=vi.gap(1e-5))
@@ -141,6 +140,59 @@ def test_a_solve_with_rules_on_the_device():
     assert type(result.x) is standin.ndarray
     assert result.why == expected.why
     np.testing.assert_allclose(result.x.values, expected.x, rtol=0, atol=1e-10)
+
+
+IMAGE = np.pad(np.ones((5, 4)), ((2, 4), (3, 3)))
+NOISY = IMAGE + 0.1 * rand(np, IMAGE.shape, 4)
+SCAN = vi.Radon(IMAGE.shape, vi.ParallelBeam(np.arange(8) * np.pi / 8, 16))
+SHIFTS = vi.Blur(IMAGE.shape, np.ones((3, 3)) / 9)
+FAMILY = vi.families.TV(IMAGE.shape)
+
+
+def smoothed(x, sigma):
+    return x - 0.2 * vi.Gradient(IMAGE.shape).T(vi.Gradient(IMAGE.shape)(x))
+
+
+def saved(there, folder):
+    """A run with a checkpoint, resumed, and its files."""
+    problem, file = vi.L2Squared(there(NOISY)) + 0.1 * vi.TV(IMAGE.shape), folder / f"{there.__name__}.npz"
+    vi.solve(problem, stop=vi.iterations(5), checkpoint=file)
+    result = vi.solve(problem, stop=vi.iterations(12), checkpoint=file)
+    result.save(folder / "image.h5")
+    return result.x
+
+
+ENTRIES = {
+    "fbp": lambda there, _: vi.fbp(SCAN, there(SCAN(IMAGE))),
+    "graph_la": lambda there, _: (
+        vi.graph_la(SCAN, there(SCAN(IMAGE)), lambda y: vi.fbp(SCAN, y), lam=1.0, stop=vi.iterations(5)).x
+    ),
+    "weights": lambda there, _: (
+        vi.solve(
+            vi.L2Squared(there(NOISY)) + 0.1 * vi.TV(IMAGE.shape, weight=vi.tv_weights(there(IMAGE))),
+            stop=vi.iterations(9),
+        ).x
+    ),
+    "restore hqs": lambda there, _: vi.restore(SHIFTS, there(SHIFTS(IMAGE)), smoothed, 0.02, "hqs", steps=3).x,
+    "restore ddnm": lambda there, _: vi.restore(SHIFTS, there(SHIFTS(IMAGE)), smoothed, 0.0, "ddnm", steps=3).x,
+    "choose": lambda there, _: (
+        vi.choose(
+            vi.families.TV(IMAGE.shape, smoothing=0.05), there(NOISY), vi.Discrepancy(noise=0.1), bounds=(-4, 0)
+        ).x
+    ),
+    "learn": lambda there, _: vi.learn(
+        FAMILY, [(there(NOISY), there(IMAGE))], FAMILY.theta(weight=0.05, smoothing=0.05), stop=vi.iterations(2)
+    ).apply(there(NOISY)),
+    "save and checkpoint": saved,
+}
+
+
+@pytest.mark.parametrize("entry", ENTRIES.values(), ids=ENTRIES)
+def test_whole_programs_stay_on_the_device(entry, tmp_path):
+    """What users call, from data on the device to an image there: NumPy's to the accuracy of inner iterations."""
+    got, expected = entry(there, tmp_path), entry(np.asarray, tmp_path)
+    assert type(got) is standin.ndarray
+    assert np.linalg.norm(got.values - expected) <= 1e-6 * np.linalg.norm(expected)
 
 
 def test_the_stand_in_refuses_what_cupy_refuses():

@@ -81,7 +81,10 @@ def _convolve(shape, make):
         if len(size) <= len(shape):
             lead = len(shape) - len(size)
             big = (*shape[:lead], *(n + s - 1 for n, s in zip(shape[lead:], size, strict=True)))
-            yield make(*big), np.random.default_rng(1).standard_normal(size)
+            psf = np.random.default_rng(1).standard_normal(size)
+            yield make(*big), psf
+            if size == (2, 3, 4) and math.prod(shape) < 100:
+                yield make(2, *big), psf  # a batch of volumes
 
 
 def _differences(shape, make):
