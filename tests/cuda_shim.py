@@ -65,6 +65,10 @@ def build(module: str, dtype: str) -> ctypes.CDLL:
 
 def run(module, kernel, dtype, grid, block, args, like) -> None:
     """As `varinv.cuda.run`, on NumPy arrays or the stand-ins of standin.py."""
+    if not isinstance(like, np.ndarray):
+        assert not any(isinstance(a, np.ndarray) for a in args), (
+            f"{kernel}: an array of the host among those of a device"
+        )
     args = tuple(getattr(a, "values", a) for a in args)
     library, types = build(module, dtype), kernels(module)[kernel]
     assert len(args) == len(types), f"{kernel} has {len(types)} parameters, got {len(args)} arguments"
