@@ -55,7 +55,7 @@ def test_four_axes_go_to_the_array_code(shim):
     for name, args in (
         ("differences", (u, h, axes, "periodic")),
         ("minus_divergence", (p, h, axes, "dirichlet")),
-        ("tv_dual_ascent", (p, u, 0.5, 0.7, 0.0, h, axes)),
+        ("tv_dual_ascent", (p, u, 0.5, 0.7, 0.0, h, axes, True, 1.0)),
         ("tv_descent", (u, 0.5, None, p, h, axes, u, 0.7, 0.0, 1.0, 1.0)),
     ):
         kernel = next(k for k in TWINS if k.__name__ == name)
