@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 
 import numpy as np
+
+
+def best(quality, first, ratio):
+    """The largest quality(first·ratioᵏ) over the integers k about 0, both neighbours of the best known to be worse."""
+    at = functools.cache(lambda k: quality(first * ratio**k))
+    k = max((0, 1), key=at)
+    while (better := max((k - 1, k, k + 1), key=at)) != k:
+        k = better
+    return at(k)
 
 
 def conv(x, weight, bias, wrap=False):

@@ -113,6 +113,7 @@ from .priors.plugged import PnP as PnP
 from .priors.plugged import Potential as Potential
 from .priors.red_diff import REDDiff as REDDiff
 from .priors.restore import restore as restore
+from .priors.ridge import convex_ridge as convex_ridge
 from .priors.stabilise import Stabilised as Stabilised
 from .priors.stabilise import cgls_steps as cgls_steps
 from .priors.stabilise import stability as stability
