@@ -17,6 +17,7 @@ from skimage.data import camera
 from skimage.restoration import denoise_tv_chambolle
 
 import varinv as vi
+from varinv.functionals.base import Scaled
 from varinv.backend import POOL
 from varinv.linalg import norm
 from varinv.operators.gradient import Gradient
@@ -173,8 +174,8 @@ def test_states_never_change_and_a_long_run_allocates_nothing() -> None:
         assert made[49] == made[3]
 
 
-def iterate_50(problem: Any) -> np.ndarray:
-    return np.asarray(state_at(problem, 50).x)
+def iterate_50(problem: Any, solver: Any = vi.ChambollePock()) -> np.ndarray:
+    return np.asarray(next(itertools.islice(solver.states(problem), 50, None)).x)
 
 
 def test_the_iteration_is_free_of_scale() -> None:
@@ -192,6 +193,23 @@ def test_the_iteration_is_free_of_scale() -> None:
         reference = iterate_50(build(1.0))
         for c in (1e-3, 1e3):
             assert norm(iterate_50(build(c)) / c**power - reference) <= 1e-10 * norm(reference)
+    known = rand(np, shape, 4) > 0
+    for build, power, solver in (
+        (lambda c: vi.L2Squared(c * y) + 0.1 * c * vi.TV(shape), 1, vi.ChambollePock(gamma=0)),
+        (lambda c: c * (vi.L2Squared(y) + 0.1 * vi.TV(shape)), 0, vi.ChambollePock(gamma=0)),
+        (lambda c: vi.Known(c * y, known) + vi.TV(shape), 1, vi.ChambollePock()),
+        (lambda c: vi.Known(y, known) + c * vi.TV(shape), 0, vi.ChambollePock()),
+        (lambda c: vi.Known(y, known) + vi.Problem((vi.Term(Scaled(c, vi.L21()), vi.Gradient(shape)),)), 0,
+         vi.ChambollePock()),
+        (lambda c: c * vi.L1(y=y) @ A, 0, vi.ChambollePock()),
+        (lambda c: c * (0.1 * vi.TV(shape) + vi.L1(y=y) @ A), 0, vi.ChambollePock()),
+    ):  # fmt: skip
+        reference = iterate_50(build(1.0), solver)
+        for c in (1e-6, 1e6):
+            assert norm(iterate_50(build(c), solver) / c**power - reference) <= 1e-10 * norm(reference)
+    for data in (vi.L1(y=y), vi.L2Ball(y, 2.0)):  # nor does the order of the terms matter
+        one, other = (iterate_50(p) for p in (data @ A + 0.3 * vi.TV(shape), 0.3 * vi.TV(shape) + data @ A))
+        assert norm(one - other) <= 1e-10 * norm(one)
     angles = np.linspace(0, math.pi, 12, endpoint=False)
     image = rand(np, (24, 20), 3, kind="non-negative")
     found = {}

@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 
 from varinv import check
 from varinv.backend import Array, device, double, is_array, namespace
+from varinv.functionals.base import Scaled
+from varinv.functionals.constraints import Box
 from varinv.functionals.steps import ascend, descend
 from varinv.linalg import dot
 from varinv.problem import Problem
@@ -51,8 +53,9 @@ class ChambollePock(Solver):
     Default steps are free of scale.  With a smooth data term f_1 (constant L) on A: σ_1 = L·max(0.03, 3/r), where
     r = n‖A‖²/‖A‖_F² is the spread of its singular values (docs/decisions/0006; 0.03·L for CT); a block K_i is balanced
     by ν_i = ‖A‖/‖K_i‖, that is σ_i = σ_1 ν_i², then τ = 0.99/Σ σ_i ‖K_i‖².  Where only g is strongly convex, τ = 10/γ
-    (the best of seven on denoising at three weights) and σ_i = 0.99/(n τ ‖K_i‖²) over the n blocks.  The norms are
-    certified upper bounds.
+    (the best of seven on denoising at three weights; 0.2/γ for Algorithm 1) and σ_i = 0.99/(n τ ‖K_i‖²) over the n
+    blocks.  Where nothing is smooth or strongly convex, σ_1 is the size of the duals (the weights) over that of the data.
+    The norms are certified upper bounds.
 
     Parameters
     ----------
@@ -113,7 +116,8 @@ class ChambollePock(Solver):
         n = len(norms)
         gamma = self.strength(problem)
         if self.sigma is None:
-            sigma = _balanced(problem, norms, gamma)
+            # without acceleration τ stays what it is: 50 times shorter
+            sigma = _balanced(problem, norms, gamma or 50 * ChambollePock().strength(problem))
             if self.tau is not None:  # in the same proportions
                 total = sum(s * K**2 for s, K in zip(sigma, norms, strict=True))
                 sigma = tuple(0.99 * s / (self.tau * total) for s in sigma) if total > 0 else sigma
@@ -152,14 +156,10 @@ class ChambollePock(Solver):
 def scalar_steps(problem: Problem) -> tuple[float, tuple[float, ...]]:
     """τ and σ that other primal–dual methods start from, free of scale: those of Algorithm 1.
 
-    Where only g is strongly convex, τ = 0.2/γ instead of 10/γ, which is made for the shrinking τ of Algorithm 2.
     Remembered on the problem.
     """
     if "_scalar_steps" not in problem.__dict__:
-        gamma = ChambollePock().strength(problem)
-        alone = not any(0 < t.f.curvature < math.inf for t in problem.coupled)
-        tau = 0.2 / gamma if gamma > 0 and alone and problem.coupled else None
-        problem.__dict__["_scalar_steps"] = ChambollePock(tau=tau).steps(problem)
+        problem.__dict__["_scalar_steps"] = ChambollePock(gamma=0.0).steps(problem)
     steps: tuple[float, tuple[float, ...]] = problem.__dict__["_scalar_steps"]
     return steps
 
@@ -177,8 +177,8 @@ def _balanced(problem: Problem, norms: list[float], gamma: float) -> tuple[float
         return tuple(first * (A / K) ** 2 for K in nonzero)
     if gamma > 0:
         return tuple(0.099 * gamma / (len(terms) * K**2) for K in nonzero)
-    A = nonzero[0]
-    return tuple(_scale(problem, A) * (A / K) ** 2 for K in nonzero)
+    A = next((K for t, K in zip(terms, nonzero, strict=True) if t.f.data() is not None), nonzero[0])
+    return tuple(_scale(problem) * (A / K) ** 2 for K in nonzero)
 
 
 def _spread(problem: Problem, K: Any, norm: float) -> float:
@@ -196,12 +196,29 @@ def _spread(problem: Problem, K: Any, norm: float) -> float:
     return max(n * norm**2 / size, 1.0) if size > 0 else 1.0
 
 
-def _scale(problem: Problem, A: float) -> float:
-    """σ where nothing is smooth or strongly convex: size of the dual over size of A x, from weights and data."""
-    weights = [1.0 if not hasattr(t.f, "weight") else t.f.weight for t in problem.coupled[1:]]
-    dual = max((float(namespace(w).max(w)) if is_array(w) else float(w) for w in weights), default=1.0)
+def _scale(problem: Problem) -> float:
+    """σ where nothing is smooth or strongly convex: size of the dual over that of the data, in any order of the terms.
+
+    The dual is as large as the weights of the terms without data; of all, where each has data.
+    """
+    free = [t for t in problem.coupled if t.f.data() is None] or problem.coupled
+    dual = max(_largest(_weight(t.f)) for t in free)
     data = next((d for t in problem.terms if (d := t.f.data()) is not None), None)
-    if data is None:
-        return 1.0
-    primal = math.sqrt(dot(data, data) / math.prod(data.shape))
-    return dual / primal if primal > 0 and dual > 0 else 1.0
+    if data is not None:
+        primal = math.sqrt(dot(data, data) / math.prod(data.shape))
+    else:
+        boxes = [t.f for t in problem.terms if isinstance(t.f, Box)]
+        primal = max((_largest(end) for box in boxes for end in (box.lo, box.hi)), default=0.0)
+    return (dual or 1.0) / (primal or 1.0)
+
+
+def _weight(f: Any) -> Any:
+    return f.lam * _weight(f.f) if isinstance(f, Scaled) else getattr(f, "weight", 1.0)
+
+
+def _largest(value: Any) -> float:
+    """The largest finite magnitude in it, 0 where there is none."""
+    if not is_array(value):
+        return abs(value) if math.isfinite(value) else 0.0
+    xp = namespace(value)
+    return float(xp.max(xp.where(xp.isfinite(value), abs(value), xp.zeros_like(value))))

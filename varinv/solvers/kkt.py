@@ -23,8 +23,9 @@ def relative_residual(
     """max(‖p‖/√Σ‖K_iᵀy_i‖², ‖d‖/‖Kx‖) for p in ∂g(x) + Kᵀy and d_i in ∂f_i*(y_i) − K_i x, in float64.
 
     Blocks of d are weighted by σ_i (numbers or arrays), so that units cancel.  The terms of Kᵀy count one by one, as
-    they cancel at a solution where g is flat; with one term `alone`, y counts as at least σKx, and where all that
-    vanishes ‖p‖ is measured by ‖x‖/τ.
+    they cancel at a solution where g is flat; with one term `alone`, y counts as at least σKx (no
+    more than LKx where ∇f has the constant L, no more than ‖K‖‖y‖ where f is not smooth: a σ that is far too large must
+    not hide p), and where all that vanishes ‖p‖ is measured by ‖x‖/τ.
     """
     x, size, above, below = double(x), 0.0, 0.0, 0.0
     for t, a, rest, s in zip(terms, y, d, sigma, strict=True):
@@ -33,8 +34,13 @@ def relative_residual(
         pulled = t.K.adjoint(double(a))
         size += dot(pulled, pulled)
         if alone and len(terms) == 1:
-            size += norm(t.K.adjoint(s * Kx)) ** 2
+            size += min(norm(t.K.adjoint(s * Kx)), _largest_dual(t, Kx, a)) ** 2
     return max(ratio(dot(p, p), size or dot(x / tau, x / tau)), ratio(above, below))
+
+
+def _largest_dual(term: Any, Kx: Array, y: Array) -> float:
+    L = term.f.smoothness
+    return float(term.K.norm() * (L * norm(Kx) if 0 < L < math.inf else norm(y)))
 
 
 def natural_residual(problem: Any, x: Array, y: Sequence[Array], tau: float, sigma: Sequence[float]) -> float:
