@@ -256,3 +256,61 @@ def test_unseen_pixels_are_not_cut_off_where_that_costs() -> None:
             assert problem(truth) <= 1e-12
         with pytest.raises(ValueError, match="nothing bounds the solution"):
             problem.gap(truth, duals)
+
+
+class Raised(vi.Functional):
+    """f + c: a term whose infimum is not 0."""
+
+    def __init__(self, f: Any, c: float) -> None:
+        self.f, self.c = f, c
+        self.prox, self.prox_conj, self.feasible = f.prox, f.prox_conj, f.feasible
+
+    def __call__(self, z: Any) -> float:
+        return float(self.f(z)) + self.c
+
+    def conj(self, q: Any) -> float:
+        return float(self.f.conj(q)) - self.c
+
+
+vi.Functional.kinds.remove(Raised)  # it is of this file only
+
+
+@pytest.mark.parametrize("data", ["squares", "counts-background"])
+def test_a_constant_raises_the_bound_by_itself(data: str) -> None:
+    """min (P + c) = min P + c, below 0 as well."""
+    for prior in ("isotropic", "charbonnier"):
+        problem, _, _ = build(data, prior, "non-negative", 3, False)
+        first, second = problem.coupled
+        states = list(itertools.islice(vi.ChambollePock().states(problem), 0, 400, 40))
+        assert math.isfinite(problem.gap(states[-1].x, states[-1].y).dual)
+        for c, state in itertools.product((-300.0, 3.0), states):
+            raised = vi.Problem((first, vi.Term(Raised(second.f, c), second.K))) + vi.NonNegative()
+            plain, found = problem.gap(state.x, state.y).dual, raised.gap(state.x, state.y).dual
+            assert found == pytest.approx(plain + c, rel=1e-9, abs=1e-9)
+
+
+def test_a_constant_does_not_shrink_the_bound_of_the_solution() -> None:
+    """½x² + |x − 3| + c over x ≥ 0 is least at x = 1, where it is 2.5 + c; x = 0, where T = 0 would have it, costs more."""
+    for c in (-10.0, 0.0, 10.0):
+        far = vi.Term(Raised(vi.L1(y=[3.0]), c), vi.Identity((1,)))
+        problem = vi.L2Squared([0.0]) @ vi.Matrix(np.ones((1, 1))) + far + vi.NonNegative()
+        for q in np.linspace(-1, 2, 13):
+            found = problem.gap(np.ones(1), (np.array([q]), -np.ones(1)))
+            assert found.dual <= 2.5 + c + 1e-9
+        assert found.primal == 2.5 + c
+        exact = problem.gap(np.ones(1), (np.ones(1), -np.ones(1)))
+        assert exact.dual == pytest.approx(2.5 + c, abs=1e-9)
+
+
+def test_rounding_at_an_optimum_of_zero_is_no_wrong_adjoint() -> None:
+    rng = np.random.default_rng(0)
+    a, truth = rng.uniform(size=(15, 20)), rng.uniform(size=SHAPE) + 0.5
+    y = Matrix(a)(truth)
+    counts, squares = vi.KullbackLeibler(y) @ Matrix(a), vi.L2Squared(y) @ Matrix(a)
+    for d in np.logspace(-10, -7, 40):  # true values are 1e-20 and more, rounding is some 1e-15
+        assert counts(truth * (1 + d)) >= 0
+    for problem in (counts + vi.NonNegative(), squares + vi.Box(0, 2)):
+        state = vi.ChambollePock().init(problem, truth)
+        vi.gap(1e-9, best=1e-14)(problem, None, state)  # above the objective, but by rounding: raises nothing
+        with pytest.raises(ValueError, match="exceeds the objective"):
+            vi.gap(1e-9, best=1e-3)(problem, None, state)

@@ -202,3 +202,17 @@ def test_solved_problems_stay_solved_and_others_are_refused(A: Any) -> None:
         vi.solve(problem + vi.L2Squared(), vi.HybridLSQR())
     with pytest.raises(ValueError, match="HybridLSQR starts from zero"):
         vi.solve(problem, vi.HybridLSQR(), x0=x)
+
+
+@pytest.mark.parametrize("solver", [vi.LSQR(), vi.CGLS(), vi.SIRT(), vi.ChambollePock()], ids=repr)
+def test_a_noise_level_that_nothing_fits_ends_the_run_and_is_named(solver) -> None:
+    rng = np.random.default_rng(0)
+    M, y = abs(rng.standard_normal((30, 8))), rng.standard_normal(30)
+    least = float(np.linalg.norm(M @ np.linalg.lstsq(M, y, rcond=None)[0] - y))
+    for noise in (0.5 * least, 1e-30):
+        result = vi.solve(vi.L2Squared(y) @ vi.Matrix(M), solver, stop=vi.misfit(noise) | vi.iterations(20000))
+        assert "falls no more and is above" in result.why
+        assert least * (1 - 1e-9) <= result.history[-1]["misfit"] <= 1.01 * least  # slow methods: 1e-4 in each half
+    reach = 1.05 if isinstance(solver, vi.SIRT) else 1.001  # SIRT minimises a weighted norm, whose least is elsewhere
+    slow = vi.misfit(reach * least) | vi.iterations(20000)  # reached late, but reached
+    assert "≤" in vi.solve(vi.L2Squared(y) @ vi.Matrix(M), solver, stop=slow).why

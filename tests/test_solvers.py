@@ -17,8 +17,8 @@ from skimage.data import camera
 from skimage.restoration import denoise_tv_chambolle
 
 import varinv as vi
-from varinv.functionals.base import Scaled
 from varinv.backend import POOL
+from varinv.functionals.base import Scaled
 from varinv.linalg import norm
 from varinv.operators.gradient import Gradient
 from varinv.problem import as_problem

@@ -205,7 +205,7 @@ class KullbackLeibler(Functional):
             return math.inf
         counted = y > 0
         ratio = xp.where(counted, y, 1.0) / xp.where(counted, u, 1.0)
-        return float(xp.sum(u - y + y * xp.log(ratio)))
+        return float(xp.sum(xp.maximum(u - y + y * xp.log(ratio), xp.zeros_like(u))))  # rounding at u = y
 
     def prox(self, z: Array, step: Any) -> Array:
         y, b = self._parts(z)
@@ -222,7 +222,7 @@ class KullbackLeibler(Functional):
         if bool(xp.any((q > 1) | ((q == 1) & (y > 0)))):
             return math.inf
         counted = y > 0
-        return float(xp.sum(-y * xp.log(1 - xp.where(counted, q, 0.0)) - b * q))
+        return float(xp.sum(-y * xp.log1p(-xp.where(counted, q, 0.0)) - b * q))
 
     def feasible(self, q: Array) -> Array:
         xp = namespace(q)

@@ -54,8 +54,8 @@ class ChambollePock(Solver):
     r = n‖A‖²/‖A‖_F² is the spread of its singular values (docs/decisions/0006; 0.03·L for CT); a block K_i is balanced
     by ν_i = ‖A‖/‖K_i‖, that is σ_i = σ_1 ν_i², then τ = 0.99/Σ σ_i ‖K_i‖².  Where only g is strongly convex, τ = 10/γ
     (the best of seven on denoising at three weights; 0.2/γ for Algorithm 1) and σ_i = 0.99/(n τ ‖K_i‖²) over the n
-    blocks.  Where nothing is smooth or strongly convex, σ_1 is the size of the duals (the weights) over that of the data.
-    The norms are certified upper bounds.
+    blocks.  Where nothing is smooth or strongly convex, σ_1 is the size of the duals (the weights) over that of the
+    data.  The norms are certified upper bounds.
 
     Parameters
     ----------

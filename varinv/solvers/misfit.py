@@ -21,6 +21,9 @@ class misfit(Rule):
     weights 1/s².  The squares with an array of data count, all together.  One application of A per evaluation, none
     where the state knows its residual (CGLS, LSQR); `every` makes it rarer.
 
+    Where δ is below what A can fit, no image fulfils it: the rule then stops, and says so, once the misfit has fallen
+    by less than 1e-4 of itself in the last half of the iterations, 1024 or more.
+
     Raises
     ------
     ValueError
@@ -31,6 +34,8 @@ class misfit(Rule):
     factor: float = 1.0
     every: int = 1
     readings: dict[str, float] = field(default_factory=dict)
+    turn: int = 512
+    before: float = math.inf
 
     def __post_init__(self) -> None:
         self.noise = check.number("misfit", "noise", self.noise, low=0.0, strict=True)
@@ -44,7 +49,14 @@ class misfit(Rule):
         value = data_misfit(problem, state.x) if known is None else known
         self.readings = {"misfit": value}
         target = self.factor * self.noise
-        return f"misfit {value:.4g} ≤ {target:.4g}" if value <= target else None
+        if value <= target:
+            return f"misfit {value:.4g} ≤ {target:.4g}"
+        if state.k < self.turn:
+            return None
+        stuck = value > (1 - 1e-4) * self.before
+        self.turn, self.before = 2 * state.k, value
+        words = f"misfit {value:.4g} falls no more and is above {target:.4g}: is the noise larger, or the model wrong?"
+        return words if stuck else None
 
 
 def data_misfit(problem: Problem, x: Any) -> float:
