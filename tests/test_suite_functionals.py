@@ -277,3 +277,16 @@ def test_a_discrepancy_ball_with_weights_is_a_composition() -> None:
     u = cp.Variable(6)
     best = solved(0.5 * cp.sum_squares(u), [cp.norm(cp.multiply(1 / s, u - y)) <= math.sqrt(6)])
     assert abs(0.5 * np.sum(x**2) - best) <= 1e-6 * best
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_image_takes_the_library_and_dtype_of_known_values(xp: Any, dtype: str) -> None:
+    """Between known ends a rising curve is best, whatever library holds the ends; data terms come first where both are."""
+    values, mask = np.array([0.0, 9.0, 9.0, 1.0]), np.array([True, False, False, True])
+    known = vi.Known(xp.asarray(values, dtype=getattr(xp, dtype)), xp.asarray(mask))
+    result = vi.solve(vi.TV((4,)) + known, stop=vi.residual(1e-3) | vi.iterations(500))
+    assert result.x.dtype == getattr(xp, dtype)
+    assert type(result.x) is type(known.lo)
+    assert result.problem(result.x) == pytest.approx(1.0, abs=1e-2)
+    both = vi.Problem((vi.Term(known), vi.Term(vi.L2Squared(xp.zeros(4, dtype=xp.float32)))))
+    assert both.zeros().dtype == xp.float32

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from varinv import check
 from varinv.backend import Array, Shape, device, double, is_array, namespace
 from varinv.functionals.base import Functional
+from varinv.functionals.constraints import Box
 from varinv.functionals.joint import together
 from varinv.operators.base import LinearOperator
 from varinv.operators.elementary import Identity
@@ -179,8 +180,10 @@ class Problem:
         return Gap(primal, dual, relative_gap(primal, dual))
 
     def data(self) -> Array | None:
-        """The first array of data among the terms; None: there is none."""
-        return next((d for t in self.terms if (d := t.f.data()) is not None), None)
+        """The first array of data among the terms, else the first bound of a box that is one; None: there is none."""
+        data = next((d for t in self.terms if (d := t.f.data()) is not None), None)
+        ends = (end for t in self.terms if isinstance(t.f, Box) for end in (t.f.lo, t.f.hi))
+        return next((end for end in ends if is_array(end)), None) if data is None else data
 
     def zeros(self) -> Array:
         """The zero image with the library, device and dtype of the data (NumPy float64 where there are none)."""
