@@ -290,7 +290,7 @@ def test_a_constant_raises_the_bound_by_itself(data: str) -> None:
 
 
 def test_a_constant_does_not_shrink_the_bound_of_the_solution() -> None:
-    """½x² + |x − 3| + c over x ≥ 0 is least at x = 1, where it is 2.5 + c; x = 0, where T = 0 would have it, costs more."""
+    """½x² + |x − 3| + c over x ≥ 0 is least at x = 1: 2.5 + c; T = 0 would have it at x = 0."""
     for c in (-10.0, 0.0, 10.0):
         far = vi.Term(Raised(vi.L1(y=[3.0]), c), vi.Identity((1,)))
         problem = vi.L2Squared([0.0]) @ vi.Matrix(np.ones((1, 1))) + far + vi.NonNegative()

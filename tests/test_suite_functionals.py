@@ -281,7 +281,7 @@ def test_a_discrepancy_ball_with_weights_is_a_composition() -> None:
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_the_image_takes_the_library_and_dtype_of_known_values(xp: Any, dtype: str) -> None:
-    """Between known ends a rising curve is best, whatever library holds the ends; data terms come first where both are."""
+    """Between known ends a rising curve is best, whatever library holds the ends; data terms come first."""
     values, mask = np.array([0.0, 9.0, 9.0, 1.0]), np.array([True, False, False, True])
     known = vi.Known(xp.asarray(values, dtype=getattr(xp, dtype)), xp.asarray(mask))
     result = vi.solve(vi.TV((4,)) + known, stop=vi.residual(1e-3) | vi.iterations(500))

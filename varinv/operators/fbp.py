@@ -106,7 +106,8 @@ def fbp(
     geometry = getattr(A, "geometry", None)
     if not isinstance(geometry, (ParallelBeam, FanBeam)) or not hasattr(A, "pixel_size"):
         raise TypeError(
-            f"fbp: A must be a Radon or AstraRadon operator, got {check.describe(A)}; for A @ B pass the Radon part itself"
+            f"fbp: A must be a Radon or AstraRadon operator, got {check.describe(A)}; "
+            "for A @ B pass the Radon part itself"
         )
     if not isinstance(filter, str) or filter not in FILTERS:
         raise ValueError(f"fbp: filter must be one of {', '.join(FILTERS)}, got {filter!r}")
