@@ -1,0 +1,78 @@
+"""Certificates of terms whose infimum is not 0, and of optima that are 0."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+
+import varinv as vi
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+class Raised(vi.Functional):
+    """f + c: a term whose infimum is not 0."""
+
+    def __init__(self, f: Any, c: float) -> None:
+        self.f, self.c = f, c
+        self.prox, self.prox_conj, self.feasible = f.prox, f.prox_conj, f.feasible
+
+    def __call__(self, z: Any) -> float:
+        return float(self.f(z)) + self.c
+
+    def conj(self, q: Any) -> float:
+        return float(self.f.conj(q)) - self.c
+
+
+vi.Functional.kinds.remove(Raised)  # it is of this file only
+
+
+A = vi.Radon((4, 5), vi.ParallelBeam(np.arange(3.0), 5))
+
+
+DATA = np.arange(15.0).reshape(3, 5)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])  # charbonnier: an infimum above 0 of its own
+@pytest.mark.parametrize("data", [vi.L2Squared(DATA), vi.KullbackLeibler(DATA, 0.5)], ids=repr)
+def test_a_constant_raises_the_bound_by_itself(data: Any, smoothing: float) -> None:
+    """min (P + c) = min P + c, below 0 as well."""
+    first, prior = data @ A, 0.3 * vi.TV((4, 5), smoothing=smoothing, kind="charbonnier")
+    problem = first + prior + vi.NonNegative()
+    states = list(itertools.islice(vi.ChambollePock().states(problem), 0, 400, 40))
+    assert math.isfinite(problem.gap(states[-1].x, states[-1].y).dual)
+    for c, state in itertools.product((-300.0, 3.0), states):
+        raised = first + vi.Term(Raised(prior.f, c), prior.K) + vi.NonNegative()
+        plain, found = problem.gap(state.x, state.y).dual, raised.gap(state.x, state.y).dual
+        assert found == pytest.approx(plain + c, rel=1e-9, abs=1e-9)
+
+
+def test_a_constant_does_not_shrink_the_bound_of_the_solution() -> None:
+    """½x² + |x − 3| + c over x ≥ 0 is least at x = 1: 2.5 + c; T = 0 would have it at x = 0."""
+    for c in (-10.0, 0.0, 10.0):
+        far = vi.Term(Raised(vi.L1(y=[3.0]), c), vi.Identity((1,)))
+        problem = vi.L2Squared([0.0]) @ vi.Matrix(np.ones((1, 1))) + far + vi.NonNegative()
+        for q in np.linspace(-1, 2, 13):
+            found = problem.gap(np.ones(1), (np.array([q]), -np.ones(1)))
+            assert found.dual <= 2.5 + c + 1e-9
+        assert found.primal == 2.5 + c
+        exact = problem.gap(np.ones(1), (np.ones(1), -np.ones(1)))
+        assert exact.dual == pytest.approx(2.5 + c, abs=1e-9)
+
+
+def test_rounding_at_an_optimum_of_zero_is_no_wrong_adjoint() -> None:
+    rng = np.random.default_rng(0)
+    truth = rng.uniform(size=(4, 5)) + 0.5
+    y = A(truth)
+    counts, squares = vi.KullbackLeibler(y) @ A, vi.L2Squared(y) @ A
+    for d in np.logspace(-10, -7, 40):  # true values are 1e-20 and more, rounding is some 1e-15
+        assert counts(truth * (1 + d)) >= 0
+    for problem in (counts + vi.NonNegative(), squares + vi.Box(0, 2)):
+        state = vi.ChambollePock().init(problem, truth)
+        vi.gap(1e-9, best=1e-14)(problem, None, state)  # above the objective, but by rounding: raises nothing
+        with pytest.raises(ValueError, match="exceeds the objective"):
+            vi.gap(1e-9, best=1e-3)(problem, None, state)
