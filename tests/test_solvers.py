@@ -175,7 +175,7 @@ def test_states_never_change_and_a_long_run_allocates_nothing() -> None:
 
 
 def iterate_50(problem: Any, solver: Any = None) -> np.ndarray:
-    return np.asarray(next(itertools.islice((solver or vi.ChambollePock()).states(problem), 50, None)).x)
+    return np.asarray(next(itertools.islice((solver or vi.ChambollePock()).states(as_problem(problem)), 50, None)).x)
 
 
 def test_the_iteration_is_free_of_scale() -> None:
