@@ -201,11 +201,11 @@ def test_evidence_with_unseen_images_is_the_restricted_likelihood(noise: float |
 
 
 def test_the_noise_of_an_image_by_an_independent_program(xp: Any) -> None:
-    """Wavelets of PyWavelets in scikit-image: other borders, a 30th of the details here; and what it is to find."""
+    """Wavelets of PyWavelets in scikit-image, a quarter of the details; and what there is to find."""
     image = np.add.outer(np.sin(np.arange(121) / 9), np.arange(60) > 30) + 0.2 * rng.standard_normal((121, 60))
     found = estimate(xp.asarray(image))
-    assert found == pytest.approx(float(estimate_sigma(image)), rel=0.05)
-    assert found == pytest.approx(0.2, rel=0.11)  # the median of 1740 details: 2.8 %, four of it
+    assert found == pytest.approx(float(estimate_sigma(image)), rel=0.1)  # the two differ by 2.5 %: four of it
+    assert found == pytest.approx(0.2, rel=0.08)  # 1.8 % in 200 draws: four of it
     padded = np.zeros((200, 200))
     padded[:121, :60] = image
     assert estimate(xp.asarray(padded)) == pytest.approx(found, rel=0.1)  # zeros around it do not count
@@ -215,4 +215,4 @@ def test_the_noise_of_an_image_by_an_independent_program(xp: Any) -> None:
 def test_the_noise_of_a_stack_is_estimated_slice_by_slice() -> None:
     stack = 0.2 * rng.standard_normal((3, 64, 64)) + np.add.outer(10 * np.arange(3.0), np.zeros((64, 64)))
     chosen = vi.choose(lasso, stack, vi.SURE(), bounds=(-4, 0), points=3, refine=False, **EXACT)
-    assert chosen.noise == pytest.approx(0.2, rel=0.07)  # the mean of three medians of 961 details: 2.2 %, three of it
+    assert chosen.noise == pytest.approx(0.2, rel=0.07)  # 2.5 % each in 200 draws, three of them

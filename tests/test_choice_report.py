@@ -66,6 +66,26 @@ def test_report_files_and_picture(tmp_path: Any) -> None:
         chosen.save(tmp_path / "choice.txt")
 
 
+def test_the_picture_marks_what_was_chosen() -> None:
+    """A point at theta and its criterion, a colour bar beside an image, failed solves, one axis of theta for both."""
+    image = np.add.outer(np.arange(8.0) > 3, np.zeros(8)) + 0.1 * rng.standard_normal((8, 8))
+    family = vi.families.TV((8, 8))
+    one = vi.choose(vi.families.TV((8, 8), smoothing=0.1), image, vi.SURE(NOISE), bounds=(-5, 1), points=5)
+    many = vi.choose(family, image, vi.SURE(NOISE), bounds=[(-5, 1), (-4, -1)])
+    for chosen in (one, many):
+        figure = chosen.plot()
+        panels = {ax.get_title(): ax for ax in figure.axes}
+        upper, lower = panels[vi.SURE.criterion], panels["residual ‖A x − y‖"]
+        (marked,) = (line for line in upper.lines if line.get_marker() == "o")
+        k = min(range(len(chosen.curve)), key=lambda k: chosen.curve[k].criterion)
+        assert marked.get_xydata().tolist() == [[k + 1 if chosen is many else chosen.theta[0], chosen.value]]
+        assert upper.get_legend().get_texts()[0].get_text().startswith("chosen")
+        assert lower.get_xlabel() == ("evaluation" if chosen is many else "theta (natural logarithm)")
+        assert upper.get_shared_x_axes().joined(upper, lower)
+        assert [ax for ax in figure.axes if ax.get_ylabel() == "grey value"]
+        assert figure.get_suptitle().endswith(chosen.status)
+
+
 def test_the_noise_level_is_estimated_from_images() -> None:
     image = np.add.outer(np.sin(np.arange(64) / 9), np.arange(64) > 30) + 0.2 * rng.standard_normal((64, 64))
     family = vi.families.TV((64, 64), smoothing=0.05)

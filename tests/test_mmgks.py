@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from conftest import dense, rand
 from scipy.optimize import minimize
+from test_lsqr import bits, state_at
 
 import varinv as vi
 from varinv.functionals.base import Scaled
@@ -17,16 +18,6 @@ from varinv.linalg import norm
 
 SHAPE = (4, 5)
 pytestmark = pytest.mark.usefixtures("one_thread")
-
-
-def state_at(solver: Any, problem: Any, k: int, **start: Any) -> Any:
-    return next(itertools.islice(solver.states(problem, **start), k, None))
-
-
-def bits(state: Any) -> Any:
-    if isinstance(state, tuple):
-        return [bits(part) for part in state]
-    return state.tobytes() if isinstance(state, np.ndarray) else state
 
 
 def data(seed: int) -> tuple[Any, np.ndarray, np.ndarray]:

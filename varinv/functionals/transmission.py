@@ -206,11 +206,9 @@ class TransmissionBackground(Functional):
 
     def __call__(self, z: Array) -> float:
         z = double(z)
-        xp = namespace(z)
-        y, e, b = self._parts(z)
-        return (
-            float(xp.sum(e + b - y + _xlogx(y) - y * self._log_mean(z, e, b))) if float(xp.max(e)) < 1e130 else math.inf
-        )
+        xp, (y, e, b) = namespace(z), self._parts(z)
+        total = xp.sum(e + b - y + _xlogx(y) - y * self._log_mean(z, e, b))
+        return float(total) if float(xp.max(e)) < 1e130 else math.inf
 
     def _log_mean(self, z: Array, e: Array, b: Array) -> Array:
         """log(e + b), also where e is too small for a number."""
