@@ -30,7 +30,7 @@ def halves(theta: Any) -> np.ndarray:
 
 def ridges(theta: Any, y: Any) -> Any:
     """½‖x − y‖² + ½ Σ λ x², λ = e^θ₀ on the left half and e^θ₁ on the right."""
-    return vi.L2Squared(y) + vi.L2Squared(0 * y, halves(theta))
+    return vi.L2Squared(0 * y, halves(theta)) + vi.L2Squared(y)  # the data are the term of y, not the first
 
 
 def accurate(theta: Any, y: Any) -> Any:
