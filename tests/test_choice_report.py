@@ -23,6 +23,7 @@ rng = np.random.default_rng(1)
 
 def test_statuses() -> None:
     assert vi.choose(ridge, Y, vi.SURE(0.3), bounds=(3, 6), points=4).status == "at the end of the bounds"
+    assert vi.choose(ridge, Y, vi.SURE(0.3), bounds=(-9, -6), points=4).status == "at the end of the bounds"
     none = vi.choose(ridge, Y, vi.Discrepancy(30.0), bounds=(-6, 4))
     assert none.status == "no root"
     assert "the residual stays below the target up to theta = 4" in none.why
@@ -142,6 +143,10 @@ def test_few_iterations_are_a_solve_that_did_not_converge(monkeypatch: Any) -> N
         chosen = vi.choose(ridge, Y, rule, bounds=(-6, 4), points=5, tol=1e-9)
         assert chosen.status == "lower solve did not converge", rule
         assert not all(p.reached for p in chosen.curve)
+    edges = vi.choose(  # no gradient, no proof: as `solve` does it, to a residual
+        lambda theta, y: vi.L2Squared(y) + math.exp(theta[0]) * vi.TV(Y.shape), Y, vi.SURE(0.3), (-3, 0), points=3
+    )
+    assert edges.status == "lower solve did not converge"
 
 
 def test_bounds_may_be_arrays() -> None:
