@@ -11,6 +11,8 @@ from varinv.learning.rules_base import END, NO_CORNER, OK, ChoiceRule, Found, Po
 from varinv.learning.sweep import Sweep
 from varinv.linalg import dot
 
+SHARP = 1e-3  # least curvature of a corner: a radius of 1000 e-folds is a line, and rounding bends lines
+
 
 class Corner(NamedTuple):
     """ρ = ln ‖r‖ and η = ln R at one theta; NaN where there is no logarithm."""
@@ -44,9 +46,9 @@ class LCurve(ChoiceRule):
             Point(c.theta, kappa, math.exp(c.rho), math.nan, c.reached) for c, kappa in zip(corners, bent, strict=True)
         )
         known = [k for k, kappa in enumerate(bent) if math.isfinite(kappa)]
-        if not known or bent[best := max(known, key=lambda k: bent[k])] <= 0:
+        if not known or bent[best := max(known, key=lambda k: bent[k])] <= SHARP:
             middle = thetas[len(thetas) // 2]
-            why = "the L-curve has no corner: its curvature is nowhere positive; widen the bounds or take another rule"
+            why = f"the L-curve has no corner: its curvature is at most {SHARP:g}; widen the bounds or change the rule"
             return Found(middle, math.nan, NO_CORNER, why, curve)
         status, why = OK, f"the largest of {len(known)} curvatures"
         if best in (known[0], known[-1]):
