@@ -6,8 +6,8 @@ min over the filters c_k and the weight w of the mean squared error of x̂ = arg
 over 64 crops of four photographs of scikit-image with noise of standard deviation 0.1 on a range of 1; camera() and
 astronaut() are none of them.  The lower level is solved to a proved accuracy and differentiated through its optimality
 condition by the package's own oracle (varinv.learning); steps are those of SciPy's L-BFGS, which needs far fewer
-hypergradients here than the plain gradient steps of MAID (0.5 dB above learned total variation on the training crops after
-50; MAID with as much work: 0.1).  About 2 minutes of one core.
+hypergradients here than the plain gradient steps of MAID (0.5 dB above learned total variation on the training crops
+after 50; MAID with as much work: 0.1).  About 2 minutes of one core.
 """
 
 import itertools
