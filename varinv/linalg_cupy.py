@@ -11,18 +11,27 @@ from varinv.backend import empty, is_array, to_numpy
 FEW = 256  # partial sums that travel to the host, where they are added in order
 
 
+def partial_sums(n, like):
+    """Where the threads of a sum of n numbers leave theirs, one each: how many is a function of n alone."""
+    return empty((min(max(FEW, 1 << (n // 16).bit_length()), 1 << 16),), "float64", like)
+
+
+def total(parts, like):
+    """The sum of `parts`; `like` has the dtype and device of the kernel that left them."""
+    if parts.size > FEW:
+        fewer = empty((FEW,), "float64", like)
+        cuda.launch(__name__, "sums", (FEW,), parts, fewer, parts.size, FEW, like=like)
+        parts = fewer
+    return math.fsum(to_numpy(parts).tolist())
+
+
 def dot(a, b):
     if a.shape != b.shape:
         return linalg.dot.reference(a, b)
     a, b = cuda.plain(a, b)
-    count = min(max(FEW, 1 << (a.size // 16).bit_length()), 1 << 16)  # threads: a function of the size alone
-    parts = empty((count,), "float64", a)
-    cuda.launch(__name__, "products", (count,), a, b, parts, a.size, count, like=a)
-    if count > FEW:
-        fewer = empty((FEW,), "float64", a)
-        cuda.launch(__name__, "sums", (FEW,), parts, fewer, count, FEW, like=a)
-        parts = fewer
-    return math.fsum(to_numpy(parts).tolist())
+    parts = partial_sums(a.size, a)
+    cuda.launch(__name__, "products", parts.shape, a, b, parts, a.size, parts.size, like=a)
+    return total(parts, a)
 
 
 def add_scaled(a, t, b):

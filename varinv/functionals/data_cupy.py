@@ -3,9 +3,12 @@
 # mypy: ignore-errors
 from __future__ import annotations
 
+import numpy as np
+
 from varinv import cuda
 from varinv.backend import empty, is_array
 from varinv.functionals import data
+from varinv.linalg_cupy import partial_sums, total
 
 
 def quadratic_ascent(q, z, y, w, step, relaxation):
@@ -17,3 +20,15 @@ def quadratic_ascent(q, z, y, w, step, relaxation):
     settings = (y0, w0, float(step), float(relaxation))
     cuda.launch(__name__, "quadratic_ascent", (q.size,), q, z, y, w, *settings, out, q.size, like=q)
     return out
+
+
+def weighted_square(z, y, w):
+    images = [a for a in (y, w) if is_array(a)]
+    if any(a.shape != z.shape for a in images):
+        return data.weighted_square.reference(z, y, w)
+    z, *images = cuda.plain(z, *images)
+    pairs = [(images.pop(0), np.float64(0)) if is_array(a) else (None, np.float64(a)) for a in (y, w)]
+    (y, y0), (w, w0) = pairs
+    parts = partial_sums(z.size, z)
+    cuda.launch(__name__, "weighted_square", parts.shape, z, y, w, y0, w0, parts, z.size, parts.size, like=z)
+    return total(parts, z)

@@ -33,3 +33,9 @@ extern "C" __global__ void tv_descent(const real* __restrict__ x, real tau, cons
     if (place2 >= 0) slope += r2 * transposed(p + place2 * all + here, j, columns, 1, 0);
     descend(here, x[here], tau, slope, shrink, lo, hi, theta, fresh, ahead);
 }
+
+extern "C" __global__ void relaxed(const real* __restrict__ old, const real* __restrict__ fresh, real rho,
+                                   real* __restrict__ out, int64 n) {
+    int64 i = column();
+    if (i < n) out[i] = (1 - rho) * old[i] + rho * fresh[i];
+}

@@ -1,4 +1,4 @@
-"""CUDA twins of the primal step: one pass over memory each."""
+"""CUDA twins of the primal step and of relaxation: one pass over memory each."""
 
 # mypy: ignore-errors
 from __future__ import annotations
@@ -11,6 +11,15 @@ from varinv.operators.gradient_cupy import fields, volume
 
 def _fits(x, *images):
     return all(a.shape == x.shape for a in images if is_array(a))
+
+
+def relaxed(old, new, relaxation):
+    if not _fits(old, new) or is_array(relaxation):
+        return steps.relaxed.reference(old, new, relaxation)
+    old, new = cuda.plain(old, new)
+    out = empty(old.shape, old.dtype, old)
+    cuda.launch(__name__, "relaxed", (old.size,), old, new, float(relaxation), out, old.size, like=old)
+    return out
 
 
 def square_descent(x, tau, g, y, w, lo, hi, theta):
