@@ -38,7 +38,8 @@ class GraphLaplacian(LinearOperator):
     ----------
     guide : image g of one to three axes; with `channels`, axis 0 holds colours whose squared differences add up, and
         the one graph serves every channel of the image.  It stays on its device, the image must be there too.
-    radius : r ≥ 1, the window is (2r + 1)² pixels ((2r + 1)³ in volumes).  The weights take (2r + 1)² − 1 images.
+    radius : r ≥ 1, the window is (2r + 1)² pixels ((2r + 1)³ in volumes).  Of its
+        (2r + 1)² − 1 weights the half is stored, as many images (W is symmetric).
     scale : of squared differences, in squared grey values of the guide.
     normalise : c = "fro": ‖W‖_F, "maxdeg": max D, "none": 1.
     spatial : in pixels; None: no such factor.
@@ -104,19 +105,34 @@ class GraphLaplacian(LinearOperator):
         window = itertools.product(*(range(-self.radius, self.radius + 1) for _ in self._image))
         return tuple(sorted(filter(any, window), key=lambda o: (sum(k * k for k in o), max(o, tuple(-k for k in o)))))
 
-    @once
+    @property
+    def _half(self) -> tuple[tuple[int, ...], ...]:
+        """One of each two opposite offsets."""
+        return self._offsets[1::2]
+
     def weights(self) -> tuple[Array, Array, float]:
         """W as one image per offset (0 where it leads out of the image), D, and c; in the precision of the guide."""
+        W, D, c = self._edges()
+        return self._both([W[..., k, :] for k in range(W.shape[-2])]), D, c
+
+    @once
+    def _edges(self) -> tuple[Array, Array, float]:
+        """W of half the offsets, which stand before the last axis, D and c."""
         guide = self.guide if self.channels else self.guide[None, ...]
         xp = namespace(guide)
         inside = _padded(xp.ones_like(guide[0, ...]), self.radius)
         W = []
-        for o, distance in zip(self._offsets, self._distances(guide), strict=True):
+        for o, distance in zip(self._half, self._distances(guide), strict=True):
             near = 1.0 if self.spatial is None else math.exp(-sum(k * k for k in o) / self.spatial**2)
             W.append(near * xp.exp(-distance / self.scale) * _shifted(inside, o, self.radius, self._image))
-        W = self._nearest(xp.stack(W))
-        D = xp.sum(W, axis=0)
-        c = {"fro": math.sqrt(dot(W, W)), "maxdeg": float(xp.max(D)), "none": 1.0}[self.normalise]
+        if self.neighbours is not None and self.neighbours < 2 * len(W):
+            kept = self._nearest(self._both(W))
+            W = [kept[k, ...] for k in range(1, kept.shape[0], 2)]
+        D = xp.zeros_like(W[0])
+        for o, w in zip(self._half, W, strict=True):
+            D = D + w + self._opposite(w, o)
+        W = xp.stack(W, axis=-2)
+        c = {"fro": math.sqrt(2 * dot(W, W)), "maxdeg": float(xp.max(D)), "none": 1.0}[self.normalise]
         if not float(xp.max(D)) > 0:
             raise ValueError(
                 f"GraphLaplacian: every weight vanishes: scale={self.scale:g} is far below the squared differences of "
@@ -124,8 +140,17 @@ class GraphLaplacian(LinearOperator):
             )
         return W / c, D / c, c
 
+    def _opposite(self, w: Array, o: tuple[int, ...]) -> Array:
+        """The weights of −o from those of o: entry i is w[i − o]."""
+        return _shifted(_padded(w, self.radius), tuple(-k for k in o), self.radius, self._image)
+
+    def _both(self, W: list[Array]) -> Array:
+        """The weights of all offsets from those of the half."""
+        pairs = ((self._opposite(w, o), w) for o, w in zip(self._half, W, strict=True))
+        return namespace(W[0]).stack(list(itertools.chain.from_iterable(pairs)))
+
     def _distances(self, guide: Array) -> Iterator[Array]:
-        """|g_i − g_{i+o}|² for each offset, the mean over patches."""
+        """|g_i − g_{i+o}|² for each offset of the half, the mean over patches."""
         xp = namespace(guide)
         for axis in range(1, guide.ndim):
             before = (slice(None),) * axis
@@ -134,7 +159,7 @@ class GraphLaplacian(LinearOperator):
         reach = self.radius + self.patch
         around = [_padded(g, self.radius) for g in (guide[k, ...] for k in range(guide.shape[0]))]
         patches = list(itertools.product(*(range(-self.patch, self.patch + 1) for _ in self._image)))
-        for o in self._offsets:
+        for o in self._half:
             total: Any = 0.0
             for q, g in itertools.product(patches, around):
                 d = _shifted(g, q, reach, self._image) - _shifted(
@@ -146,8 +171,6 @@ class GraphLaplacian(LinearOperator):
     def _nearest(self, W: Array) -> Array:
         """W with the `neighbours` largest weights of each pixel, and those of which it is a neighbour."""
         xp = namespace(W)
-        if self.neighbours is None or self.neighbours >= W.shape[0]:
-            return W
         order = xp.argsort(W, axis=0, descending=True, stable=True)
         kept = xp.astype(xp.argsort(order, axis=0, stable=True) < self.neighbours, W.dtype)
         place = {o: k for k, o in enumerate(self._offsets)}
@@ -160,7 +183,7 @@ class GraphLaplacian(LinearOperator):
     def forward(self, x: Array) -> Array:
         W, D = self._beside(x)
         y = x if self.channels else x[None, ...]
-        images = [laplacian(y[k, ...], W, D, self._offsets, self.radius) for k in range(y.shape[0])]
+        images = [laplacian(y[k, ...], W, D, self._half, self.radius) for k in range(y.shape[0])]
         return namespace(x).stack(images) if self.channels else images[0]
 
     def adjoint(self, y: Array) -> Array:
@@ -171,17 +194,17 @@ class GraphLaplacian(LinearOperator):
         cache: dict[str, Any] = self.__dict__.setdefault("_placed", {})
         if (key := str(x.dtype)) not in cache:
             same_place("GraphLaplacian", "guide", self.guide, x)
-            W, D, _ = self.weights()
+            W, D, _ = self._edges()
             cache[key] = tuple(same_place("GraphLaplacian", "guide", a, x) for a in (W, D))
         W, D = cache[key]
         return same_place("GraphLaplacian", "guide", W, x), D
 
     def __getstate__(self) -> dict[str, Any]:
-        return {k: v for k, v in self.__dict__.items() if k not in ("_weights", "_placed")}  # large, and cheap to redo
+        return {k: v for k, v in self.__dict__.items() if k not in ("__edges", "_placed")}  # large, and cheap to redo
 
     @once
     def norm(self) -> float:
-        _, D, _ = self.weights()
+        _, D, _ = self._edges()
         single = D.dtype == namespace(D).float32
         return 2 * float(namespace(D).max(double(D))) * (1 + (1e-5 if single else 1e-12))  # the sums that make D round
 
@@ -202,10 +225,11 @@ class GraphLaplacian(LinearOperator):
 
 @kernel
 def laplacian(x: Array, W: Array, D: Array, offsets: tuple[tuple[int, ...], ...], radius: int) -> Array:
-    """D x − Σ_o W_o · (x moved by o), zero beyond the border."""
-    around, total = _padded(x, radius), D * x
+    """D x − Σ_o [W_o·(x moved by o) + (W_o x) moved by −o], zero beyond the border; W is (*n[:-1], offsets, n[-1])."""
+    around, total, shape = _padded(x, radius), D * x, tuple(x.shape)
     for k, o in enumerate(offsets):
-        total = total - W[k, ...] * _shifted(around, o, radius, tuple(x.shape))
+        w, back = W[..., k, :], tuple(-m for m in o)
+        total = total - w * _shifted(around, o, radius, shape) - _shifted(_padded(w * x, radius), back, radius, shape)
     return total
 
 
