@@ -176,7 +176,8 @@ def _laplacian(shape, make):
         mask = np.zeros((len(offsets), *shape), bool)
         for m, cells in enumerate(inside):
             mask[m][cells] = True
-        yield make(*shape), make(*shape[:-1], len(offsets), shape[-1]) * np.moveaxis(mask, 0, -2), make(*shape), offsets, radius
+        W = make(*shape[:-1], len(offsets), shape[-1]) * np.moveaxis(mask, 0, -2)
+        yield make(*shape), W, make(*shape), offsets, radius
 
 
 CASES = {
