@@ -96,6 +96,28 @@ def test_a_weight_for_every_pixel() -> None:
             vi.choose(family, y, vi.SURE(0.2), bounds=bounds)
 
 
+@pytest.mark.parametrize(
+    ("family", "bounds", "said"),
+    [
+        (
+            vi.families.TV((3, 3)),
+            (-8, 2),
+            r"choose: TV has 2 parameters \(weight, smoothing\), so bounds must be a list of 2 pairs \(low, high\), "
+            r"got 1, or fix one in the family, such as families.TV\(…, smoothing=0.01\)$",
+        ),
+        (vi.families.Sobolev((3, 3)), (-8, 2), r"2 parameters \(weight, order\), .* 2 pairs \(low, high\), got 1$"),
+        (
+            vi.families.TV((3, 3), smoothing=0.1),
+            [(-8, 2), (-8, 2)],
+            r"1 parameter \(weight\), so bounds must be 1 pair \(low, high\), got 2$",
+        ),
+    ],
+)
+def test_the_number_of_bounds_is_that_of_the_parameters(family: Any, bounds: Any, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        vi.choose(family, np.ones((3, 3)), vi.SURE(0.5), bounds=bounds)
+
+
 def test_the_gradient_is_that_of_the_estimate() -> None:
     """In closed form for ridges behind an operator; against differences where S depends on the data."""
     theta = np.array([-0.4, 0.7])

@@ -127,6 +127,7 @@ def test_fbp_reports_its_defect():
         x = A.pinv(y, method="fbp")
     defect = np.linalg.norm(A(x) - y) / np.linalg.norm(y)
     assert f"= {defect:.1e} ‖y‖" in str(caught[0].message)
+    assert caught[0].filename == __file__
     assert 1e-3 < defect < 0.2  # no inverse, but near one: a disc on 24² pixels
     np.testing.assert_array_equal(x, vi.fbp(A, y))
     with warnings.catch_warnings():
@@ -138,8 +139,13 @@ def test_fbp_reports_its_defect():
 
 def test_too_few_steps_are_said(monkeypatch):
     monkeypatch.setattr("varinv.operators.pinv.MOST", 3)
-    with pytest.warns(vi.InexactInverseWarning, match="after 3 conjugate-gradient steps .* than tol=1e-10; ask for"):
+    with pytest.warns(
+        vi.InexactInverseWarning, match="after 3 conjugate-gradient steps .* than tol=1e-10; ask for"
+    ) as caught:
         vi.Gradient((9, 9)).pinv(rand(np, (2, 9, 9), 7))
+        vi.Gradient((9, 9)).nullspace(rand(np, (9, 9), 7))  # two calls deeper
+        (2 * vi.Gradient((9, 9))).pinv(rand(np, (2, 9, 9), 7))
+    assert [w.filename for w in caught] == [__file__] * 3
     vi.Subsampling((3,), [True, False, True]).pinv(np.ones(2), method="cg")  # one step
 
 

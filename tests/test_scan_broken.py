@@ -149,10 +149,11 @@ def test_gaps_in_the_numbering_of_frames_warn(tmp_path: Path) -> None:
     folder = files.tiffs(tmp_path / "stack", m)
     (folder / "frame_7.tif").unlink()
     with (
-        pytest.warns(ScanWarning, match="missing from the numbering: 7"),
+        pytest.warns(ScanWarning, match="missing from the numbering: 7") as caught,
         pytest.raises(ScanError, match="12 angles for 11"),
     ):
         read(folder)
+    assert caught[0].filename == __file__
 
 
 @pytest.mark.parametrize("version", ["v5", "v7.3"])

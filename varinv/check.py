@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterable
 from typing import Any
 
 from varinv.backend import Array, Shape, is_array, like, namespace
+
+
+def outside() -> int:
+    """The `stacklevel` of a warning that points to the line outside this package from which all of it was called."""
+    frame, level = sys._getframe(1), 1
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "varinv":
+        frame, level = frame.f_back, level + 1
+    return level
 
 
 def number(

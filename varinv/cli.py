@@ -260,3 +260,7 @@ def _selected(scan: Any, views: str, columns: str, bins: int, flip: bool, revers
     scan = scan.flip() if flip else scan
     scan = scan.reverse() if reverse else scan
     return scan.views(_slice("--views", views)) if views != "::" else scan
+
+
+if __name__ == "__main__":
+    main()

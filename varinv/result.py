@@ -65,7 +65,19 @@ class Result:
         """Write image, reason, history, settings and version to an HDF5 or TIFF file, by its suffix.
 
         The file is written beside its place and moved there in one go: an interrupted save leaves no half file.
-        Numbers and text in `metadata` are stored with it (geometry, settings).
+        Numbers and text in `metadata` are stored with it (geometry, settings).  h5py reads it back: dataset ``image``,
+        one dataset ``history/NAME`` a column, the rest as attributes (TIFF: JSON in the image description).
+
+        >>> import h5py, os, tempfile
+        >>> import varinv as vi
+        >>> result = vi.solve(vi.L2Squared([1.0, 2.0]), stop=vi.iterations(3))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = result.save(os.path.join(folder, "image.h5"), weight=0.1)
+        ...     with h5py.File(path) as file:
+        ...         x, why, objective = file["image"][:], file.attrs["why"], file["history/objective"][:]
+        >>> x.shape, why, objective.ndim
+        ((2,), '3 iterations', 1)
+
         Raises ValueError for another suffix, OSError where the folder cannot be written.
         """
         return save_image(path, self.x, {"why": self.why, **self.settings(), **metadata}, self.history)

@@ -62,7 +62,8 @@ def choose(
     ------
     TypeError, ValueError
         A family that is not callable or returns no problem, NaN in y, bounds that do not increase, a rule that is a
-        class, a noise level that is not positive or cannot be estimated, several parameters with another rule.
+        class, a noise level that is not positive or cannot be estimated, several parameters with another rule,
+        another number of pairs than the family has parameters.
 
     Examples
     --------
@@ -89,6 +90,7 @@ def choose(
     tol = check.number("choose", "tol", tol, low=0.0, strict=True)
     mu = None if mu is None else check.number("choose", "mu", mu, low=0.0, strict=True)
     pairs, many = _bounds(bounds)
+    _enough(family, len(pairs))
     if many:
         from varinv.learning.several import several
 
@@ -161,6 +163,21 @@ def _bounds(bounds: Any) -> tuple[list[tuple[float, float]], bool]:
             raise ValueError(f"choose: bounds must increase, got ({low:g}, {high:g}); natural logarithms are expected")
         result.append((low, high))
     return result, many
+
+
+def _enough(family: Any, given: int) -> None:
+    """One pair for each parameter of a family that names them, or a ValueError."""
+    names = getattr(family, "names", None)
+    if names is None or len(names) == given:
+        return
+    who = type(family).__name__
+    free = next((n for n in reversed(names) if hasattr(family, n)), None)
+    fixed = f", or fix one in the family, such as families.{who}(…, {free}=0.01)" if free and len(names) > given else ""
+    raise ValueError(
+        f"choose: {who} has {len(names)} parameter{'s' * (len(names) > 1)} ({', '.join(names)}), so bounds must be "
+        f"{'a list of ' if len(names) > 1 else ''}{len(names)} pair{'s' * (len(names) > 1)} (low, high), "
+        f"got {given}{fixed}"
+    )
 
 
 def _thetas(points: Any, bounds: tuple[float, float]) -> list[float]:

@@ -126,7 +126,7 @@ def fbp(
         warnings.warn(
             f"fbp: {plan.missing}; expect streaks and blurred edges there; a variational method fills in better",
             MissingArcWarning,
-            stacklevel=2,
+            stacklevel=check.outside(),
         )
     before, response = like(plan.before, sinogram), like(plan.response, sinogram)
     cosines, sines = like(xnp.cos(geometry.angles), sinogram), like(xnp.sin(geometry.angles), sinogram)

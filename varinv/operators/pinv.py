@@ -121,7 +121,7 @@ def _least_squares(A: LinearOperator, y: Array, tol: float) -> Array:
             f"‖Aᵀ(A x − y)‖ = {state.gamma**0.5 / (bound * r):.1e} ‖A‖‖A x − y‖, more than tol={tol:g}; "
             "ask for a larger tol, or regularise: solve(L2Squared(y) @ A + …)",
             InexactInverseWarning,
-            stacklevel=4,
+            stacklevel=check.outside(),
         )
     return state.x
 
@@ -136,6 +136,6 @@ def _fbp(A: LinearOperator, y: Array) -> Array:
             f"{A}.pinv: filtered back-projection is no pseudo-inverse: for these data ‖A x − y‖ = {defect:.1e} ‖y‖; "
             "leave method out for the exact one (this operator will not say it again)",
             InexactInverseWarning,
-            stacklevel=4,
+            stacklevel=check.outside(),
         )
     return x

@@ -36,8 +36,9 @@ class AstraRadon(LinearOperator):
     objectives and certificates can be evaluated.
 
     CuPy arrays stay on their device: ASTRA's CUDA projector reads and writes them through DLPack, slice by slice.  Its
-    back-projection interpolates on the detector and is not the transpose of its projection (`benchmarks/gpu.py` prints
-    by how much), so that nothing built on an adjoint is certified there: an engine to compare with.
+    back-projection interpolates on the detector and is not the transpose of its projection (the test marked `gpu`
+    prints by how much, ``pytest -m gpu -s``; `benchmarks/gpu_projectors.py` does for ASTRA called directly), so that
+    nothing built on an adjoint is certified there: an engine to compare with.
 
     Norm: Collatz–Wielandt on float32 applications of the CPU's projector, widened by 1e-5 for their rounding.
 

@@ -149,7 +149,7 @@ class Network:
             warnings.warn(
                 f"{self.name} was trained for noise {self.sigma:g} and is used at {level:.3g} by rescaling contrast; "
                 "results degrade where the ratio leaves 1/2 … 2",
-                stacklevel=3,
+                stacklevel=check.outside(),
             )
         return level
 

@@ -6,6 +6,8 @@ import os
 import warnings
 from pathlib import Path
 
+from varinv import check
+
 
 class ScanError(ValueError):
     """A file that cannot be read as a scan; the message names the file and the fault."""
@@ -18,7 +20,7 @@ class ScanWarning(UserWarning):
 def warn(path: object, text: str, notes: list[str]) -> None:
     """Issue a ScanWarning and put the same text on record."""
     notes.append(text)
-    warnings.warn(f"{path}: {text}", ScanWarning, stacklevel=2)
+    warnings.warn(f"{path}: {text}", ScanWarning, stacklevel=check.outside())
 
 
 def room() -> int:

@@ -23,7 +23,7 @@ class AdaptiveState(NamedTuple):
     """Image x; the relaxed point (u, y) of the next step; x and y at the last balance (samples of them); steps, k.
 
     y converges to the dual as the unrelaxed one does, which is not kept: it would be another field of the size of all
-    duals (docs/decisions/0011).
+    duals (docs/decisions/0012).
     """
 
     x: Array

@@ -145,7 +145,7 @@ class Keeper:
                     f"checkpoint: {self.path} could not be replaced at iteration {saved.state.k} ({error}); "
                     "the file before it is intact, and the run goes on",
                     RuntimeWarning,
-                    stacklevel=4,
+                    stacklevel=check.outside(),
                 )
             self.failed = f"not written at iteration {saved.state.k}: {error}"
         else:
