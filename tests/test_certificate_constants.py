@@ -76,3 +76,25 @@ def test_rounding_at_an_optimum_of_zero_is_no_wrong_adjoint() -> None:
         vi.gap(1e-9, best=1e-14)(problem, None, state)  # above the objective, but by rounding: raises nothing
         with pytest.raises(ValueError, match="exceeds the objective"):
             vi.gap(1e-9, best=1e-3)(problem, None, state)
+
+
+@pytest.mark.parametrize("weight", [1.0, 3.0])
+def test_the_charge_of_negative_pixels_is_whole(weight: float) -> None:
+    """Exact data of one bright pixel: ⟨c, x⟩ = T and ⟨v, x⟩ = −T·max(−v/c): nothing of the charge may be missing.
+
+    The optimum is 0, as no value is below and the truth has it: no bound may exceed it.
+    """
+    M = np.array([[1.0, 2.0], [3.0, 0.5], [0.5, 1.0]])
+    truth = np.array([2.0, 0.0])
+    y = M @ truth
+    grid = np.stack(np.meshgrid(np.linspace(0, 4, 81), np.linspace(0, 4, 81)), -1) @ M.T
+    assert np.min(0.5 * weight * np.sum((grid - y) ** 2, -1)) == 0  # by trial of 81² images
+    problem = weight * vi.L2Squared(y) @ vi.Matrix(M) + vi.NonNegative()
+    bounds = []
+    for q in np.random.default_rng(0).standard_normal((200, 3)):
+        v, c = M.T @ q, M.T @ np.ones(3)
+        if v[0] / c[0] < min(v[1] / c[1], 0.0):  # the bright pixel is the one that is charged
+            bounds.append(problem.gap(truth, (q,)).dual)
+    assert len(bounds) > 20
+    assert max(bounds) <= 1e-12 * float(y @ y)
+    assert max(bounds) >= -1e-12 * float(y @ y)  # and 0 is what they prove

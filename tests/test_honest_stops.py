@@ -89,3 +89,24 @@ def test_a_step_of_another_scale_does_not_pass_for_a_solution(solver: Any, c: fl
     solved = problem(result.x) <= weight * c * (1 + 1e-2)
     # the default steps get there; with others the run may be too short, and says so
     assert solved or (getattr(solver, "sigma", None) is not None and result.why == "1000 iterations")
+
+
+@pytest.mark.parametrize("solver", [vi.ChambollePock, vi.CondatVu, vi.PD3O])
+@pytest.mark.parametrize(("dtype", "sigma"), [("float32", 1e5), ("float64", 1e12)])
+def test_a_step_below_rounding_is_not_a_solution(solver: Any, dtype: str, sigma: float) -> None:
+    """τ of 1e-6 (1e-13) moves no pixel of 1e8; the curve has 3.3 times the least variation, as above."""
+    values = np.array([0.0] + [np.nan] * 10 + [1e8], dtype)
+    curve = (1e8 * np.array([0, 3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 1]) / 9).astype(dtype)
+    problem = vi.TV((12,)) + vi.Known(values, np.isfinite(values))
+    result = vi.solve(problem, solver(sigma=sigma), x0=curve, stop=vi.residual(1e-4) | vi.iterations(100))
+    assert result.why == "100 iterations"
+    assert result.history[-1]["residual"] > 1e-2
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_an_image_that_stays_where_it_is_solved_is_solved(dtype: str) -> None:
+    ramp = np.arange(12).astype(dtype) * 2**20
+    problem = vi.TV((12,)) + vi.Known(ramp, (ramp == 0) | (ramp == ramp.max()))
+    result = vi.solve(problem, vi.ChambollePock(), x0=ramp, stop=vi.residual(1e-5) | vi.iterations(2000))
+    assert result.why.startswith("residual")
+    assert problem(result.x) == pytest.approx(float(ramp.max()), rel=1e-4)

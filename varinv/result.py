@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import tempfile
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from varinv.backend import Array, to_numpy
+from varinv.backend import Array, double, to_numpy
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -48,18 +49,26 @@ class Result:
         return next((row["gap"] for row in reversed(self.history) if "gap" in row), None)
 
     def summary(self) -> str:
-        """A few lines for people: problem, why it stopped, figures."""
+        """A few lines for people: problem, why it stopped, figures, constraints that are missed and by how much."""
         lines = [f"problem     {self.problem!r}", f"solver      {self.solver!r}"]
         lines += [f"chosen      {self.chosen}"] if self.chosen else []
         lines.append(f"stopped     {self.why}")
         lines.append(f"iterations  {self.state.k} in {self.seconds:.2f} s")
         figures = {name: value for row in self.history for name, value in row.items() if name not in ("k", "seconds")}
+        lines += self._missed()
         memory = figures.pop("memory", None)
         lines += [f"{name:<11} {value:.6g}" for name, value in figures.items() if isinstance(value, (int, float))]
         lines += [f"memory      {memory / 1e6:.0f} MB, the most that this process had"] if memory else []
         low, high = float(to_numpy(self.x).min()), float(to_numpy(self.x).max())
         lines.append(f"image       {'×'.join(map(str, self.x.shape))} {self.x.dtype}, {low:.4g} … {high:.4g}")
         return "\n".join(lines)
+
+    def _missed(self) -> list[str]:
+        """What makes the objective infinite: constraints on K x that x is outside of, and by how much."""
+        terms = [t for t in getattr(self.problem, "terms", ()) if hasattr(t.f, "violation")]
+        missed = [t for t in terms if t.exactly(self.x) == math.inf]
+        Kx = (double(self.x) if t.K is None else t.K(double(self.x)) for t in missed)
+        return [f"missed      {t.f} by {t.f.violation(z):.2g} of its size" for t, z in zip(missed, Kx, strict=True)]
 
     def save(self, path: str | os.PathLike[str], **metadata: Any) -> Path:
         """Write image, reason, history, settings and version to an HDF5 or TIFF file, by its suffix.

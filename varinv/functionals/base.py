@@ -32,6 +32,7 @@ class Functional(ABC):
     ``ascend(K, y, x, step, ρ)`` a fused (1 − ρ) y + ρ prox_conj(y + step·Kx); all three: None where it has no
     ``value_along(K, x)``        fast way for this K; f(Kx) in float64, without Kx;
     ``pull(K, q)``               (Kᵀq', f*(q')) in float64, q' = feasible(q), without q', for f with minimum f(0) = 0
+    ``violation(z)``             of an indicator: the distance from z to the set, over the size of the set
     ``square_in_box(x)``         (y, w, lo, hi) where f is ½ w (x − y)² on lo ≤ x ≤ hi with numbers w, lo, hi; else None
     ============================ ==============================================================================
 

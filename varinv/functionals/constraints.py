@@ -53,6 +53,12 @@ class L2Ball(Functional):
         rounding = max(4 * eps, 1e-12) * (self.radius + norm(self._y(z)))
         return 0.0 if norm(z - self._y(z)) <= self.radius + rounding else math.inf
 
+    def violation(self, z: Array) -> float:
+        """(‖z − y‖ − radius)/radius, 0 inside; over ‖y‖ where the radius is 0."""
+        z = double(z)
+        y = self._y(z)
+        return max(norm(z - y) - self.radius, 0.0) / (self.radius or norm(y) or 1.0)
+
     def prox(self, z: Array, step: Any) -> Array:
         d = z - self._y(z)
         length = norm(d)
@@ -130,6 +136,10 @@ class Box(Functional):
         lo, hi = self._bounds(double(z))
         return 0.0 if bool(namespace(z).all((double(z) >= lo) & (double(z) <= hi))) else math.inf
 
+    def violation(self, z: Array) -> float:
+        """The distance to the box over the norm of the nearest point in it."""
+        return far(self, z)
+
     def prox(self, z: Array, step: Any) -> Array:
         lo, hi = self._bounds(z)
         xp = namespace(z)
@@ -173,6 +183,13 @@ class Box(Functional):
         if is_array(self.lo) or is_array(self.hi):
             return "Box(array bounds)"
         return "NonNegative()" if (self.lo, self.hi) == (0.0, math.inf) else f"Box({self.lo:g}, {self.hi:g})"
+
+
+def far(f: Any, z: Array, size: float = 0.0) -> float:
+    """The distance from z to the set of an indicator, over its size or else the norm of the nearest point in it."""
+    z = double(z)
+    nearest = f.prox(z, 1.0)
+    return norm(z - nearest) / (size or norm(nearest) or 1.0)
 
 
 def NonNegative() -> Box:

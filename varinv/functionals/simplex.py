@@ -11,6 +11,7 @@ from typing import Any
 from varinv import check
 from varinv.backend import Array, Shape, double, namespace
 from varinv.functionals.base import Functional
+from varinv.functionals.constraints import far
 from varinv.functionals.magnitude import ROUNDING
 
 
@@ -65,6 +66,10 @@ class Simplex(Functional):
         off = abs(xp.sum(z, axis=self.axis) - self.total)
         return 0.0 if bool(xp.all(z >= 0)) and bool(xp.all(off <= 1e-6 * self.total)) else math.inf
 
+    def violation(self, z: Array) -> float:
+        """The distance to the simplex over its total."""
+        return far(self, z, self.total)
+
     def prox(self, z: Array, step: Any) -> Array:
         self.fits(tuple(z.shape))
         xp, u = namespace(z), double(z)
@@ -113,6 +118,10 @@ class L1Ball(Functional):
 
     def __call__(self, z: Array) -> float:
         return 0.0 if float(namespace(z).sum(abs(double(z)))) <= self.radius * (1 + 1e-6) else math.inf
+
+    def violation(self, z: Array) -> float:
+        """The distance to the ball over its radius."""
+        return far(self, z, self.radius)
 
     def prox(self, z: Array, step: Any) -> Array:
         return _within(z, self.radius)

@@ -167,8 +167,8 @@ def _bounds(bounds: Any) -> tuple[list[tuple[float, float]], bool]:
 
 def _enough(family: Any, given: int) -> None:
     """One pair for each parameter of a family that names them, or a ValueError."""
-    names = getattr(family, "names", None)
-    if names is None or len(names) == given:
+    names = getattr(family, "names", ())
+    if not names or len(names) == given:
         return
     who = type(family).__name__
     free = next((n for n in reversed(names) if hasattr(family, n)), None)

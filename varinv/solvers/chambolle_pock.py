@@ -37,7 +37,7 @@ class ChambollePockState(NamedTuple):
             for t, new, old, sigma in zip(problem.coupled, self.y, previous.y, previous.sigma, strict=True)
         )
         alone = self.sigma == previous.sigma  # Algorithm 1
-        return relative_residual(problem.coupled, x, self.y, p, previous.tau, d, previous.sigma, alone)
+        return relative_residual(problem, x, self.y, p, previous.tau, d, previous.sigma, alone)
 
 
 @dataclass(frozen=True)

@@ -145,7 +145,7 @@ def residual(problem: Problem, previous: Any, state: Any, x_bar: Array) -> float
         t.K.forward(back - x) if smooth(t) else (double(old) - double(new)) / s + t.K.forward(x_bar - x)
         for t, new, old, s in zip(problem.coupled, state.y, previous.y, state.sigma, strict=True)
     )
-    return relative_residual(problem.coupled, x, state.y, (back - x) / state.tau, state.tau, d, state.sigma, alone=True)
+    return relative_residual(problem, x, state.y, (back - x) / state.tau, state.tau, d, state.sigma, alone=True)
 
 
 def check_steps(solver: Any) -> None:

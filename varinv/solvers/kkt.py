@@ -6,12 +6,12 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from varinv.backend import Array, double
+from varinv.backend import Array, double, is_array, namespace
 from varinv.linalg import add_scaled, dot, norm
 
 
 def relative_residual(
-    terms: Sequence[Any],
+    problem: Any,
     x: Array,
     y: Sequence[Array],
     p: Array,
@@ -26,16 +26,33 @@ def relative_residual(
     they cancel at a solution where g is flat; with one term `alone`, y counts as at least σKx (no
     more than LKx where ∇f has the constant L, no more than ‖K‖‖y‖ where f is not smooth: a σ that is far too large must
     not hide p), and where all that vanishes ‖p‖ is measured by ‖x‖/τ.
+
+    A p of 0 says that x did not move, perhaps because the step was below its rounding: it is taken again in float64
+    with a longer step (any step has its zeros at the solutions).
     """
-    x, size, above, below = double(x), 0.0, 0.0, 0.0
+    terms, x, size, above, below = problem.coupled, double(x), 0.0, 0.0, 0.0
+    still, v = dot(p, p) == 0, None
     for t, a, rest, s in zip(terms, y, d, sigma, strict=True):
         Kx = t.K.forward(x)
         above, below = above + dot(s * rest, rest), below + dot(s * Kx, Kx)
         pulled = t.K.adjoint(double(a))
         size += dot(pulled, pulled)
+        if still:
+            v = pulled if v is None else add_scaled(v, 1.0, pulled)
         if alone and len(terms) == 1:
             size += min(norm(t.K.adjoint(s * Kx)), _largest_dual(t, Kx, a)) ** 2
+    p = p if v is None else _moved(problem.simple, x, v, tau)
     return max(ratio(dot(p, p), size or dot(x / tau, x / tau)), ratio(above, below))
+
+
+def _moved(g: Any, x: Array, v: Array, tau: Any) -> Array:
+    """(x − prox_{τg}(x − τv))/τ in float64, τ so large that √eps of x moves."""
+    xp, length = namespace(x), norm(v)
+    if length > 0:
+        least = math.sqrt(float(xp.finfo(x.dtype).eps)) * norm(x) / length
+        tau = xp.where(tau > least, tau, least) if is_array(tau) else max(tau, least)
+    back = x - tau * v
+    return (x - (back if g is None else g.prox(back, tau))) / tau
 
 
 def _largest_dual(term: Any, Kx: Array, y: Array) -> float:

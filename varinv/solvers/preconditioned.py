@@ -34,7 +34,7 @@ class PreconditionedState(NamedTuple):
             for t, new, old, s in zip(problem.coupled, self.y, previous.y, self.sigma, strict=True)
         )
         p = (double(previous.x) - x) / tau
-        return relative_residual(problem.coupled, x, self.y, p, tau, d, self.sigma, alone=True)
+        return relative_residual(problem, x, self.y, p, tau, d, self.sigma, alone=True)
 
 
 @dataclass(frozen=True)

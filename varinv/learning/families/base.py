@@ -19,8 +19,8 @@ class Family:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What the entries of theta are the logarithms of."""
-        raise NotImplementedError
+        """What the entries of theta are the logarithms of; (): they have no names one by one."""
+        return ()
 
     def theta(self, **values: float) -> Array:
         """The logarithms of the named positive numbers, as theta.
