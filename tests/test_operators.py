@@ -24,7 +24,7 @@ for _, _name, _ in pkgutil.iter_modules(varinv.operators.__path__):
     if not _name.endswith(("_cupy", "_numba")):
         importlib.import_module(f"varinv.operators.{_name}")
 
-OWN_TESTS = {"AstraRadon", "SciPyMatrix", "Foreign"}  # NumPy only, through another engine: test files of their own
+OWN_TESTS = {"AstraRadon", "SciPyMatrix", "Foreign", "DeviceMatrix"}  # one library each: test files of their own
 LIMIT = {"float64": 1e-12, "float32": 1e-6}  # rounding: about 1e-16 and 6e-8 a term, errors add like a random walk
 KINDS = ("signed", "non-negative", "border")
 

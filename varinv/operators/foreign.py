@@ -1,4 +1,4 @@
-"""Operators of SciPy and PyLops as ours, and ours as theirs; NumPy arrays only."""
+"""Operators of SciPy and PyLops as ours, and ours as theirs; NumPy arrays only, but for matrices of cupyx."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from scipy.sparse.linalg import LinearOperator as SciPyOperator
 from varinv import check
 from varinv.backend import Array, Shape, is_array, library
 from varinv.operators.base import LinearOperator, collatz_wielandt, once
+from varinv.operators.device_matrix import device_matrix, of_a_device, on_the_host
 
 MISMATCH = 1e-6  # of an adjoint: float32 rounding of sums is below it, a projector of another model above
 
@@ -44,7 +45,7 @@ class SciPyMatrix(LinearOperator):
         return self._times(self.M.T, y, self.domain)
 
     def _times(self, M: Any, x: Array, shape: Shape) -> Array:
-        return (M @ _numpy(self, x).reshape(-1)).reshape(shape).astype(x.dtype, copy=False)
+        return (M @ on_the_host(self, x).reshape(-1)).reshape(shape).astype(x.dtype, copy=False)
 
     @once
     def norm(self) -> float:
@@ -96,7 +97,7 @@ class Foreign(LinearOperator):
         return self._apply(self.L.rmatvec, y, self.domain)
 
     def _apply(self, function: Any, x: Array, shape: Shape) -> Array:
-        result = np.asarray(function(np.array(_numpy(self, x)).reshape(-1)))
+        result = np.asarray(function(np.array(on_the_host(self, x)).reshape(-1)))
         return np.array(result.real, dtype=x.dtype).reshape(shape)
 
     @once
@@ -134,7 +135,7 @@ def from_scipy(
 
     Parameters
     ----------
-    L : object with `shape`, `matvec` and `rmatvec`, sparse matrix, or 2-D array.
+    L : object with `shape`, `matvec` and `rmatvec`, sparse matrix (of cupyx: it acts on CuPy arrays), or 2-D array.
     shape_in, shape_out : shapes of x and of L x; None: (n,) and (m,).
     norm : an upper bound of the largest singular value.
     nonnegative : whether no entry is negative.
@@ -154,7 +155,7 @@ def from_scipy(
     who = "from_scipy"
     if isinstance(L, _Ours) and norm is None and _same(shape_in, L.A.domain) and _same(shape_out, L.A.codomain):
         return L.A
-    matrix = sparse.issparse(L) or (is_array(L) and library(L) == "numpy")
+    matrix = sparse.issparse(L) or (is_array(L) and library(L) == "numpy") or of_a_device(L)
     if not matrix and not all(hasattr(L, name) for name in ("shape", "matvec", "rmatvec")):
         raise TypeError(
             f"{who}: L must be a SciPy LinearOperator, a sparse matrix or a 2-D NumPy array, got {check.describe(L)}"
@@ -166,6 +167,8 @@ def from_scipy(
     domain, codomain = _shape("shape_in", shape_in, L, 1), _shape("shape_out", shape_out, L, 0)
     if norm is not None:
         norm = check.number(who, "norm", norm, low=0.0)
+    if of_a_device(L):
+        return device_matrix(who, L, domain, codomain)
     if matrix:
         values: Any = L.tocoo().data if sparse.issparse(L) else L
         if values.size:
@@ -289,9 +292,3 @@ def _pylops(who: str) -> Any:
     except ImportError as error:
         raise ImportError(f"{who} needs PyLops: pip install pylops") from error
     return pylops
-
-
-def _numpy(A: LinearOperator, x: Array) -> Any:
-    if library(x) != "numpy":
-        raise TypeError(f"{A} works on NumPy arrays, got a {library(x)} array; convert it first, e.g. numpy.asarray(x)")
-    return x
