@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))
-from side_by_side import harness, install, problems, report
+from side_by_side import harness, install, machine, problems, report
 from side_by_side.cases import ct_tv, denoising, graph, projectors
 from side_by_side.harness import Counted, Finished, Iterative, Row, Run, Trace, Watch
 from side_by_side.peers import plain
@@ -94,6 +94,87 @@ def test_the_number_of_iterations_of_a_method_without_callback_is_found(clock):
     assert 18 <= trace.iterations[1e-2] <= 19
     assert 174 <= trace.iterations[1e-4] <= 183
     assert trace.seconds[1e-4] == pytest.approx(0.01 * trace.iterations[1e-4])
+
+
+def test_the_clock_of_a_counted_method_does_not_hold_the_objective(clock):
+    def work(n):
+        clock[0] += 0.01 * n
+        return n
+
+    def gap(n):
+        clock[0] += 1000.0
+        return 3.0 / n**2
+
+    trace = Counted(work).run(gap, (1e-2,), 100.0)
+    assert trace.seconds[1e-2] == pytest.approx(0.01 * trace.iterations[1e-2])
+
+
+def test_a_race_gives_each_side_its_own_seconds_to_each_target(clock):
+    def paced(step):
+        def work(watch):
+            for k in range(1, 20):
+                clock[0] += step
+                watch(2.0**-k)
+
+        return Iterative(work)
+
+    def absent():
+        raise ImportError("no module of this name")
+
+    peers = {"slow": lambda: paced(0.75), "absent": absent}
+    rows = harness.race("c", paced(0.25), peers, lambda x: x, (1e-1, 1e-2), 60.0, 3, {"slow": 2.5})
+    # 2^-4 is the first below 0.1, 2^-7 below 0.01
+    assert [(r.what, r.ours, r.theirs) for r in rows[:2]] == [("to 0.1", 1.0, 3.0), ("to 0.01", 1.75, 5.25)]
+    assert [r.asked for r in rows[:2]] == [None, 2.5]  # what is asked belongs to the last target
+    absence = "not installed: ImportError: no module of this name"
+    assert [r.note for r in rows] == ["4 iterations", "7 iterations", absence]
+
+
+def test_calls_in_turn_give_each_side_its_own_median(clock):
+    def paced(steps):
+        left = iter([99.0, *steps])  # the first call is unseen
+
+        def work():
+            clock[0] += next(left)
+
+        return work
+
+    assert harness.alternate(paced((1.0, 9.0, 2.0)), paced((30.0, 5.0, 4.0)), most=3, budget=100.0) == (2.0, 5.0)
+
+
+def test_the_columns_stand_under_their_heads():
+    row = Row("c", "to 0.001", 1.0, "peer", 2.0, note="7 iterations", asked=1.5)
+    head = [cell.strip() for cell in report.HEAD.splitlines()[0].split("|")]
+    cells = dict(zip(head, (cell.strip() for cell in report.line(row).split("|")), strict=True))
+    assert cells == {
+        "": "", "what": "to 0.001", "varinv": "1 s", "peer": "peer", "its figure": "2 s", "ratio": "2",
+        "asked": "≥ 1.5 ✓", "remark": "7 iterations",
+    }  # fmt: skip
+
+
+def test_a_proved_gap_is_proved_and_one_that_is_not_says_so():
+    case = problems.denoising((16, 16))
+    first, last = problems.proved("c", case, (1e-3, 1e-2), 10.0)
+    assert [first.what, last.what] == ["gap of 0.01 proved", "gap of 0.001 proved"]
+    for row, target in ((first, 1e-2), (last, 1e-3)):
+        shown = dict(part.split(" ")[:2] for part in row.note.split(", ")[:2])
+        assert float(shown["true"]) <= 1.05 * float(shown["proved"]) <= 1.05 * target  # two digits are shown
+        assert row.ours > 0
+    (row,) = problems.proved("c", problems.deblurring(16), (1e-12, 1e-13), 0.05)  # float32 claims nothing below 1e-6
+    assert row.ours is None
+    assert row.note.startswith("not in 0.05 s: proved")
+
+
+def test_the_bandwidth_counts_no_more_than_what_is_moved(monkeypatch):
+    def slow(a, b):
+        now[0] += 1.0
+
+    now = [0.0]
+    monkeypatch.setattr(machine.time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(machine, "_add", slow)
+    monkeypatch.setattr(machine, "_copy", slow)
+    assert machine.bandwidth(1 << 16, 2) == 3 * (1 << 15)  # half of it is b; b += a moves a, b, and b again
+    assert machine.last_cache() > 1 << 17  # no machine of today has less
 
 
 def test_the_median_is_that_of_runs_that_all_arrived():

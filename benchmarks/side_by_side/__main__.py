@@ -1,9 +1,9 @@
 """Every case, each in a process of its own, and the table.
 
-    cd benchmarks && python -m side_by_side [CASE …] [--quick] [--threads N] [--out FOLDER] [--optima]
+    cd benchmarks && python -m side_by_side [CASE …] [--quick] [--threads N] [--out FOLDER]
 
-`--quick`: the small sizes, once.  Peers that are not installed are rows that say so.  `make benchmark` first makes the
-environments (install.py).
+`--quick`: the small sizes, once, in three to four minutes.  Peers that are not installed are rows that say so.
+`make benchmark` first makes the environments (install.py).
 """
 
 from __future__ import annotations
@@ -84,6 +84,8 @@ def main() -> None:
 
     count = str(options.threads)
     names = ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+    if hasattr(os, "sched_setaffinity"):  # JAX has no setting for the number of its threads: the cores are as many
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: options.threads])
     environment = os.environ | dict.fromkeys(names, count)
     rows = [row for case in options.cases or CASES for row in measure(case, options.quick, environment)]
     report.write(rows, machine.describe(options.threads), options.out)

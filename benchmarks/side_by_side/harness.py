@@ -202,7 +202,7 @@ def race(
     for name, make in peers.items():
         try:
             theirs = make()
-            theirs.run(gap, [max(targets)], min(limit, 5.0))
+            theirs.run(gap, [max(targets)], min(limit / 10, 5.0))
         except Exception as error:
             rows.append(Row(case, "", None, name, note=reason(error)))
             continue

@@ -1,4 +1,4 @@
-"""The machine in words, and its two ceilings: what it copies and what it multiplies and adds in a second."""
+"""The machine in words, and its two ceilings: what memory moves and what it multiplies and adds in a second."""
 
 from __future__ import annotations
 
@@ -34,13 +34,20 @@ def describe(threads: int) -> dict[str, Any]:
         models = [line.split(":", 1)[1].strip() for line in info.read_text().splitlines() if "model name" in line]
         cpu = models[0] if models else cpu
     virtual = info.exists() and "hypervisor" in info.read_text()
+    bound = f", on the same {threads} cores" if hasattr(os, "sched_setaffinity") else ", JAX on all cores"
     return {
         "date": datetime.date.today().isoformat(),
         "machine": f"{cpu}, {os.cpu_count()} cores{' (virtual machine)' if virtual else ''}, {platform.system()}",
-        "threads of every package": threads,
+        "threads of every package": f"{threads}{bound}",
         "versions": f"Python {platform.python_version()}, "
         + ", ".join(f"{p} {version(p)}" for p in ("varinv", "numpy", "scipy", "numba", *PEERS)),
     }
+
+
+@nb.njit(parallel=True, fastmath=True)
+def _add(a: Any, b: Any) -> None:
+    for i in nb.prange(a.size):
+        b[i] += a[i]
 
 
 @nb.njit(parallel=True, fastmath=True)
@@ -61,13 +68,30 @@ def _multiply_add(rounds: int, out: Any) -> None:
         out[t] = v.sum()
 
 
-def copy_bandwidth(repeats: int = 7) -> float:
-    """Bytes read and written in a second by a threaded copy of 256 MB of float32 (far beyond the caches): the best."""
-    a = np.ones(1 << 25, dtype=np.float32)
+def last_cache() -> int:
+    """Bytes of the largest cache that the system names; 32 MiB where it names none."""
+    found = Path("/sys/devices/system/cpu/cpu0/cache").glob("index*/size")
+    sizes = [int(text[:-1]) << {"K": 10, "M": 20}[text[-1]] for file in found if (text := file.read_text().strip())]
+    return max(sizes, default=32 << 20)
+
+
+def bandwidth(size: int = 0, repeats: int = 15) -> float:
+    """Bytes a second that threads move between the cores and arrays of `size` bytes together: the best of all.
+
+    Two loops over two float32 arrays: b += a (three moves an element) and b = a.  An ordinary store reads the line
+    first, so that a copy moves three as well, unless the compiler stores past the caches: counted as two, which is
+    never too much.  `size` 0: four times the last-level cache, each array.
+    """
+    a = np.ones((size // 2 or 4 * last_cache()) // 4, dtype=np.float32)
     b = np.zeros_like(a)
-    _copy(a, b)
-    best = min(_clock(lambda: _copy(a, b)) for _ in range(repeats))
-    return 2 * a.nbytes / best
+    _add(a, b), _copy(a, b)
+    loops = max(1, int(2e7 // a.nbytes))  # small arrays: several passes, so that the start of threads counts less
+    best = 0.0
+    for work, moved in ((_add, 3), (_copy, 2)):
+        for _ in range(repeats):
+            spent = _clock(lambda: [work(a, b) for _ in range(loops)])  # noqa: B023
+            best = max(best, moved * a.nbytes * loops / spent)
+    return best
 
 
 def multiply_add_peak(repeats: int = 7, rounds: int = 2_000_000) -> float:

@@ -45,7 +45,7 @@ def rows(run: Run) -> Iterator[Row]:
         except ImportError as error:
             yield Row(case, f"import {module}", None, name, note=f"not installed: {error}"[:120])
 
-    for n, views in ((256, 60), (512, 90)):
+    for n, views in ((256, 60), (512, 90))[: 1 if run.quick else 2]:
         made = ct_tv(run.size or n, views)
         image, sinogram = 4 * made.judge.coupled[0].K.domain[0] ** 2, made.y.nbytes
 

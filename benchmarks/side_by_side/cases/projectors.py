@@ -24,7 +24,7 @@ SIZES = ((256, 60, None), (512, 180, (8.0, 5.0)), (1024, 360, (6.0, 5.0)))  # th
 
 def scans(run: Run) -> Iterator[tuple[str, tuple[int, ...], Any, tuple[float, float] | None]]:
     """(title, image shape, geometry, the ratio to ASTRA asked for, the ratio to the others)."""
-    for n, views, asked in [(run.size, 8, None)] if run.size else SIZES[:2] if run.quick else SIZES:
+    for n, views, asked in [(run.size, 8, None)] if run.size else SIZES[1:2] if run.quick else SIZES:
         half_turn = np.arange(views) * np.pi / views
         yield f"parallel {n}² × {views}", (n, n), vi.ParallelBeam(half_turn, round(n * 725 / 512)), asked
     if run.quick:
@@ -54,7 +54,7 @@ def rows(run: Run) -> Iterator[Row]:
                     ("forward", lambda: A.forward(x), lambda: pair.forward(image)),  # noqa: B023
                     ("adjoint", lambda: A.adjoint(y), lambda: pair.adjoint(sinogram)),  # noqa: B023
                 ):
-                    a, b = alternate(ours, other, 3 if run.quick else 9)
+                    a, b = alternate(ours, other, 5 if run.quick else 9, 2.0 if run.quick else 6.0)
                     yield Row(case, what, a, name, b, note=note if what == "forward" else "", asked=wanted)
             except Exception as error:
                 yield Row(case, "", None, name, note=reason(error))

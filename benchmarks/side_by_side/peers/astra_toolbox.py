@@ -57,6 +57,6 @@ def ct_tv(case: Any) -> Iterative:
         shape = case.judge.domain
         A = projector(case.extra, shape)
         norm = plain.power(A.forward, A.adjoint, shape)
-        plain.ct_tv(A.forward, A.adjoint, norm, case.y, shape, case.lam, watch)
+        plain.ct_tv(A.forward, A.adjoint, norm, case.y, shape, case.lam, plain.SIGMA["ct"], watch)
 
     return Iterative(work)

@@ -1,4 +1,4 @@
-"""ODL: its PDHG, with the steps of its own examples and with steps balanced by hand; ASTRA on the CPU underneath."""
+"""ODL: its PDHG, with the steps of its own examples and with the balance of peers/plain.py; ASTRA underneath (CPU)."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 import odl
 
 from side_by_side.harness import Iterative
+from side_by_side.peers.plain import SIGMA
 
 FOREVER = 10**9
 
@@ -42,7 +43,7 @@ def ct_tv(case: Any, balanced: bool = False) -> Iterative:
     """½‖Ax − y‖² + λ‖|∇x|‖₁, the inner products of its spaces being plain sums here (pixels and bins of size 1).
 
     Steps of examples/solvers/pdhg_tomography.py: τ = σ = 1/(1.1 ‖K‖), the norm by power iteration.
-    Balanced: the gradient scaled by ν = ‖A‖/‖∇‖ and σ = 0.03 of the data term's curvature, as in peers/plain.py.
+    Balanced: the gradient scaled by ν = ‖A‖/‖∇‖ and σ as in peers/plain.py.
     """
 
     def work(watch: Any) -> None:
@@ -59,7 +60,7 @@ def ct_tv(case: Any, balanced: bool = False) -> Iterative:
         g = odl.functionals.SeparableSum(data, tv)
         f = odl.functionals.IndicatorNonnegativity(K.domain)
         if balanced:
-            sigma = 0.03
+            sigma = SIGMA["ct"]
             tau = 0.99 / (sigma * 2 * norm**2)
         else:
             tau = sigma = 1.0 / (1.1 * float(odl.power_method_opnorm(K)))
@@ -70,7 +71,10 @@ def ct_tv(case: Any, balanced: bool = False) -> Iterative:
 
 
 def denoising(case: Any, accelerated: bool = True) -> Iterative:
-    """½‖x − y‖² as the primal functional; accelerated (gamma_primal = 1), or the steps τ = σ = 1/(1.1‖∇‖)."""
+    """½‖x − y‖² as the primal functional; accelerated (gamma_primal = 1, from the τ of peers/plain.py), or plain.
+
+    Plain: τ = σ = 1/(1.1‖∇‖).
+    """
 
     def work(watch: Any) -> None:
         shape = case.y.shape

@@ -1,4 +1,4 @@
-"""PyLops and PyProximal: PrimalDual (its steps are mandatory, so they are balanced by hand) and the prox of TV."""
+"""PyLops and PyProximal: PrimalDual (its steps are mandatory: peers/plain.py says which) and the prox of TV."""
 
 from __future__ import annotations
 
@@ -15,14 +15,13 @@ from side_by_side.peers import plain
 FOREVER = 10**6  # it allocates its steps for all iterations beforehand
 
 
-def solve(A: Any, norm: float, y: Any, shape: tuple[int, int], lam: float, watch: Any) -> None:
-    """½‖Ax − y‖² + λ TV(x), x ≥ 0, the gradient scaled by ν = ‖A‖/‖∇‖, μ = 0.03."""
+def solve(A: Any, norm: float, y: Any, shape: tuple[int, int], lam: float, mu: float, watch: Any) -> None:
+    """½‖Ax − y‖² + λ TV(x), x ≥ 0, the gradient scaled by ν = ‖A‖/‖∇‖, τ = 0.99/(2μ‖A‖²)."""
     D = pylops.Gradient(shape, edge=False, kind="forward", dtype="float32")
     nu = np.float32(norm / 8**0.5)
     g = pyproximal.VStack(
         [pyproximal.L2(b=y.ravel()), pyproximal.L21(ndim=2, sigma=float(lam / nu))], nn=[y.size, 2 * math.prod(shape)]
     )
-    mu = 0.03
     pyproximal.optimization.primaldual.PrimalDual(
         pyproximal.Box(lower=0), g, pylops.VStack([A, nu * D]), np.zeros(math.prod(shape), np.float32),
         tau=0.99 / (mu * 2 * norm**2), mu=mu, niter=FOREVER, gfirst=True, callback=watch,
@@ -45,7 +44,7 @@ def ct_tv(case: Any) -> Iterative:
             math.prod(shape),
             dtype="float32",
         )
-        solve(A, norm, y, shape, case.lam, watch)
+        solve(A, norm, y, shape, case.lam, plain.SIGMA["ct"], watch)
 
     return Iterative(work)
 
@@ -60,7 +59,7 @@ def deblurring(case: Any) -> Iterative:
             lambda x: forward(x.reshape(shape)).ravel(), lambda q: adjoint(q.reshape(shape)).ravel(), y.size, y.size,
             dtype="float32",
         )  # fmt: skip
-        solve(B, 1.0, y, shape, case.lam, watch)
+        solve(B, 1.0, y, shape, case.lam, plain.SIGMA["deblurring"], watch)
 
     return Iterative(work)
 
