@@ -2,7 +2,7 @@
 
     cd benchmarks && python -m side_by_side [CASE …] [--quick] [--threads N] [--out FOLDER]
 
-`--quick`: the small sizes, once, in three to four minutes.  Peers that are not installed are rows that say so.
+`--quick`: the small sizes, once, some peers left out.  Peers that are not installed are rows that say so.
 `make benchmark` first makes the environments (install.py).
 """
 

@@ -250,15 +250,6 @@ def seconds(work: Callable[[], Any]) -> float:
     return time.perf_counter() - began
 
 
-def typical(work: Callable[[], Any], most: int = 9, budget: float = 2.0) -> float:
-    """The median of the seconds of one function, after one unseen call."""
-    work()
-    times: list[float] = []
-    while len(times) < most and (len(times) < 3 or sum(times) < budget):
-        times.append(seconds(work))
-    return statistics.median(times)
-
-
 def peak_bytes(work: Callable[[], Any]) -> int:
     """The most memory that Python and NumPy hold at once during `work`, beyond what they held before."""
     tracemalloc.start()

@@ -75,7 +75,7 @@ def last_cache() -> int:
     return max(sizes, default=32 << 20)
 
 
-def bandwidth(size: int = 0, repeats: int = 15) -> float:
+def bandwidth(size: int = 0, repeats: int = 25) -> float:
     """Bytes a second that threads move between the cores and arrays of `size` bytes together: the best of all.
 
     Two loops over two float32 arrays: b += a (three moves an element) and b = a.  An ordinary store reads the line

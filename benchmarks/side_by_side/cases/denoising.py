@@ -79,7 +79,7 @@ def rows(run: Run) -> Iterator[Row]:
         asked = ASKED if shape == (512, 512) else None
         large = max(shape) > 512 or len(shape) > 2
         targets = TARGETS[:2] if large else TARGETS
-        limit = 10.0 if run.quick else 20.0
+        limit = 6.0 if run.quick else 20.0
         yield from proved(name, case, targets, limit)
         some = {name: make for name, make in peers(case).items() if not (run.quick and name in SLOW)}
         yield from race(

@@ -1,7 +1,7 @@
 """Each kernel beside what the machine could do: bytes over the bandwidth, operations over the peak.
 
 The bandwidth is that of arrays which take as much room as those of the kernel, so that what the caches give to the
-kernel they give to the ceiling as well.
+kernel they give to the ceiling as well.  Of both the best of several runs counts: a disturbance shortens nothing.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 import varinv as vi
-from side_by_side.harness import Row, Run, typical
+from side_by_side.harness import Row, Run, seconds
 from side_by_side.machine import bandwidth, multiply_add_peak
 from side_by_side.problems import denoising
 
@@ -38,16 +38,17 @@ def rows(run: Run) -> Iterator[Row]:
 
     def row(what: str, work: Any, count: float, held: float, operations: float, asked: float | None, words: str) -> Row:
         """`count` bytes moved, `held` bytes of different arrays."""
-        seconds, size = typical(work, 25), int(held)
+        work()
+        spent, size = min(seconds(work) for _ in range(25)), int(held)
         if size not in ceilings:
             ceilings[size] = bandwidth(size)
         there = ceilings[size]
         shares = (
-            f"{1e3 * seconds:.3g} ms; ceiling for {size >> 20} MiB {there / 1e9:.3g} GB/s, "
-            f"{100 * count / seconds / memory:.0f} % of memory's; {100 * operations / seconds / peak:.0f} % of the "
+            f"{1e3 * spent:.3g} ms; ceiling for {size >> 20} MiB {there / 1e9:.3g} GB/s, "
+            f"{100 * count / spent / memory:.0f} % of memory's; {100 * operations / spent / peak:.0f} % of the "
             f"peak; {words}"
         )
-        return Row(case, what, 100 * count / seconds / there, unit="% of bandwidth", note=shares, asked=asked)
+        return Row(case, what, 100 * count / spent / there, unit="% of bandwidth", note=shares, asked=asked)
 
     for n in (run.size or 512, run.size or 2048):
         shape, image = (n, n), 4.0 * n * n
