@@ -108,7 +108,8 @@ def test_a_thousand_pixels(g, dtype, bound, monkeypatch):
     assert adjoint_error(A, x, y) <= (1e-12 if dtype == "float64" else 1e-7)  # measured 3e-9: the sums round, no weight
     monkeypatch.undo()  # float64 through the CPU twin, which its own tests hold to the reference
     close(Ax.astype(float), A(x.astype(float)), bound)
-    close(Aty.astype(float), A.T(y.astype(float)), bound)
+    # in a fan the twin finds positions of up to 1200 rays by 32 additions: 32 · 1200 · 2^-53 of a ray
+    close(Aty.astype(float), A.T(y.astype(float)), max(bound, 4.3e-12) if isinstance(g, FanBeam) else bound)
 
 
 def test_more_slices_than_are_copied_at_once(monkeypatch):

@@ -88,6 +88,10 @@ def test_shapes_that_do_not_fit_are_refused_with_both() -> None:
     p = vi.L2Squared(Y) + vi.TV(SHAPE)
     with pytest.raises(ValueError, match=r"x must have shape \(3, 4\), got \(4, 3\); it looks transposed"):
         p(X.T)
+    with pytest.raises(ValueError, match=r"gap: the dual of .* must have shape \(2, 3, 4\), got \(2, 12\)"):
+        p.gap(X, (np.zeros((2, 12)),))  # the fused kernel would read as many numbers and not see it
+    with pytest.raises(ValueError, match="gap: one dual array a term behind an operator, 1, got 2"):
+        p.gap(X, (np.zeros((2, 3, 4)),) * 2)
     for bad in (vi.L1() + vi.NonNegative(), vi.Problem(())):
         with pytest.raises(ValueError, match="no term fixes the shape of the image"):
             bad.zeros()

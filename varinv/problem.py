@@ -171,10 +171,14 @@ class Problem:
         """Objective at x and the lower bound that the dual arrays prove, made feasible first.
 
         `bound` M is an assumption, |x| ≤ M at the solution, for problems that offer no proved one.
-        Raises ValueError naming the missing bound.  See varinv.certificate.
+        Raises ValueError naming the missing bound, or a dual array of the wrong shape.  See varinv.certificate.
         """
         from varinv.certificate import lower_bound
 
+        if len(duals) != len(self.coupled):
+            raise ValueError(f"gap: one dual array a term behind an operator, {len(self.coupled)}, got {len(duals)}")
+        for t, y in zip(self.coupled, duals, strict=True):
+            check.same_shape("gap", f"the dual of {t}", y, t.K.codomain)
         primal = self(x)
         dual = lower_bound(self, x, duals, primal, bound)
         return Gap(primal, dual, relative_gap(primal, dual))
