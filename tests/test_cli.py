@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import runpy
 import signal
 import subprocess
 import sys
@@ -294,14 +293,3 @@ def test_options_that_cannot_be_are_refused(tmp_path, options, words):
     found = call("reconstruct", SCAN, "-o", tmp_path / "x.h5", *options)
     assert found.exit_code == 2
     assert words in found.output.replace("\n", " ")
-
-
-@pytest.mark.parametrize("module", ["varinv", "varinv.cli"])
-@pytest.mark.filterwarnings("ignore:.*found in sys.modules:RuntimeWarning")
-def test_the_command_is_python_m_as_well(module, monkeypatch, capsys):
-    monkeypatch.setenv("OMP_WAIT_POLICY", "passive")
-    monkeypatch.setattr(sys, "argv", [module, "--version"])
-    with pytest.raises(SystemExit) as end:
-        runpy.run_module(module, run_name="__main__")
-    assert end.value.code == 0
-    assert capsys.readouterr().out == f"varinv {vi.__version__}\n"

@@ -110,3 +110,13 @@ def test_an_image_that_stays_where_it_is_solved_is_solved(dtype: str) -> None:
     result = vi.solve(problem, vi.ChambollePock(), x0=ramp, stop=vi.residual(1e-5) | vi.iterations(2000))
     assert result.why.startswith("residual")
     assert problem(result.x) == pytest.approx(float(ramp.max()), rel=1e-4)
+
+
+@pytest.mark.parametrize("solver", [vi.PreconditionedChambollePock(), vi.CondatVu()], ids=repr)
+def test_float32_images_that_settle_to_their_last_bit_are_solved(solver: Any) -> None:
+    """A small weight: the last bit of x, 1e-7, is 1e-4 of the duals, more than the residual that is asked for."""
+    y = np.random.default_rng(0).standard_normal((16, 16)).astype("float32")
+    problem = vi.L2Squared(y) + 1e-3 * vi.TV(y.shape)
+    result = vi.solve(problem, solver, stop=vi.residual(1e-5) | vi.iterations(600))
+    assert result.why.startswith("residual")
+    assert problem.gap(result.x, result.state.y).relative <= 1e-6

@@ -28,7 +28,8 @@ def relative_residual(
     not hide p), and where all that vanishes ‖p‖ is measured by ‖x‖/τ.
 
     A p of 0 says that x did not move, perhaps because the step was below its rounding: it is taken again in float64
-    with a longer step (any step has its zeros at the solutions).
+    with a longer step (any step has its zeros at the solutions), and counts above √eps (of the dtype of y) of the
+    duals: below, an image that has settled to its last bit is as good as its rounding allows.
     """
     terms, x, size, above, below = problem.coupled, double(x), 0.0, 0.0, 0.0
     still, v = dot(p, p) == 0, None
@@ -41,7 +42,9 @@ def relative_residual(
             v = pulled if v is None else add_scaled(v, 1.0, pulled)
         if alone and len(terms) == 1:
             size += min(norm(t.K.adjoint(s * Kx)), _largest_dual(t, Kx, a)) ** 2
-    p = p if v is None else _moved(problem.simple, x, v, tau)
+    if v is not None:
+        again, eps = _moved(problem.simple, x, v, tau), float(namespace(x).finfo(y[0].dtype).eps)
+        p = again if dot(again, again) > eps * size else p
     return max(ratio(dot(p, p), size or dot(x / tau, x / tau)), ratio(above, below))
 
 
