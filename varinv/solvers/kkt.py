@@ -28,8 +28,8 @@ def relative_residual(
     not hide p), and where all that vanishes ‖p‖ is measured by ‖x‖/τ.
 
     A p of 0 says that x did not move, perhaps because the step was below its rounding: it is taken again in float64
-    with a longer step (any step has its zeros at the solutions), and counts above √eps (of the dtype of y) of the
-    duals: below, an image that has settled to its last bit is as good as its rounding allows.
+    with a longer step (any step has its zeros at the solutions), and counts above √eps‖K‖‖y‖, eps of the dtype of y:
+    below, an image that has settled to its last bit is as good as its rounding allows.
     """
     terms, x, size, above, below = problem.coupled, double(x), 0.0, 0.0, 0.0
     still, v = dot(p, p) == 0, None
@@ -44,7 +44,8 @@ def relative_residual(
             size += min(norm(t.K.adjoint(s * Kx)), _largest_dual(t, Kx, a)) ** 2
     if v is not None:
         again, eps = _moved(problem.simple, x, v, tau), float(namespace(x).finfo(y[0].dtype).eps)
-        p = again if dot(again, again) > eps * size else p
+        largest = sum((t.K.norm() * norm(a)) ** 2 for t, a in zip(terms, y, strict=True))
+        p = again if dot(again, again) > eps * largest else p
     return max(ratio(dot(p, p), size or dot(x / tau, x / tau)), ratio(above, below))
 
 
