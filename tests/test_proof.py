@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import runpy
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -36,6 +38,13 @@ def test_reaches_every_optimum_that_it_accepts(kind: type) -> None:
     for o in outcomes:
         if o.refused is not None:  # in words that name the solver, or one it is made of
             assert any(name in o.refused for name in (*(k.__name__ for k in solver_kinds()), "subsets")), o.refused
+
+
+def test_every_planted_fault_finds_its_text() -> None:
+    """`make mutants` takes minutes and runs rarely; a text that a later edit has changed is seen here."""
+    script = runpy.run_path(str(Path(__file__).parent / "mutants" / "run.py"))
+    for file, _, text, _, _ in script["MUTANTS"]:
+        assert (script["ROOT"] / script["SOLVERS"] / f"{file}.py").read_text().count(text) == 1, f"{file}: {text}"
 
 
 def test_the_table_is_printed() -> None:

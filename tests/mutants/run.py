@@ -31,7 +31,7 @@ MUTANTS = [
     ("spdhg", "SPDHG", "            z = add_scaled(z, 1.0, delta)\n", "", "test_primal_dual"),
     ("spdhg", "SPDHG", "b.K.adjoint(add_scaled(y[i], -1.0, old))", "b.K.adjoint(old)", "test_primal_dual"),
     ("condat_vu", "CondatVu", "tau = 0.99 / (total + L / 2)", "tau = 9.9 / (total + L / 2)", "test_primal_dual"),
-    ("cg", "CG", "add_scaled(r, gamma / s.gamma, s.p), gamma, s.size", "add_scaled(r, s.gamma / gamma, s.p), gamma, s.size", "test_cg"),
+    ("cg", "CG", "add_scaled(r, gamma / s.gamma, s.p), max(", "add_scaled(r, s.gamma / gamma, s.p), max(", "test_cg"),
     ("cg", "CG", "x, r = add_scaled(s.x, alpha, s.p), add_scaled(s.r, -alpha, Hp)", "x, r = add_scaled(s.x, alpha, s.p), add_scaled(s.r, alpha, Hp)", "test_cg"),
     ("cgls", "CGLS", "q = A.forward(s.p)", "q = A.forward(s.x)", "test_cgls"),
     ("cgls", "CGLS", "slope = A.adjoint(_weighted(f, r))\n", "slope = A.adjoint(r)\n", "test_cgls"),
