@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import weakref
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from conftest import rand
 
 import varinv as vi
 from varinv.solvers.base import last, until
+from varinv.solvers.history import change
 
 SHAPE = (6, 5)
 Y = rand(np, SHAPE, 1)
@@ -65,6 +67,34 @@ def test_figures_are_those_of_their_iteration() -> None:
     rows = vi.solve(PROBLEM, stop=vi.gap(1e-30, every=4) | vi.residual(1e-30, every=6) | vi.iterations(30)).history
     assert [row["k"] for row in rows if "gap" in row] == [0, 4, 8, 12, 16, 20, 24, 28]
     assert [row["k"] for row in rows if "residual" in row] == [1, 6, 12, 18, 24, 30]
+
+
+@pytest.mark.parametrize(
+    ("solver", "rule", "gone"),
+    [
+        (vi.AdaptiveChambollePock(), vi.residual(1e-30) | vi.iterations(30), True),
+        (vi.AdaptiveChambollePock(), vi.gap(1e-30) | vi.iterations(30), True),
+        (vi.AdaptiveChambollePock(), vi.iterations(30), True),
+        (vi.AdaptiveChambollePock(), vi.small_change(1e-30) | vi.iterations(30), False),
+        (vi.AdaptiveChambollePock(), vi.iterations(30) | (lambda problem, previous, state: None), False),
+        (vi.ChambollePock(), vi.residual(1e-30) | vi.iterations(30), False),
+    ],
+    ids=str,
+)
+def test_the_state_before_is_let_go_where_no_rule_reads_it(solver: Any, rule: Any, gone: bool) -> None:
+    """Only then: a row has the same figures, change included."""
+    held: dict[int, Any] = {}
+
+    def watch(state: Any) -> dict[str, bool]:
+        held[state.k] = weakref.ref(state.y[0])
+        return {"gone": held[state.k - 1]() is None} if state.k else {}
+
+    rows = vi.solve(PROBLEM, solver, stop=rule, observe=watch).history
+    by_k = {row["k"]: row for row in rows}
+    assert [by_k[k]["gone"] for k in (10, 20, 30)] == [gone] * 3
+    states = dict(zip(range(31), solver.states(PROBLEM), strict=False))
+    for k in (10, 20, 30):
+        assert by_k[k]["change"] == pytest.approx(change(states[k - 1], states[k]), rel=1e-12)
 
 
 def test_a_long_run_has_few_rows() -> None:

@@ -7,6 +7,7 @@ on their own; Python floats for steps.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib
 import importlib.util
@@ -14,7 +15,7 @@ import math
 import sys
 import sysconfig
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Generic, ParamSpec, TypeVar
 
 import array_api_compat as compat
@@ -112,7 +113,13 @@ def same_place(who: str, name: str, value: Array, x: Array) -> Array:
 def double(x: Array) -> Array:
     """`x` in float64: objectives, inner products and certificates are evaluated so."""
     xp = namespace(x)
-    return x if x.dtype == xp.float64 else xp.astype(x, xp.float64)
+    if x.dtype == xp.float64:
+        return x
+    if type(x) is not np.ndarray:
+        return xp.astype(x, xp.float64)
+    wide = POOL.take(x.shape, np.dtype(np.float64))
+    wide[...] = x
+    return wide
 
 
 # ---------------------------------------------------------------------------------------------------------- buffers
@@ -122,46 +129,66 @@ class _Pool:
     """Buffers that are handed out again once nobody can see them any more.
 
     States are immutable and a long run still allocates nothing: a buffer returns to use only when its reference
-    count shows that neither it nor a view of it is held.  Idle buffers not asked for in 256 requests are dropped.
+    count shows that neither it nor a view of it is held.  Any shape and dtype that fits takes the smallest idle buffer,
+    unless a fifth of it would lie idle.  Idle ones not asked for in 256 requests are dropped.
     """
 
     small = 1 << 14  # bytes; below, the allocator is as fast
 
     def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self.shelves: dict[tuple[Shape, str], list[np.ndarray[Any, Any]]] = {}
-        self.asked: dict[tuple[Shape, str], int] = {}
+        self.lock = threading.RLock()
+        self.buffers: list[
+            list[Any]
+        ] = []  # [request it was last handed out for, bytes, first request], the smallest first
+        self.limit = math.inf  # bytes that idle buffers may fill up beside those in use
         self.requests = 0
         self.made = 0  # buffers allocated so far: the tests watch it
-        probe = [np.empty(1)]
-        self.idle = sys.getrefcount(probe[0])
+        probe = [0, np.empty(1)]
+        self.unseen = sys.getrefcount(probe[1])
         self.enabled = not sysconfig.get_config_var("Py_GIL_DISABLED")
 
     def take(self, shape: Shape, dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
-        if not self.enabled or math.prod(shape) * dtype.itemsize < self.small:
+        size = math.prod(shape) * dtype.itemsize
+        if not self.enabled or size < self.small:
             return np.empty(shape, dtype)
-        key = (shape, dtype.str)
         with self.lock:
             self.requests += 1
-            self.asked[key] = self.requests
-            shelf = self.shelves.setdefault(key, [])
-            for k in range(len(shelf)):
-                if sys.getrefcount(shelf[k]) == self.idle:
-                    return shelf[k]
-            self.drop(256)
-            shelf = self.shelves.setdefault(key, shelf)
-            self.asked[key] = self.requests
+            for b in self.buffers:
+                if 4 * b[1].size > 5 * size:
+                    break
+                if b[1].size >= size and sys.getrefcount(b[1]) == self.unseen:
+                    b[0] = self.requests
+                    return np.ndarray(shape, dtype, b[1])
+            self.drop(256, limit=self.limit - size)
             self.made += 1
-            shelf.append(np.empty(shape, dtype))
-            return shelf[-1]
+            new: list[Any] = [self.requests, np.empty(size, np.uint8), self.requests]
+            self.buffers = sorted([*self.buffers, new], key=lambda b: b[1].size)
+            return np.ndarray(shape, dtype, new[1])
 
-    def drop(self, age: int) -> None:
-        """Forget the idle buffers of every shelf that nobody asked for in the last `age` requests."""
-        for key, shelf in list(self.shelves.items()):
-            if self.requests - self.asked[key] >= age:
-                shelf[:] = [shelf[k] for k in range(len(shelf)) if sys.getrefcount(shelf[k]) > self.idle]
-                if not shelf:
-                    del self.shelves[key], self.asked[key]
+    def held(self) -> int:
+        """Bytes of all buffers."""
+        return sum(b[1].size for b in self.buffers)
+
+    def drop(self, age: int, since: float = math.inf, limit: float = math.inf) -> None:
+        """Forget idle buffers: those not asked for in `age` requests, made after `since`, any while above `limit`."""
+        idle = [b for b in self.buffers if sys.getrefcount(b[1]) == self.unseen]
+        held = self.held()
+        for b in sorted(idle, key=lambda b: int(b[0])):
+            if self.requests - b[0] >= age or b[2] > since or held > limit:
+                held -= b[1].size
+                self.buffers = [kept for kept in self.buffers if kept is not b]
+
+    @contextlib.contextmanager
+    def guest(self) -> Iterator[None]:
+        """Inside, new buffers take the place of idle ones; at the end they are forgotten."""
+        with self.lock:
+            before, self.limit, began = self.limit, min(self.limit, self.held()), self.requests
+        try:
+            yield
+        finally:
+            with self.lock:
+                self.drop(256, since=began)
+                self.limit = before
 
 
 POOL = _Pool()

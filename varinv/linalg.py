@@ -23,6 +23,13 @@ def norm(a: Array) -> float:
 
 
 @kernel
+def distance(a: Array, b: Array) -> float:
+    """√Σ (a − b)² in float64, as a Python float; the differences in the wider dtype of the two."""
+    d = double(a - b)
+    return math.sqrt(float(namespace(d).sum(d * d)))
+
+
+@kernel
 def add_scaled(a: Array, t: float, b: Array) -> Array:
-    """a + t·b."""
+    """a + t·b, in the wider dtype of the two."""
     return a + t * b

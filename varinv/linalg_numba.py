@@ -8,7 +8,7 @@ import numpy as np
 from numba.types import float64, void
 
 from varinv.backend import empty
-from varinv.twins import CHUNK, compiled, plain, ro, rw
+from varinv.twins import CHUNK, compiled, mixed, plain, ro, rw
 
 BLOCK = 8192  # entries per partial sum; fixed, so that a result never depends on the number of threads
 
@@ -29,7 +29,21 @@ def _dot(a, b):
     return result
 
 
-@compiled(lambda f: void(ro(f, 1), f, ro(f, 1), rw(f, 1)))
+@mixed(lambda f, g: float64(ro(f, 1), ro(g, 1)))
+def _distance(a, b):
+    chunks = (a.size + CHUNK - 1) // CHUNK
+    parts = np.zeros(chunks)
+    for c in nb.prange(chunks):
+        here = slice(c * CHUNK, (c + 1) * CHUNK)
+        ac, bc, total = a[here], b[here], 0.0
+        for i in range(ac.size):
+            away = np.float64(ac[i] - bc[i])
+            total += away * away
+        parts[c] = total
+    return np.sqrt(parts.sum())
+
+
+@mixed(lambda f, g: void(ro(f, 1), g, ro(g, 1), rw(g, 1)))
 def _add_scaled(a, t, b, out):
     for c in nb.prange((a.size + CHUNK - 1) // CHUNK):
         here = slice(c * CHUNK, (c + 1) * CHUNK)
@@ -43,8 +57,15 @@ def dot(a, b):
     return float(_dot(a.reshape(-1), b.reshape(-1)))
 
 
+def distance(a, b):
+    if a.dtype == np.float64:
+        a, b = b, a
+    a, b = plain(a), plain(b)
+    return float(_distance(a.reshape(-1), b.reshape(-1)))
+
+
 def add_scaled(a, t, b):
-    a, b = plain(a, b)
-    out = empty(a.shape, a.dtype, a)
+    a, b = (plain(a), plain(b)) if a.dtype == np.float32 else plain(a, b)
+    out = empty(b.shape, b.dtype, b)
     _add_scaled(a.reshape(-1), t, b.reshape(-1), out.reshape(-1))
     return out

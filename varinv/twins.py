@@ -35,6 +35,15 @@ def compiled(signature: Callable[[Any], Any], **options: Any) -> Callable[..., A
     return decorator
 
 
+def mixed(signature: Callable[[Any, Any], Any], **options: Any) -> Callable[..., Any]:
+    """`compiled` for two arrays, ``signature(f, g)``: of one dtype, or float32 beside float64."""
+    settings: dict[str, Any] = {"parallel": True, "cache": True, "fastmath": FAST, "nogil": True, **options}
+    single, double = types.float32, types.float64
+    pairs = ((single, single), (double, double), (single, double))
+    decorator: Callable[..., Any] = nb.njit([signature(f, g) for f, g in pairs], **settings)
+    return decorator
+
+
 def plain(*arrays: Any) -> Any:
     """The arrays as C-ordered float32 or float64 of one common dtype (copies only where needed)."""
     dtype = np.result_type(*arrays)

@@ -186,10 +186,24 @@ def _lines(image, turned, by_row, start, slope):
     return lines, ends
 
 
-def project(image, turned, by_row, start, slope, length, parts, out):
+def _framed(x):
+    """A copy of an image with PAD zeros left and right, and zero rows below up to a multiple of four."""
+    rows, cols = x.shape
+    image = empty((rows + -rows % 4, cols + 2 * PAD), x.dtype, x)
+    image[:, :PAD] = image[:, PAD + cols :] = image[rows:] = 0
+    image[:rows, PAD : PAD + cols] = x
+    return image
+
+
+def project(x, by_row, start, slope, length, parts, out):
+    image, turned = _framed(x), _framed(x.T)
     _project(image, turned, by_row, *_lines(image, turned, by_row, start, slope), length, parts, out)
 
 
-def backproject(y, by_row, start, slope, length, parts, image, turned):
+def backproject(y, by_row, start, slope, length, parts, out):
+    rows, cols = out.shape
+    image = empty((rows + -rows % 4, cols + 2 * PAD), y.dtype, y)
+    turned = empty((cols + -cols % 4, rows + 2 * PAD), y.dtype, y)
     values = np.repeat(y, parts, axis=1) * (length / parts).astype(y.dtype)
     _backproject(values, by_row, *_lines(image, turned, by_row, start, slope), image, turned)
+    np.add(image[:rows, PAD : PAD + cols], turned[:cols, PAD : PAD + rows].T, out=out)

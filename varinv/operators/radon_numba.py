@@ -14,6 +14,7 @@ Every sum is made by one thread in a fixed order: the bits do not depend on the 
 # mypy: ignore-errors
 from __future__ import annotations
 
+import importlib
 import math
 
 import numba as nb
@@ -26,8 +27,9 @@ from varinv.twins import FAST, compiled, plain, ro, rw
 PAD = 16  # columns of zeros on either side: four rows read together shift by one each, and lanes are filled up
 LANES = 8  # columns are worked on in whole vectors
 STRIP = 32  # rows worked on while they stay in the cache, a multiple of four
-BLOCK = 4  # angles that share them
-TABLES = 1 << 16  # entries of tables made at once, or half an image's
+BLOCK = 4  # angles that share them, at least
+CACHE = 1 << 18  # bytes of sums that may lie beside a strip
+TABLES = 4  # bytes a pixel: tables made at once
 
 inner = nb.njit(fastmath=FAST, error_model="numpy", nogil=True)
 
@@ -81,17 +83,36 @@ def _columns(s_low, s_high, width, first, last):
 
 
 @inner
-def _read_strip(image, top, start, slope, pitch, count, d, total):
+def _cut(image, rows, top, strip):
+    """strip ← rows (else columns) top … of the image between PAD zeros, zero beyond its end."""
+    steps, width = image.shape if rows else (image.shape[1], image.shape[0])
+    here = min(strip.shape[0], steps - top)
+    for n in range(strip.shape[0]):
+        for j in range(PAD + width if n < here else 0, strip.shape[1]):
+            strip[n, j] = 0
+    if rows:
+        for n in range(here):
+            to, line = strip[n, PAD : PAD + width], image[top + n]
+            for j in range(width):
+                to[j] = line[j]
+    else:
+        for j in range(width):
+            line = image[j, top : top + here]
+            for n in range(here):
+                strip[n, PAD + j] = line[n]
+
+
+@inner
+def _read_strip(strip, top, steps, width, start, slope, pitch, count, d, total):
     """Add rows top … top + STRIP − 1 to the sums of one angle, (taps, shifted columns)."""
-    steps, width = image.shape[0], image.shape[1] - 2 * PAD
     b, a, first, last, taps = _frame(start, slope, pitch, count, steps, width)
     for n in range(top, min(top + STRIP, steps), 4):
         t0, t1, t2, t3 = b + n * slope, b + (n + 1) * slope, b + (n + 2) * slope, b + (n + 3) * slope
         s0, s1, s2, s3 = int64(math.floor(t0)), int64(math.floor(t1)), int64(math.floor(t2)), int64(math.floor(t3))
         begin, end = _columns(min(s0, s3), max(s0, s3), width, first, last)
-        c, size = PAD + first + begin, end - begin
-        x0, x1 = image[n, c + s0 : c + s0 + size], image[n + 1, c + s1 : c + s1 + size]
-        x2, x3 = image[n + 2, c + s2 : c + s2 + size], image[n + 3, c + s3 : c + s3 + size]
+        c, size, k = PAD + first + begin, end - begin, n - top
+        x0, x1 = strip[k, c + s0 : c + s0 + size], strip[k + 1, c + s1 : c + s1 + size]
+        x2, x3 = strip[k + 2, c + s2 : c + s2 + size], strip[k + 3, c + s3 : c + s3 + size]
         for m in range(taps):
             e = m * a
             _add_rows(
@@ -100,24 +121,32 @@ def _read_strip(image, top, start, slope, pitch, count, d, total):
 
 
 @inner
-def _project_angles(image, turned, q0, q1, by_row, start, slope, pitch, length, parts, taps, size, out):
+def _sides(image, rows):
+    """Steps of a ray, filled up to fours, and the pixels beside them."""
+    steps, width = image.shape if rows else (image.shape[1], image.shape[0])
+    return steps + -steps % 4, width
+
+
+@inner
+def _project_angles(image, q0, q1, by_row, start, slope, pitch, length, parts, taps, size, out):
     real, count = out.dtype.type, out.shape[1] * parts
     d = np.zeros((q1 - q0, size), out.dtype)
     total = np.zeros((q1 - q0, taps, size), out.dtype)
+    strip = np.zeros((STRIP, max(image.shape) + 2 * PAD), out.dtype)
     for q in range(q0, q1):
-        source = image if by_row[q] else turned
-        _, a, first, last, _ = _frame(start[q], slope[q], pitch[q], count, source.shape[0], source.shape[1] - 2 * PAD)
+        _, a, first, last, _ = _frame(start[q], slope[q], pitch[q], count, *_sides(image, by_row[q]))
         for j in range(last - first + 1):
             d[q - q0, j] = real(a * (math.floor((first + j - 2) / a) + 1) - (first + j))
-    for top in range(0, max(image.shape[0], turned.shape[0]), STRIP):
-        for q in range(q0, q1):
-            source = image if by_row[q] else turned
-            _read_strip(source, top, start[q], slope[q], pitch[q], count, d[q - q0], total[q - q0])
+    for rows in (True, False):
+        steps, width = _sides(image, rows)
+        for top in range(0, steps if np.any(by_row[q0:q1] == rows) else 0, STRIP):
+            _cut(image, rows, top, strip)
+            for q in range(q0, q1):
+                if by_row[q] == rows:
+                    line = start[q], slope[q], pitch[q], count
+                    _read_strip(strip, top, steps, width, *line, d[q - q0], total[q - q0])
     for q in range(q0, q1):
-        source = image if by_row[q] else turned
-        _, a, first, last, taps = _frame(
-            start[q], slope[q], pitch[q], count, source.shape[0], source.shape[1] - 2 * PAD
-        )
+        _, a, first, last, taps = _frame(start[q], slope[q], pitch[q], count, *_sides(image, by_row[q]))
         for k in range(out.shape[1]):
             out[q, k] = 0
         for j in range(last - first + 1):
@@ -131,24 +160,22 @@ def _project_angles(image, turned, q0, q1, by_row, start, slope, pitch, length, 
 
 @compiled(
     lambda f: void(
-        ro(f, 2), ro(f, 2), ro(boolean, 1), ro(float64, 1), ro(float64, 1), ro(float64, 1), ro(float64, 1), int64,
-        int64, int64, rw(f, 2),
+        ro(f, 2), ro(boolean, 1), ro(float64, 1), ro(float64, 1), ro(float64, 1), ro(float64, 1), int64, int64, int64,
+        int64, rw(f, 2),
     ),
     error_model="numpy",
 )  # fmt: skip
-def _project(image, turned, by_row, start, slope, pitch, length, parts, taps, size, out):
-    for p in nb.prange((start.size + BLOCK - 1) // BLOCK):
-        _project_angles(
-            image, turned, p * BLOCK, min((p + 1) * BLOCK, start.size), by_row, start, slope, pitch, length, parts,
-            taps, size, out,
-        )  # fmt: skip
+def _project(image, by_row, start, slope, pitch, length, parts, taps, size, block, out):
+    for p in nb.prange((start.size + block - 1) // block):
+        q = p * block, min(p * block + block, start.size)
+        _project_angles(image, *q, by_row, start, slope, pitch, length, parts, taps, size, out)
 
 
 @inner
-def _tabulate(y, image, start, slope, pitch, length, parts, table):
+def _tabulate(y, steps, width, start, slope, pitch, length, parts, table):
     """Row 0: d; row 1 + m: the value of tap m at each shifted column; zero where there is no such ray."""
     real, count = table.dtype.type, y.size * parts
-    _, a, first, last, taps = _frame(start, slope, pitch, count, image.shape[0], image.shape[1] - 2 * PAD)
+    _, a, first, last, taps = _frame(start, slope, pitch, count, steps, width)
     scale = real(length / parts)
     for j in range(last - first + 1 + LANES):
         k0 = int64(math.floor((first + j - 2) / a)) + 1
@@ -160,16 +187,15 @@ def _tabulate(y, image, start, slope, pitch, length, parts, table):
 
 
 @inner
-def _write_strip(image, top, start, slope, pitch, count, table):
-    """Add one angle's taps to rows top … top + STRIP − 1."""
-    steps, width = image.shape[0], image.shape[1] - 2 * PAD
+def _write_strip(strip, top, steps, width, start, slope, pitch, count, table):
+    """Add one angle's taps to the rows of a strip from row `top`."""
     b, a, first, last, taps = _frame(start, slope, pitch, count, steps, width)
-    for n in range(top, min(top + STRIP, steps)):
-        t = b + n * slope
+    for n in range(strip.shape[0]):
+        t = b + (top + n) * slope
         s = int64(math.floor(t))
         begin, end = _columns(s, s, width, first, last)
         c = PAD + first + s
-        row, d = image[n, c + begin : c + end], table[0, begin:end]
+        row, d = strip[n, c + begin : c + end], table[0, begin:end]
         for m in range(0, taps, 3):
             e = t - s + m * a
             y0, y1, y2 = table[m + 1, begin:end], table[m + 2, begin:end], table[m + 3, begin:end]
@@ -177,44 +203,40 @@ def _write_strip(image, top, start, slope, pitch, count, table):
 
 
 @inner
-def _backproject_strip(tables, image, top, wanted, fresh, by_row, start, slope, pitch, count):
-    for n in range(top, min(top + STRIP, image.shape[0])):
-        for j in range(image.shape[1] if fresh else 0):
-            image[n, j] = 0
+def _backproject_strip(tables, out, top, tall, rows, fresh, by_row, start, slope, pitch, count):
+    """Rows (else columns) top … top + tall − 1 of the image: those of `rows` come first and are made `fresh`."""
+    steps, width = out.shape if rows else (out.shape[1], out.shape[0])
+    strip = np.zeros((min(tall, steps - top), width + 2 * PAD), out.dtype)
     for q in range(start.size):
-        if by_row[q] == wanted:
-            _write_strip(image, top, start[q], slope[q], pitch[q], count, tables[q])
+        if by_row[q] == rows:
+            _write_strip(strip, top, steps + -steps % 4, width, start[q], slope[q], pitch[q], count, tables[q])
+    if rows:
+        for n in range(strip.shape[0]):
+            line, to = strip[n, PAD : PAD + width], out[top + n]
+            for j in range(width):
+                to[j] = line[j] if fresh else to[j] + line[j]
+    else:
+        for i in range(width):
+            to = out[i, top : top + strip.shape[0]]
+            for n in range(to.size):
+                to[n] += strip[n, PAD + i]
 
 
 @compiled(
     lambda f: void(
-        boolean, int64, ro(f, 2), ro(boolean, 1), ro(float64, 1), ro(float64, 1), ro(float64, 1), ro(float64, 1), int64,
-        boolean, rw(f, 3), rw(f, 2), rw(f, 2),
+        int64, int64, int64, ro(f, 2), ro(boolean, 1), ro(float64, 1), ro(float64, 1), ro(float64, 1), ro(float64, 1),
+        int64, boolean, rw(f, 3), rw(f, 2),
     ),
     error_model="numpy",
 )  # fmt: skip
-def _backproject(first, jobs, y, by_row, start, slope, pitch, length, parts, fresh, tables, image, turned):
-    """First make the tables (a job is an angle), then use them (a job is a strip): one loop compiles in half the time.
-
-    Strips of either orientation alternate, so that threads share both kinds.
-    """
+def _backproject(phase, jobs, tall, y, by_row, start, slope, pitch, length, parts, fresh, tables, out):
+    """Phase 0 makes the tables, a job an angle; 1 and 2 use them, a job a strip of `tall` rows, or of columns."""
     for p in nb.prange(jobs):
-        rows = by_row[p] if first else p % 2 == 0
-        target = image if rows else turned
-        if first:
-            _tabulate(y[p], target, start[p], slope[p], pitch[p], length[p], parts, tables[p])
+        if phase == 0:
+            _tabulate(y[p], *_sides(out, by_row[p]), start[p], slope[p], pitch[p], length[p], parts, tables[p])
         else:
             count = y.shape[1] * parts
-            _backproject_strip(tables, target, p // 2 * STRIP, rows, fresh, by_row, start, slope, pitch, count)
-
-
-def _framed(x):
-    """A copy of an image with PAD zeros left and right, and zero rows below up to a multiple of four."""
-    rows, cols = x.shape
-    image = empty((rows + -rows % 4, cols + 2 * PAD), x.dtype, x)
-    image[:, :PAD] = image[:, PAD + cols :] = image[rows:] = 0
-    image[:rows, PAD : PAD + cols] = x
-    return image
+            _backproject_strip(tables, out, p * tall, tall, phase == 1, fresh, by_row, start, slope, pitch, count)
 
 
 def project(x, rays):
@@ -222,47 +244,46 @@ def project(x, rays):
     out = empty((x.shape[0], rays.start.shape[0], rays.count // rays.parts), x.dtype, x)
     lines = _lines(rays)
     for s in range(x.shape[0]):
-        image, turned = _framed(x[s]), _framed(x[s].T)
         if rays.pitch is None:
-            _fan().project(image, turned, *lines, rays.parts, out[s])
+            _fan().project(x[s], *lines, rays.parts, out[s])
         else:
-            _project(image, turned, *lines, rays.parts, *_size(rays), out[s])
+            _project(x[s], *lines, rays.parts, *_size(rays), _together(rays, x.itemsize), out[s])
     return out
 
 
 def backproject(y, rays):
     y = plain(y)
-    rows, cols = rays.shape
-    out = empty((y.shape[0], rows, cols), y.dtype, y)
-    image = empty((rows + -rows % 4, cols + 2 * PAD), y.dtype, y)
-    turned = empty((cols + -cols % 4, rows + 2 * PAD), y.dtype, y)
+    out = empty((y.shape[0], *rays.shape), y.dtype, y)
     lines = _lines(rays)
     for s in range(y.shape[0]):
         if rays.pitch is None:
-            _fan().backproject(y[s], *lines, rays.parts, image, turned)
+            _fan().backproject(y[s], *lines, rays.parts, out[s])
         else:
-            _backproject_parallel(y[s], rays, lines, image, turned)
-        np.add(image[:rows, PAD : PAD + cols], turned[:cols, PAD : PAD + rows].T, out=out[s])
+            _backproject_parallel(y[s], rays, lines, out[s])
     return out
 
 
-def _backproject_parallel(y, rays, lines, image, turned):
-    taps, width = _size(rays)
-    chunk = max(1, min(max(TABLES, image.size // 2) // ((1 + taps) * width), y.shape[0]))
-    tables = empty((chunk, 1 + taps, width), y.dtype, y)
-    strips = 2 * math.ceil(max(image.shape[0], turned.shape[0]) / STRIP)
+def _together(rays, itemsize):
+    """Angles that share a strip: few enough for every thread to have some and for their sums to stay in the cache."""
+    angles, (taps, size) = len(rays.start), _size(rays)
+    return max(BLOCK, min(math.ceil(angles / (2 * nb.get_num_threads())), CACHE // ((1 + taps) * size * itemsize)))
+
+
+def _backproject_parallel(y, rays, lines, out):
+    taps, size = _size(rays)
+    chunk = max(1, min(int(TABLES * out.size) // ((1 + taps) * size * out.itemsize), y.shape[0]))
+    tables = empty((chunk, 1 + taps, size), y.dtype, y)
+    tall = max(STRIP // 4, min(STRIP, math.ceil(max(rays.shape) / (2 * nb.get_num_threads()))))
     for q in range(0, y.shape[0], chunk):
         some = y[q : q + chunk]
-        settings = (some, *(a[q : q + chunk] for a in lines), rays.parts, q == 0, tables, image, turned)
-        _backproject(True, some.shape[0], *settings)
-        _backproject(False, strips, *settings)
+        for phase, steps in ((0, len(some) * tall), (1, rays.shape[0]), (2, rays.shape[1])):
+            settings = (some, *(a[q : q + chunk] for a in lines), rays.parts, q == 0, tables, out)
+            _backproject(phase, math.ceil(steps / tall), tall, *settings)
 
 
 def _fan():
     """The twin for fans is compiled when a fan is met."""
-    from varinv.operators import radon_fan_numba
-
-    return radon_fan_numba
+    return importlib.import_module("varinv.operators.radon_fan_numba")
 
 
 def _lines(rays):

@@ -35,6 +35,11 @@ class AdaptiveState(NamedTuple):
     sigma: tuple[float, ...]
     k: int = 0
 
+    @property
+    def looks_back(self) -> bool:
+        """Whether the residual reads the state before."""
+        return False
+
     def residual(self, problem: Problem, previous: Any) -> float:
         """The relative distance of x and y from their own proximal steps; see natural_residual."""
         return natural_residual(problem, self.x, self.y, self.tau, self.sigma)

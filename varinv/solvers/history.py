@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from varinv.linalg import norm
+from varinv.linalg import distance, norm
 from varinv.solvers.rules import _Every, leaves
 
 EVERY = 10
@@ -39,6 +39,16 @@ class History:
         self.own = _Grid(EVERY, -1 if found is None else found.state.k)
         self.guided = any(isinstance(leaf, _Every) for leaf in leaves(rule))
         self.read = self._readings()
+        self.moved: tuple[int, float] | None = None
+
+    def due(self, state: Any) -> bool:
+        """Whether a look at this state is due: a row, and whatever `gap` and `residual` need."""
+        every = [leaf for leaf in leaves(self.rule) if isinstance(leaf, _Every)] or [self.own]
+        return any(leaf.ahead(state.k) for leaf in every)
+
+    def look(self, previous: Any, state: Any) -> None:
+        """Keep what `record` will need of the state before."""
+        self.moved = state.k, change(previous, state)
 
     def seconds(self) -> float:
         return time.perf_counter() - self.began
@@ -57,7 +67,8 @@ class History:
             if "objective" not in row:
                 row = {**self._objective(state), **row}
             if "change" not in row and previous is not None:
-                row["change"] = change(previous, state)
+                known = self.moved is not None and self.moved[0] == state.k
+                row["change"] = self.moved[1] if self.moved and known else change(previous, state)
             row = {**_peak(), **row}
         row |= self._observed(state)
         if not row:
@@ -94,7 +105,7 @@ class _Grid(_Every):
 def change(previous: Any, state: Any) -> float:
     """‖x' − x‖/‖x'‖; ‖x' − x‖ where x' = 0."""
     length = norm(state.x)
-    return norm(state.x - previous.x) / (length or 1.0)
+    return distance(state.x, previous.x) / (length or 1.0)
 
 
 def _peak() -> dict[str, int]:

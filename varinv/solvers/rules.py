@@ -6,11 +6,11 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from varinv import check
 from varinv.backend import double, namespace
-from varinv.linalg import norm
+from varinv.linalg import distance, norm
 from varinv.problem import Problem
 
 
@@ -35,6 +35,18 @@ class Rule:
 def leaves(rule: Any) -> list[Any]:
     """The rules that ``|`` and ``&`` join, left to right."""
     return [*leaves(rule.a), *leaves(rule.b)] if isinstance(rule, (_Any, _All)) else [rule]
+
+
+class Past(NamedTuple):
+    """What is left of the state before, where no rule reads more of it."""
+
+    k: int
+
+
+def looks_back(rule: Any, state: Any) -> bool:
+    """Whether one of the joined rules may read the state before; residuals do unless the state says otherwise."""
+    own = getattr(state, "looks_back", True)
+    return any(own if type(leaf) is residual else type(leaf) not in _ALONE for leaf in leaves(rule))
 
 
 def memory(rule: Any) -> list[dict[str, Any]]:
@@ -139,8 +151,7 @@ class small_change(Rule):
     def __call__(self, problem: Problem, previous: Any, state: Any) -> str | None:
         if previous is None or previous.k == 0:
             return None
-        length = norm(state.x)
-        change = norm(state.x - previous.x) / length if length else norm(state.x - previous.x)
+        change = distance(state.x, previous.x) / (norm(state.x) or 1.0)
         self.readings = {"change": change}
         return f"relative change {change:.1e} ≤ {self.tol:g}" if change <= self.tol else None
 
@@ -155,10 +166,13 @@ class _Every(Rule):
     every: int
     seen: int = -1
 
+    def ahead(self, k: int) -> bool:
+        """Whether iteration k is on the grid and not yet seen."""
+        pace = self.every << max((k // (5 * self.every)).bit_length() - 1, 0)
+        return self.seen < 0 or k // pace > self.seen // pace
+
     def due(self, state: Any) -> bool:
-        pace = self.every << max((state.k // (5 * self.every)).bit_length() - 1, 0)
-        due = self.seen < 0 or state.k // pace > self.seen // pace
-        self.seen = state.k
+        due, self.seen = self.ahead(state.k), state.k
         return due
 
 
@@ -241,6 +255,9 @@ class residual(_Every):
         value = state.residual(problem, previous)
         self.readings = {"residual": value}
         return f"residual {value:.1e} ≤ {self.tol:g}" if value <= self.tol else None
+
+
+_ALONE = (iterations, seconds, gap)  # rules that read one state only
 
 
 def default_stop(problem: Problem, state: Any) -> Rule:

@@ -5,16 +5,17 @@ from __future__ import annotations
 import copy
 import math
 import os
+import time
 from collections.abc import Callable
 from typing import Any
 
 from varinv import check
-from varinv.backend import Array, release
+from varinv.backend import POOL, Array, release
 from varinv.linalg import dot
 from varinv.solvers.base import Solver, start
 from varinv.solvers.checkpoint import Checkpoint, Keeper, Saved
 from varinv.solvers.history import History
-from varinv.solvers.rules import default_stop, gap, leaves, memory, readings_of, recall
+from varinv.solvers.rules import Past, default_stop, gap, leaves, looks_back, memory, readings_of, recall
 
 
 def solve(
@@ -84,19 +85,25 @@ def solve(
         why = found.why if judged else None
     finished = why is not None
     history = History(problem, rule, observe, found)
-    good = state.x, state.k
+    good, guard = (state.x, state.k), _Guard()
+    del x
+    release()  # what norms and geometry needed
     from varinv.progress import bar
 
     with bar(progress, solver, rule) as advance:
         try:
             while not why:
                 if not judged:
-                    if state.k % 10 == 0 or state.k < 10:
-                        if not _finite(state):
+                    if guard.due(state.k):
+                        if not guard.finite(state):
                             break
                         good = state.x, state.k
-                    why = rule(problem, previous, state)
-                    history.record(previous, state, last=bool(why))
+                    if previous is not None and history.due(state) and not looks_back(rule, state):
+                        history.look(previous, state)
+                        previous = Past(previous.k)  # room for what a look needs
+                    with POOL.guest():
+                        why = rule(problem, previous, state)
+                        history.record(previous, state, last=bool(why))
                     if why:
                         break
                 judged = False
@@ -110,7 +117,7 @@ def solve(
             if keeper is not None:
                 keeper.close()
     notes = {}
-    if not _finite(state):  # looked at in every tenth iteration, and here
+    if not _finite(state):
         why = f"not finite at iteration {state.k}; the iterate of iteration {good[1]}, which was finite, is returned"
         del previous
         state = solver.init(problem, good[0])._replace(k=good[1])
@@ -126,3 +133,23 @@ def solve(
 
 def _finite(state: Any) -> bool:
     return math.isfinite(dot(state.x, state.x))
+
+
+class _Guard:
+    """Looks whether an iterate is finite: all of them where that costs a hundredth of an iteration or less, else some.
+
+    The last finite one is held: where it is that of the last iteration, it is held once.
+    """
+
+    def __init__(self) -> None:
+        self.began, self.k, self.cost = time.perf_counter(), 0, math.inf
+
+    def due(self, k: int) -> bool:
+        return k % 10 == 0 or k < 10 or 100 * self.cost * (k - self.k) < time.perf_counter() - self.began
+
+    def finite(self, state: Any) -> bool:
+        now = time.perf_counter()
+        found = _finite(state)
+        self.cost = time.perf_counter() - now
+        self.began, self.k = now + self.cost, state.k
+        return found
