@@ -32,5 +32,14 @@ SOLVERS = [
 EACH = pytest.mark.parametrize("solver", SOLVERS, ids=lambda s: type(s).__name__)
 
 
+def ramp(views: int, bins: int) -> np.ndarray:
+    """The matrix of the ramp filter with a floor, mean 1, along the bins of every view: circulant, by its cosines."""
+    xi = 2 * np.pi * np.minimum(np.arange(bins), bins - np.arange(bins)) / bins
+    weights = xi / np.pi * np.cos(xi / 2) + 0.03
+    lag = np.subtract.outer(np.arange(bins), np.arange(bins))
+    one = sum(w * np.cos(2 * np.pi * j * lag / bins) for j, w in enumerate(weights)) / weights.sum()
+    return np.kron(np.eye(views), one)
+
+
 def state_at(problem: Any, k: int, solver: Any, **start: Any) -> Any:
     return next(itertools.islice(solver.states(as_problem(problem), **start), k, None))

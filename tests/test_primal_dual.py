@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from primal_dual_cases import LAM, PROBLEM, SHAPE, TRUTH, X0, A, B, D, a, b, state_at, x0
+from primal_dual_cases import LAM, PROBLEM, SHAPE, TRUTH, X0, A, B, D, a, b, ramp, state_at, x0
 
 import varinv as vi
 from varinv.linalg import norm
@@ -74,12 +74,15 @@ def test_pd3o_is_its_paper() -> None:
 
 def test_the_adaptive_method_is_relaxed_and_balanced() -> None:
     def oracle() -> Any:
-        tau, (sq, sp) = vi.ChambollePock(gamma=0).steps(PROBLEM)
+        first = vi.AdaptiveChambollePock().init(PROBLEM, X0)
+        tau, (sq, sp), S = first.tau, first.sigma, ramp(5, 6)
         u, v, w = x0, 0 * b, np.zeros(24)
         mark, turns = (u, v, w), {10: 0, 13: 1, 16: 2, 20: 3, 25: 4, 31: 5, 39: 6, 48: 7, 60: 8}  # 10, 12.5, 15.6, …
         for k in range(1, 71):
             x = np.maximum(u - tau * (a.T @ v + D.T @ w), 0)
-            q, p = data(v + sq * a @ (2 * x - u), sq), ball(w + sp * D @ (2 * x - u))
+            back = np.linalg.inv(sq * S)  # of the metric: q minimises f*(q) − ⟨q, a x̄⟩ + ½(q − v)ᵀ back (q − v)
+            q = np.linalg.solve(np.eye(30) + back, back @ v + a @ (2 * x - u) - b)
+            p = ball(w + sp * D @ (2 * x - u))
             yield x
             u, v, w = u + 1.9 * (x - u), v + 1.9 * (q - v), w + 1.9 * (p - w)
             if k in turns:

@@ -69,8 +69,8 @@ CUBE = vi.L2Squared(np.stack([NOISY[:32]] * 3)) + 0.1 * vi.TV((3, 32, N), axes=(
 CASES = {
     # A x̄ and Aᵀq; projections, two fused dual steps, one fused primal step; memory: scratch of the projection kernels
     "ChambollePock ct": (vi.ChambollePock(), CT, 1, 5, 3),
-    # and one for the relaxed image
-    "Adaptive ct": (vi.AdaptiveChambollePock(), CT, 1, 6, 3),
+    # and one for the relaxed image; the data's dual step is a filter between three sums
+    "Adaptive ct": (vi.AdaptiveChambollePock(), CT, 1, 8, 3),
     # the dual step and the primal step, nothing else
     "ChambollePock tv": (vi.ChambollePock(), DENOISE, 0, 2, 0.5),
     "Adaptive tv": (vi.AdaptiveChambollePock(), DENOISE, 0, 3, 0.5),

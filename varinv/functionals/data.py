@@ -12,8 +12,9 @@ from typing import Any
 from varinv import check
 from varinv.backend import Array, Shape, double, is_array, kernel, namespace, same_place
 from varinv.functionals.base import Functional
-from varinv.linalg import dot, norm
+from varinv.linalg import add_scaled, dot, norm
 from varinv.operators.base import LinearOperator
+from varinv.operators.spectrum import Spectrum
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -72,9 +73,17 @@ class L2Squared(Functional):
         y, w = self._parts(q)
         return w * (q - step * y) / (w + step)
 
-    def ascend(self, K: LinearOperator, q: Array, x: Array, step: float, relaxation: float) -> Array:
+    def ascend(self, K: LinearOperator, q: Array, x: Array, step: Any, relaxation: float) -> Array:
         y, w = self._parts(q)
+        if isinstance(step, Spectrum):
+            return _filtered_ascent(q, K.forward(x), y, w, self.smoothness, step, relaxation)
         return quadratic_ascent(q, K.forward(x), y, w, step, relaxation)
+
+    def metric(self) -> Any:
+        """v = w/max w, if > 0 everywhere; None else."""
+        if not is_array(self.weight):
+            return 1.0 if self.weight > 0 else None
+        return self.weight / self.smoothness if self.convexity > 0 else None
 
     def square_in_box(self, x: Array) -> tuple[Any, float, float, float] | None:
         y, w = self._parts(x)
@@ -146,6 +155,16 @@ def quadratic_ascent(q: Array, z: Array, y: Any, w: Any, step: float, relaxation
     """(1 − ρ) q + ρ w (q + σ(z − y)) / (w + σ): the dual step of weighted least squares, relaxed (ρ = 1: not)."""
     new = w * (q + step * (z - y)) / (w + step)
     return new if relaxation == 1 else (1 - relaxation) * q + relaxation * new
+
+
+def _filtered_ascent(q: Array, z: Array, y: Any, w: Any, most: float, S: Spectrum, relaxation: float) -> Array:
+    """q − ρ v^½ [S/(w₀ + S)] v^−½ (q − w(z − y)), w₀ = max w, v = w/w₀: `quadratic_ascent` with the step v^½ S v^½."""
+    away = add_scaled(z, -1.0, y) if is_array(y) else z - y
+    away = add_scaled(q, -w, away) if not is_array(w) else q - w * away
+    root = namespace(q).sqrt(w / most) if is_array(w) else None
+    away = away if root is None else away / root
+    moved = S.apply(away, lambda s: -relaxation * s / (most + s))
+    return add_scaled(q, 1.0, moved if root is None else root * moved)
 
 
 @kernel

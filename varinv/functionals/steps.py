@@ -12,8 +12,8 @@ from varinv.operators.base import LinearOperator
 from varinv.operators.gradient import Gradient, minus_divergence
 
 
-def ascend(f: Any, K: LinearOperator, y: Array, x: Array, step: float, relaxation: float = 1.0) -> Array:
-    """y + ρ(prox_conj(y + step·Kx, step) − y) of f, fused where f knows how for this K."""
+def ascend(f: Any, K: LinearOperator, y: Array, x: Array, step: Any, relaxation: float = 1.0) -> Array:
+    """y + ρ(prox_conj(y + step·Kx, step) − y) of f, fused where f knows how for this K; step a number or a filter."""
     fast = f.ascend(K, y, x, step, relaxation) if hasattr(f, "ascend") else None
     if fast is not None:
         return fast

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from varinv.backend import Array, Shape
 from varinv.operators.base import LinearOperator, collatz_wielandt, once
+from varinv.operators.spectrum import Spectrum
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -246,6 +247,9 @@ class Scaled(LinearOperator):
 
     def coisometry(self) -> float | None:
         return c * self.factor**2 if self.factor and (c := self.K.coisometry()) else None
+
+    def preconditioner(self) -> Spectrum | None:
+        return self.K.preconditioner() if self.factor else None
 
     def reads(self) -> Array | None:
         return self.K.reads()

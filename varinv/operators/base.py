@@ -6,11 +6,14 @@ import functools
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from typing import Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from varinv import check
 from varinv.backend import Array, Shape, is_array, namespace
 from varinv.operators.norms import collatz_wielandt as collatz_wielandt
+
+if TYPE_CHECKING:
+    from varinv.operators.spectrum import Spectrum
 
 _T = TypeVar("_T")
 
@@ -32,10 +35,11 @@ class LinearOperator(ABC):
     """A linear map K of real arrays, domain → codomain, with its exact adjoint.
 
     A new operator gives `domain`, `codomain`, `forward`, `adjoint`, `norm` and `examples`, and, where the magnitudes
-    of its entries are known, `absolute`; where it applies, `isometry` and `coisometry`, and what it leaves out (`reads`
-    and `writes`, which sharpen the norm of sums).  One with a pseudo-inverse in closed form, other than Kᵀ times a
-    number, has a method ``pseudoinverse(y, tol)``.  The base adds ``K(x)`` (checks the shape), ``K.T`` (the adjoint of
-    the plain inner product Σ a b; ``K.T.T is K``), the algebra ``@ + - *``, and `pinv`, `project`, `nullspace`.
+    of its entries are known, `absolute`; where it applies, `isometry` and `coisometry`, what it leaves out (`reads`
+    and `writes`, which sharpen the norm of sums), and a `preconditioner`.  One with a pseudo-inverse in closed form,
+    other than Kᵀ times a number, has a method ``pseudoinverse(y, tol)``.  The base adds ``K(x)`` (checks the shape),
+    ``K.T`` (the adjoint of the plain inner product Σ a b; ``K.T.T is K``), the algebra ``@ + - *``, and `pinv`,
+    `project`, `nullspace`.
     """
 
     kinds: ClassVar[list[type[LinearOperator]]] = []
@@ -69,6 +73,10 @@ class LinearOperator(ABC):
 
     def coisometry(self) -> float | None:
         """c > 0 where K Kᵀ = c · identity (K.T is an isometry up to √c); None: not so, or not known."""
+        return None
+
+    def preconditioner(self) -> Spectrum | None:
+        """A filter S of the codomain that makes the spectrum of Kᵀ S K flatter than that of Kᵀ K; None: not known."""
         return None
 
     def reads(self) -> Array | None:

@@ -1,15 +1,16 @@
-"""A certified upper bound of the norm of an operator without negative entries."""
+"""Upper bounds of norms: certified where no entry is negative, at a stated chance for any symmetric map."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import array_api_compat.numpy as xnp
 
-from varinv.backend import Array, device, is_array, library, namespace
-from varinv.linalg import dot
+from varinv.backend import Array, device, is_array, library, like, namespace
+from varinv.linalg import add_scaled, dot, norm
 
 if TYPE_CHECKING:
     from varinv.operators.base import LinearOperator
@@ -52,3 +53,80 @@ def _place(A: Any) -> Array:
         if is_array(value) and library(value) != "numpy":
             found = value
     return found
+
+
+def krylov_bound(
+    M: Callable[[Array], Array],
+    zero: Array,
+    known: float = math.inf,
+    ratio: float = 1.2,
+    most: int = 40,
+    chance: float = 1e-6,
+) -> float:
+    r"""An upper bound of the largest eigenvalue λ of a symmetric M ≥ 0, wrong with probability ≤ `chance`.
+
+    Lanczos from a random direction v of R^n makes orthonormal vectors p_j(M) v, the p_j polynomials of degree j.  With
+    z the unit eigenvector of λ, ⟨z, p_j(M) v⟩ = p_j(λ)⟨z, v⟩, so by Bessel's inequality
+
+    .. math:: Σ_j p_j(λ)² ≤ 1/⟨z, v⟩² ≤ 2n/(π·chance²),
+
+    the last but for the chance, as |⟨z, v⟩| ≤ t has at most the probability t√(2n/π).  Beyond the largest Ritz value θ
+    every p_j² grows, so the point where the sum reaches the right side is a bound.  (Kuczyński & Woźniakowski 1992,
+    SIAM J. Matrix Anal. Appl. 13, bound the same by Chebyshev polynomials, for the worst spectrum; the p_j know this.)
+    Rounding in the dtype of `zero` is not accounted for; it turns p_j(M) v by eps, far less than `ratio` leaves open.
+
+    Parameters
+    ----------
+    M : the map, of arrays like `zero`.
+    zero : an array of zeros; v is drawn once and for all, so that results repeat.
+    known : another bound; the smaller of both is returned.
+    ratio, most : ends where the bound is at most ratio·θ ≤ ratio·λ, or after so many applications; it holds anyway.
+    """
+    n = math.prod(zero.shape)
+    limit = 2 * n / (math.pi * chance**2)
+    v = like(xnp.reshape(xnp.random.default_rng(0).standard_normal(n), zero.shape), zero)
+    v, before, b = v / norm(v), zero, 0.0
+    diagonal: list[float] = []
+    beside: list[float] = []
+    bound = known
+    for _ in range(min(most, n)):
+        w = M(v)
+        w = add_scaled(w, -b, before)
+        diagonal.append(dot(w, v))
+        w = add_scaled(w, -diagonal[-1], v)
+        before, v, b = v, w, norm(w)
+        theta = _largest_ritz(diagonal, beside)
+        if b <= 4 * float(namespace(v).finfo(v.dtype).eps) * theta:
+            return min(theta * (1 + 1e-6), known)  # v lies in the span of these few eigenvectors: all that there are
+        beside.append(b)
+        v = v / b
+        bound = min(known, _where_sum_reaches(limit, diagonal, beside, theta))
+        if bound <= ratio * theta:
+            break
+    return bound
+
+
+def _largest_ritz(diagonal: list[float], beside: list[float]) -> float:
+    T = xnp.diag(xnp.asarray(diagonal)) + xnp.diag(xnp.asarray(beside), 1) + xnp.diag(xnp.asarray(beside), -1)
+    return float(xnp.linalg.eigvalsh(T)[-1])
+
+
+def _where_sum_reaches(limit: float, diagonal: list[float], beside: list[float], theta: float) -> float:
+    """The λ > θ with Σ p_j(λ)² = limit, by bisection from above; p_j from the three terms of Lanczos."""
+
+    def reaches(value: float) -> bool:
+        old, p, total, back = 0.0, 1.0, 1.0, 0.0
+        for a, b in zip(diagonal, beside, strict=True):
+            old, p, back = p, ((value - a) * p - back * old) / b, b
+            total += p * p
+            if total >= limit:
+                return True
+        return False
+
+    low, high = theta, 2 * theta
+    while not reaches(high):
+        low, high = high, 2 * high
+    while high > (1 + 1e-4) * low:
+        middle = (low + high) / 2
+        low, high = (low, middle) if reaches(middle) else (middle, high)
+    return high

@@ -13,6 +13,7 @@ from varinv import check
 from varinv.backend import Array, Shape, double, indices_like, kernel, like, namespace
 from varinv.operators.base import LinearOperator, collatz_wielandt, once
 from varinv.operators.geometry import FanBeam, ParallelBeam, some_views
+from varinv.operators.spectrum import Spectrum, ramp
 
 WIDER = 1e-3  # a bin is wider than a pixel only by more than this: lengths are written down with a few digits
 
@@ -90,6 +91,10 @@ class Radon(LinearOperator):
 
     def absolute(self) -> LinearOperator | None:
         return self
+
+    def preconditioner(self) -> Spectrum:
+        """The ramp of filtered back-projection, with a floor."""
+        return ramp(self.codomain)
 
     views: ClassVar[int] = -2
 

@@ -16,6 +16,7 @@ from varinv.backend import Array, Shape, empty, library, namespace
 from varinv.operators.base import LinearOperator, collatz_wielandt, once
 from varinv.operators.geometry import FanBeam, ParallelBeam, some_views
 from varinv.operators.radon import check_scan
+from varinv.operators.spectrum import Spectrum, ramp
 
 PROJECTORS = {
     ParallelBeam: ("linear", "line", "strip"),
@@ -109,6 +110,10 @@ class AstraRadon(LinearOperator):
 
     def absolute(self) -> LinearOperator | None:
         return self
+
+    def preconditioner(self) -> Spectrum:
+        """The ramp of filtered back-projection, with a floor."""
+        return ramp(self.codomain)
 
     views: ClassVar[int] = -2
 

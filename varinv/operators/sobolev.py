@@ -6,6 +6,7 @@ import functools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import array_api_compat.numpy as xnp
 
@@ -151,7 +152,14 @@ def filtered(x: Array, weights: Array, axes: tuple[int, ...], boundary: str) -> 
             x = xp.concat([x, xp.flip(x, axis=k)], axis=k)
         sizes = [2 * n for n in sizes]
         weights = _mirrored(weights, axes)
-    result = xp.fft.irfftn(xp.fft.rfftn(x, axes=axes) * like(weights, x), s=sizes, axes=axes)
+    fft: Any = xp.fft
+    if library(x) == "numpy":
+        import scipy.fft
+
+        fft = scipy.fft  # twice as fast as NumPy's
+    spectrum = fft.rfftn(x, axes=axes)
+    spectrum *= like(weights, x)
+    result = fft.irfftn(spectrum, s=sizes, axes=axes)
     return xp.astype(result[tuple(slice(0, n) for n in whole)], x.dtype, copy=False)
 
 
