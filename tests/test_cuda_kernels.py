@@ -13,7 +13,7 @@ from pathlib import Path
 import cuda_shim
 import numpy as np
 import pytest
-from test_kernels import CASES, EXACT, LAYOUTS, SHAPES, Maker, equal
+from kernel_cases import CASES, EXACT, LAYOUTS, SHAPES, Maker, equal
 
 from varinv import cuda
 from varinv.backend import KERNELS, _twin

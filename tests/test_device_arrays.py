@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import standin
 from conftest import rand, solver_kinds
+from kernel_cases import CASES, Maker, equal
 from test_cuda_kernels import TWINS
 from test_functionals import pytestmark as _one_thread  # noqa: F401
 from test_gpu import fetched, moved
-from test_kernels import CASES, Maker, equal
 from test_operators import TINY
 
 import varinv as vi

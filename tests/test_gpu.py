@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from conftest import _library, rand
+from kernel_cases import CASES, Maker, equal
 from test_cuda_kernels import TWINS
-from test_kernels import CASES, Maker, equal
 from test_operators import adjoint_error
 
 import varinv as vi

@@ -65,6 +65,9 @@ SMOOTH = DATA + 0.5 * vi.TV((N, N), smoothing=0.1) + vi.NonNegative()
 DENOISE = vi.L2Squared(NOISY) + 0.1 * vi.TV((N, N))
 CUBE = vi.L2Squared(np.stack([NOISY[:32]] * 3)) + 0.1 * vi.TV((3, 32, N), axes=(1, 2), isotropic=False)
 
+WEIGHTED = vi.L2Squared(NOISY, 2.0) + vi.TV((N, N), weight=0.1 + NOISY**2, smoothing=0.1) + vi.NonNegative()
+VOLUME = vi.L2Squared(np.stack([NOISY[:32]] * 3)) + 0.1 * vi.TV((3, 32, N))
+
 # solver, problem: pairs of A and Aᵀ per step, kernels per step, images of temporaries per step; each has its reason:
 CASES = {
     # A x̄ and Aᵀq; projections, two fused dual steps, one fused primal step; memory: scratch of the projection kernels
@@ -73,7 +76,12 @@ CASES = {
     "Adaptive ct": (vi.AdaptiveChambollePock(), CT, 1, 8, 3),
     # the dual step and the primal step, nothing else
     "ChambollePock tv": (vi.ChambollePock(), DENOISE, 0, 2, 0.5),
-    "Adaptive tv": (vi.AdaptiveChambollePock(), DENOISE, 0, 3, 0.5),
+    # one sweep, with the relaxed image; weights, smoothing and boxes change nothing
+    "Adaptive tv": (vi.AdaptiveChambollePock(), DENOISE, 0, 1, 0.5),
+    "Adaptive tv weighted": (vi.AdaptiveChambollePock(), WEIGHTED, 0, 1, 0.5),
+    # beside the sweep x̄ of two slices, 17 rows of 97 each: 0.36 images
+    "Adaptive tv volume": (vi.AdaptiveChambollePock(), VOLUME, 0, 1, 0.9),
+    # three kernels: the primal step, the relaxed image, the dual step
     "Adaptive tv anisotropic, by slice": (vi.AdaptiveChambollePock(), CUBE, 0, 3, 0.5),
     # A z and Aᵀ(A z − y), ∇ and its adjoint, two for z, the sum, the inner product of the restart
     "FISTA ct": (vi.FISTA(), SMOOTH, 1, 7, 12),

@@ -14,7 +14,7 @@ from varinv.twins import CHUNK, compiled, plain, ro, rw
 
 @compiled(lambda f: void(ro(f, 1), ro(f, 1), ro(f, 1), ro(f, 1), f, f, rw(f, 1)))
 def _ascent(q, z, y, w, step, rho, out):
-    one, keep = w.size == 1, 1 - rho
+    one, keep = w.size == 1, q.dtype.type(1) - rho
     for c in nb.prange((q.size + CHUNK - 1) // CHUNK):
         here = slice(c * CHUNK, (c + 1) * CHUNK)
         qc, zc, yc, wc, oc = q[here], z[here], y[here], w if one else w[here], out[here]

@@ -34,11 +34,7 @@ def descend(
 
     One pass where f is a square in a box, ½ w (x − y)² on lo ≤ x ≤ hi, with the divergence of one gradient inside it.
     """
-    square: Any = None
-    if f is None:
-        square = (0.0, 0.0, -math.inf, math.inf)
-    elif hasattr(f, "square_in_box"):
-        square = f.square_in_box(x)
+    square = square_of(f, x)
     inside = None if square is None else next((i for i, K in enumerate(operators) if _divergence(K)), None)
     K: Any
     g: Any = None
@@ -54,6 +50,14 @@ def descend(
         return square_descent(x, tau, g, y0, w, lo, hi, theta)
     new = f.prox(add_scaled(x, -tau, g), tau)
     return new, new + theta * (new - x)
+
+
+def square_of(f: Any, x: Array) -> tuple[Any, float, float, float] | None:
+    """(y, w, lo, hi) where f is ½ w (x − y)² on lo ≤ x ≤ hi with numbers w, lo, hi; f None: 0."""
+    if f is None:
+        return 0.0, 0.0, -math.inf, math.inf
+    found: tuple[Any, float, float, float] | None = f.square_in_box(x) if hasattr(f, "square_in_box") else None
+    return found
 
 
 def _divergence(K: LinearOperator) -> bool:

@@ -16,7 +16,8 @@ from varinv.twins import CHUNK, along_last, compiled, plain, ro, rw
 
 @compiled(lambda f: void(ro(f, 1), f, ro(f, 1), ro(f, 1), f, f, f, f, rw(f, 1), rw(f, 1)))
 def _square(x, tau, g, y, w, lo, hi, theta, new, bar):
-    shrink = 1 / (1 + tau * w)
+    one = x.dtype.type(1)  # an integer would make float64 of float32
+    shrink = one / (one + tau * w)
     image, y0 = y.size > 1, y[0]
     for c in nb.prange((x.size + CHUNK - 1) // CHUNK):
         here = slice(c * CHUNK, (c + 1) * CHUNK)
@@ -34,8 +35,8 @@ def _along(x, tau, g, p, rates, y, w, lo, hi, theta, new, bar):
     """`_square` along g + ∇ᵀp, ∇ along the last two or all axes; rates = 1/h; g, y: images or (1, 1, 1)."""
     slices, rows, cols = x.shape
     d = p.shape[0]
-    a, b, zero = rates[d - 2], rates[d - 1], rates[0] * 0
-    shrink = 1 / (1 + tau * w)
+    a, b, zero, one = rates[d - 2], rates[d - 1], x.dtype.type(0), x.dtype.type(1)
+    shrink = one / (one + tau * w)
     slope, image = g.size > 1, y.size > 1
     constant = (zero if image else w * y[0, 0, 0]) - (zero if slope else g[0, 0, 0])
     for m in nb.prange(slices * rows):
@@ -74,7 +75,7 @@ def _along(x, tau, g, p, rates, y, w, lo, hi, theta, new, bar):
 
 @compiled(lambda f: void(ro(f, 1), ro(f, 1), f, rw(f, 1)))
 def _relaxed(old, new, rho, out):
-    keep = 1 - rho
+    keep = old.dtype.type(1) - rho
     for c in nb.prange((old.size + CHUNK - 1) // CHUNK):
         here = slice(c * CHUNK, (c + 1) * CHUNK)
         a, b, to = old[here], new[here], out[here]

@@ -24,22 +24,22 @@ class Variation:
         raise NotImplementedError
 
     def ascend(self, K: LinearOperator, p: Array, x: Array, step: float, relaxation: float) -> Array | None:
-        fused = self._fused(K, x)
+        fused = self.along(K, x)
         if fused is None:
             return None
         w, smoothing, spacing, axes, groups = fused
         return tv_dual_ascent(p, x, step, w, smoothing, spacing, axes, groups, relaxation)
 
     def value_along(self, K: LinearOperator, x: Array) -> float | None:
-        fused = self._fused(K, x, exact=True)
+        fused = self.along(K, x, exact=True)
         return None if fused is None else tv_value(x, *fused)
 
     def pull(self, K: LinearOperator, q: Array) -> tuple[Array, float] | None:
-        fused = self._fused(K, q, exact=True)
+        fused = self.along(K, q, exact=True)
         return None if fused is None else tv_pull(q, *fused)
 
-    def _fused(self, K: LinearOperator, like: Array, exact: bool = False) -> tuple[Any, ...] | None:
-        """Weight (in float64 where it must be `exact`), smoothing, spacing, axes, groups."""
+    def along(self, K: LinearOperator, like: Array, exact: bool = False) -> tuple[Any, ...] | None:
+        """Weight (in float64 where it must be `exact`), smoothing, spacing, axes, groups; None: no way."""
         kind = self.along_gradient()
         if kind is None or not isinstance(K, Gradient) or K.boundary != "neumann":
             return None

@@ -18,8 +18,8 @@ ROWS = 16  # rows that one thread takes at a time
 
 @nb.njit(inline="always")
 def _factor(squares, w, smooth, tiny):
-    """w / max(w + σδ, length): no branch, so that rows run in vector lanes; `tiny` guards 0/0."""
-    return w / max(max(w + smooth, np.sqrt(squares)), tiny)
+    """w / max(w + σδ, length), `tiny` guards 0/0: a minimum is exactly 1 inside the ball, and 1/√ one instruction."""
+    return min(w / max(w + smooth, tiny), w / np.sqrt(max(squares, tiny)))
 
 
 @compiled(lambda f: void(ro(f, 4), ro(f, 3), ro(f, 3), f, f, f, f, f, rw(f, 4)))
@@ -27,7 +27,7 @@ def _ascend2(p, x, w, smooth, a, b, tiny, rho, out):
     """p + σ∇x shortened to w/max(w + σδ, |·|) and relaxed; a, b = σ/h; w of shape (1, 1, 1) or the image's."""
     slices, rows, cols = x.shape
     image = w.size > 1
-    w0, keep = w[0, 0, 0], 1 - rho
+    w0, keep = w[0, 0, 0], x.dtype.type(1) - rho
     for m in nb.prange(slices * rows):
         s, i = m // rows, m % rows
         below = min(i + 1, rows - 1)
@@ -49,19 +49,25 @@ def _ascend3(p, x, w, smooth, a, b, c, tiny, rho, out):
     """The same in three dimensions."""
     slices, rows, cols = x.shape
     image = w.size > 1
-    w0, keep = w[0, 0, 0], 1 - rho
+    w0, keep = w[0, 0, 0], x.dtype.type(1) - rho
     for m in nb.prange(slices * rows):
         s, i = m // rows, m % rows
         above, below = min(s + 1, slices - 1), min(i + 1, rows - 1)
-        for j in range(cols):
-            right = min(j + 1, cols - 1)
+        for j in range(cols - 1):
             t = p[0, s, i, j] + a * (x[above, i, j] - x[s, i, j])
             u = p[1, s, i, j] + b * (x[s, below, j] - x[s, i, j])
-            v = p[2, s, i, j] + c * (x[s, i, right] - x[s, i, j])
+            v = p[2, s, i, j] + c * (x[s, i, j + 1] - x[s, i, j])
             factor = rho * _factor(t * t + u * u + v * v, w[s, i, j] if image else w0, smooth, tiny)
             out[0, s, i, j] = keep * p[0, s, i, j] + t * factor
             out[1, s, i, j] = keep * p[1, s, i, j] + u * factor
             out[2, s, i, j] = keep * p[2, s, i, j] + v * factor
+        j = cols - 1
+        t, v = p[0, s, i, j] + a * (x[above, i, j] - x[s, i, j]), p[2, s, i, j]
+        u = p[1, s, i, j] + b * (x[s, below, j] - x[s, i, j])
+        factor = rho * _factor(t * t + u * u + v * v, w[s, i, j] if image else w0, smooth, tiny)
+        out[0, s, i, j] = keep * p[0, s, i, j] + t * factor
+        out[1, s, i, j] = keep * p[1, s, i, j] + u * factor
+        out[2, s, i, j] = keep * p[2, s, i, j] + v * factor
 
 
 @compiled(lambda f: void(ro(f, 4), ro(f, 3), ro(f, 4), f, ro(f, 1), f, f, rw(f, 4)))
@@ -70,17 +76,17 @@ def _ascend_apart(p, x, w, smooth, rates, tiny, rho, out):
     slices, rows, cols = x.shape
     d = p.shape[0]
     image = w.size > 1
-    w0, keep = w[0, 0, 0, 0], 1 - rho
+    w0, keep = w[0, 0, 0, 0], x.dtype.type(1) - rho
     for m in nb.prange(d * slices * rows):
         c, s, i = m // (slices * rows), m // rows % slices, m % rows
-        axis, a = c + 3 - d, rates[c]
-        there = x[min(s + 1, slices - 1), i] if axis == 0 else x[s, min(i + 1, rows - 1)] if axis == 1 else x[s, i, 1:]
-        here, old, new = x[s, i], p[c, s, i], out[c, s, i]
-        wi = w[c, s, i] if image else w[0, 0, 0]
-        for j in range(there.size):
-            u = old[j] + a * (there[j] - here[j])
+        axis, a, wi = c + 3 - d, rates[c], w[c, s, i] if image else w[0, 0, 0]
+        above, below = min(s + 1, slices - 1) if axis == 0 else s, min(i + 1, rows - 1) if axis == 1 else i
+        here, there, old, new = x[s, i], x[above, below], p[c, s, i], out[c, s, i]
+        shift, n = (1, cols - 1) if axis == 2 else (0, cols)
+        for j in range(nb.uint64(n)):
+            u = old[j] + a * (there[j + nb.uint64(shift)] - here[j])
             new[j] = keep * old[j] + u * rho * _factor(u * u, wi[j] if image else w0, smooth, tiny)
-        for j in range(there.size, cols):
+        for j in range(n, cols):
             new[j] = keep * old[j] + old[j] * rho * _factor(old[j] ** 2, wi[j] if image else w0, smooth, tiny)
 
 

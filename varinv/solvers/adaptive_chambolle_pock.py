@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from varinv.backend import Array, namespace
-from varinv.functionals.steps import ascend, descend, relaxed
+from varinv.functionals.steps import relaxed
+from varinv.functionals.sweep import primal_dual_step
 from varinv.linalg import add_scaled, norm
 from varinv.problem import Problem
 from varinv.solvers.base import Solver, refuse, zero_duals
@@ -85,12 +86,8 @@ class AdaptiveChambollePock(Solver):
         return AdaptiveState(x, x, y, _sample(x), tuple(map(_sample, y)), tau, sigma)
 
     def step(self, problem: Problem, s: AdaptiveState) -> AdaptiveState:
-        x, x_bar = descend(problem.simple, [t.K for t in problem.coupled], s.y, s.u, s.tau, 1.0)
-        u = relaxed(s.u, x, RELAXATION)
-        y = tuple(
-            ascend(t.f, t.K, old, x_bar, step, RELAXATION)
-            for t, old, step in zip(problem.coupled, s.y, joint_steps(problem).filtered(s.sigma), strict=True)
-        )
+        steps = joint_steps(problem).filtered(s.sigma)
+        x, u, y = primal_dual_step(problem.simple, problem.coupled, s.y, s.u, s.tau, steps, RELAXATION)
         m = _turn(s.k + 1)
         if m is None:
             return AdaptiveState(x, u, y, s.x_mark, s.y_mark, s.tau, s.sigma, s.k + 1)

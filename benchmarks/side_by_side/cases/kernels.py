@@ -74,8 +74,8 @@ def rows(run: Run) -> Iterator[Row]:
             24 * pixels, asked, "both steps: 11 images",
         )  # fmt: skip
         yield row(
-            f"iteration of AdaptiveChambollePock {n}²", iteration(vi.AdaptiveChambollePock(), problem), 14 * image,
-            10 * image, 30 * pixels, asked, "both steps and the relaxed image (reads u, x, writes u): 14 images",
+            f"iteration of AdaptiveChambollePock {n}²", iteration(vi.AdaptiveChambollePock(), problem), 8 * image,
+            8 * image, 30 * pixels, asked, "one sweep: reads u, p, y, writes x, u, p: 8 images",
         )  # fmt: skip
     for n, views in ((run.size or 512, 180), (run.size or 1024, 360)):
         if run.quick and n == 1024:

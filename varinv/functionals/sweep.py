@@ -1,0 +1,53 @@
+"""One iteration of a relaxed primal–dual method: one sweep over memory where only total variation couples."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from varinv.backend import Array, kernel
+from varinv.functionals.steps import ascend, descend, relaxed, square_of, tv_descent
+from varinv.functionals.variation import Variation, tv_dual_ascent
+
+
+def primal_dual_step(
+    g: Any, terms: Sequence[Any], y: Sequence[Array], u: Array, tau: float, sigma: Sequence[Any], relaxation: float
+) -> tuple[Array, Array, tuple[Array, ...]]:
+    """x, and (u, y) relaxed towards (x, z).
+
+    x = prox_{τg}(u − τ Σ K_iᵀ y_i),  z_i = prox_{σ_i f_i*}(y_i + σ_i K_i(2x − u)),
+    (u, y) + ρ((x, z) − (u, y)).  One sweep where g is a square in a box and the only term an
+    isotropic total variation.
+    """
+    square = square_of(g, u)
+    if square is not None and len(terms) == 1 and isinstance(terms[0].f, Variation):
+        found = terms[0].f.along(terms[0].K, u)
+        if found is not None and found[-1]:
+            weight, smoothing, spacing, axes, _ = found
+            x, u, p = tv_sweep(u, y[0], tau, *square, sigma[0], weight, smoothing, spacing, axes, relaxation)
+            return x, u, (p,)
+    x, x_bar = descend(g, [t.K for t in terms], y, u, tau, 1.0)
+    z = tuple(ascend(t.f, t.K, a, x_bar, s, relaxation) for t, a, s in zip(terms, y, sigma, strict=True))
+    return x, relaxed(u, x, relaxation), z
+
+
+@kernel
+def tv_sweep(
+    u: Array,
+    p: Array,
+    tau: float,
+    y: Any,
+    w: float,
+    lo: float,
+    hi: float,
+    step: float,
+    weight: Any,
+    smoothing: float,
+    spacing: tuple[float, ...],
+    axes: tuple[int, ...],
+    relaxation: float,
+) -> tuple[Array, Array, Array]:
+    """x, u' and p' of `primal_dual_step` for ½ w (x − y)² on lo ≤ x ≤ hi and isotropic total variation."""
+    x, x_bar = tv_descent(u, tau, None, p, spacing, axes, y, w, lo, hi, 1.0)
+    new = tv_dual_ascent(p, x_bar, step, weight, smoothing, spacing, axes, True, relaxation)
+    return x, relaxed(u, x, relaxation), new
