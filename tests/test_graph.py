@@ -41,6 +41,25 @@ def expected(W, normalise):
     return (np.diag(D) - W) / {"fro": np.linalg.norm(W), "maxdeg": D.max(), "none": 1.0}[normalise]
 
 
+@pytest.mark.parametrize(("dtype", "bound"), [("float64", 1e-14), ("float32", 1e-5)])
+@pytest.mark.parametrize("shape", [(9, 12), (17,), (4, 5, 6)], ids=str)
+def test_few_weights_left(shape, dtype, bound):
+    """The twin keeps lists of edges where weights are few; bounds: some 50 products of the size of D, rounded."""
+    from varinv.operators import graph, graph_numba
+
+    guide = rand(np, shape, 3, dtype)
+    for neighbours, listed in ((1, True), (None, False)):
+        K = vi.GraphLaplacian(guide, radius=3, scale=0.5, neighbours=neighbours)
+        x = rand(np, shape, 4, dtype)
+        got, (W, D, memory) = K(x), K._beside(x)
+        assert (memory[x.dtype] is not None) == listed
+        assert got.dtype == dtype
+        expected = graph.laplacian.reference(x, W, D, K._half, K.radius, {})
+        assert np.abs(got - expected).max() <= bound * D.max() * np.abs(x).max()
+        assert np.array_equal(got, K(x))  # the second time from memory
+        assert np.array_equal(got, graph_numba.laplacian(x, W, D, K._half, K.radius, {}))
+
+
 @pytest.mark.parametrize("normalise", ["fro", "maxdeg", "none"])
 @pytest.mark.parametrize(
     ("shape", "options"),

@@ -181,23 +181,23 @@ class GraphLaplacian(LinearOperator):
         return W * xp.maximum(kept, xp.stack(back))
 
     def forward(self, x: Array) -> Array:
-        W, D = self._beside(x)
+        W, D, memory = self._beside(x)
         y = x if self.channels else x[None, ...]
-        images = [laplacian(y[k, ...], W, D, self._half, self.radius) for k in range(y.shape[0])]
+        images = [laplacian(y[k, ...], W, D, self._half, self.radius, memory) for k in range(y.shape[0])]
         return namespace(x).stack(images) if self.channels else images[0]
 
     def adjoint(self, y: Array) -> Array:
         return self.forward(y)
 
-    def _beside(self, x: Array) -> tuple[Array, Array]:
-        """W and D in the dtype of x, remembered."""
+    def _beside(self, x: Array) -> tuple[Array, Array, dict[str, Any]]:
+        """W and D in the dtype of x, remembered, and what a fast version remembers of them."""
         cache: dict[str, Any] = self.__dict__.setdefault("_placed", {})
         if (key := str(x.dtype)) not in cache:
             same_place("GraphLaplacian", "guide", self.guide, x)
             W, D, _ = self._edges()
-            cache[key] = tuple(same_place("GraphLaplacian", "guide", a, x) for a in (W, D))
-        W, D = cache[key]
-        return same_place("GraphLaplacian", "guide", W, x), D
+            cache[key] = (*(same_place("GraphLaplacian", "guide", a, x) for a in (W, D)), {})
+        W, D, memory = cache[key]
+        return same_place("GraphLaplacian", "guide", W, x), D, memory
 
     def __getstate__(self) -> dict[str, Any]:
         return {k: v for k, v in self.__dict__.items() if k not in ("__edges", "_placed")}  # large, and cheap to redo
@@ -224,8 +224,13 @@ class GraphLaplacian(LinearOperator):
 
 
 @kernel
-def laplacian(x: Array, W: Array, D: Array, offsets: tuple[tuple[int, ...], ...], radius: int) -> Array:
-    """D x − Σ_o [W_o·(x moved by o) + (W_o x) moved by −o], zero beyond the border; W is (*n[:-1], offsets, n[-1])."""
+def laplacian(
+    x: Array, W: Array, D: Array, offsets: tuple[tuple[int, ...], ...], radius: int, memory: dict[str, Any]
+) -> Array:
+    """D x − Σ_o [W_o·(x moved by o) + (W_o x) moved by −o], zero beyond the border; W is (*n[:-1], offsets, n[-1]).
+
+    `memory` lives as long as W and D: a fast version may keep there what it makes of them.
+    """
     around, total, shape = _padded(x, radius), D * x, tuple(x.shape)
     for k, o in enumerate(offsets):
         w, back = W[..., k, :], tuple(-m for m in o)

@@ -10,7 +10,7 @@ from varinv.backend import empty
 from varinv.operators.gradient_cupy import volume
 
 
-def laplacian(x, W, D, offsets, radius):
+def laplacian(x, W, D, offsets, radius, memory):
     x, W, D = cuda.plain(x, W, D)
     out, size = empty(x.shape, x.dtype, x), volume(x.shape)
     moves = np.zeros((len(offsets), 3), np.int64)

@@ -12,7 +12,7 @@ import varinv as vi
 from side_by_side.harness import Row, Run, alternate
 from side_by_side.problems import pieces
 
-RADIUS, SCALE, WEIGHT, TOLERANCE = 4, 1e-2, 2000.0, 1e-6
+RADIUS, SCALE, WEIGHT, TOLERANCE, NEIGHBOURS = 4, 1e-2, 2000.0, 1e-6, 10
 
 
 def straightforward(guide: np.ndarray) -> scipy.sparse.csr_matrix:
@@ -57,3 +57,27 @@ def at(n: int) -> Iterator[Row]:
         most=3,
     )
     yield Row(case, f"(I + {WEIGHT:g} L) x = y to {TOLERANCE:g}", a, peer, b, note="conjugate gradients both")
+    yield from nearest(n, guide, y)
+
+
+def nearest(n: int, guide: np.ndarray, y: np.ndarray) -> Iterator[Row]:
+    """The graph of the ten nearest patches; the peer is the very matrix, written down from ours."""
+    case = f"graph Laplacian {n}², the {NEIGHBOURS} nearest of 9 × 9, patches of 3 × 3, float64"
+    ours = vi.GraphLaplacian(guide, RADIUS, SCALE, patch=1, neighbours=NEIGHBOURS)
+    theirs, flat = matrix(ours), y.ravel()
+    apart = np.linalg.norm(theirs @ flat - ours(y).ravel()) / np.linalg.norm(theirs @ flat)
+    a, b = alternate(lambda: ours(y), lambda: theirs @ flat)
+    note = f"{theirs.nnz / theirs.shape[0]:.1f} entries a row; results differ by {apart:.0e}"
+    yield Row(case, "apply", a, "SciPy CSR", b, note=note)
+
+
+def matrix(L: vi.GraphLaplacian) -> scipy.sparse.csr_matrix:
+    """L from its own weights: what they are is not compared here, only how fast they are applied."""
+    W, D, _ = L.weights()
+    n = D.size
+    index = np.arange(n).reshape(D.shape)
+    total = scipy.sparse.diags(D.ravel(), format="csr")
+    for o, w in zip(L._offsets, W, strict=True):
+        i, j = np.nonzero(w)
+        total = total - scipy.sparse.csr_matrix((w[i, j], (index[i, j], index[i + o[0], j + o[1]])), shape=(n, n))
+    return total.tocsr()
