@@ -48,8 +48,8 @@ def test_few_weights_left(shape, dtype, bound):
     from varinv.operators import graph, graph_numba
 
     guide = rand(np, shape, 3, dtype)
-    for neighbours, listed in ((1, True), (None, False)):
-        K = vi.GraphLaplacian(guide, radius=3, scale=0.5, neighbours=neighbours)
+    for radius, neighbours, listed in ((3, 1, True), (1, None, False)):
+        K = vi.GraphLaplacian(guide, radius=radius, scale=0.5, neighbours=neighbours)
         x = rand(np, shape, 4, dtype)
         got, (W, D, memory) = K(x), K._beside(x)
         assert (memory[x.dtype] is not None) == listed
