@@ -177,7 +177,9 @@ def _laplacian(shape, make):
         for m, cells in enumerate(inside):
             mask[m][cells] = True
         W = make(*shape[:-1], len(offsets), shape[-1]) * np.moveaxis(mask, 0, -2)
-        yield make(*shape), W, make(*shape), offsets, radius
+        yield make(*shape), W, make(*shape), offsets, radius, {}
+        few = W * (make(*W.shape) > 1)  # a few weights, as of the nearest neighbours
+        yield make(*shape), few, make(*shape), offsets, radius, {}
 
 
 # kernel name → generator of argument tuples for an image of a given shape; `make(*shape)` makes the arrays
