@@ -8,7 +8,7 @@ from conftest import dense, rand
 from scipy import ndimage
 
 from varinv.backend import namespace
-from varinv.operators import blur
+from varinv.operators import blur, blur_numba
 from varinv.operators.blur import BOUNDARIES, Blur
 from varinv.operators.sampling import Downsampling, Subsampling
 
@@ -24,6 +24,19 @@ def test_forward_is_scipy(size, boundary):
     expected = ndimage.convolve(x, k, mode=MODES[boundary])
     # sums of up to 300 rounded products, or FFTs: thirteen digits
     np.testing.assert_allclose(Blur(x.shape, k, boundary)(x), expected, rtol=0, atol=1e-13 * np.abs(k).sum() * 4)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("rank", [0, 1, 2, 3])
+def test_kernels_of_low_rank_are_convolved_like_others(rank, dtype):
+    """The CPU twin goes by rows and columns where 2·rank·(9 + 8) ≤ 72, that is up to rank 2; signed, uneven, a stack."""
+    x = rand(np, (2, 21, 17), 0, dtype)
+    k = sum((np.outer(rand(np, (9,), 2 * r), rand(np, (8,), 2 * r + 1)) for r in range(rank)), np.zeros((9, 8)))
+    assert (blur_numba._factors(k.tobytes(), k.shape) is not None) == (rank in (1, 2))
+    got, expected = blur.convolve(x, k), blur.convolve.reference(x.astype(float), k)
+    # sums of 72 rounded products, or of 9 · rank and 8 · rank: each rounding at most eps/2 of the sum of magnitudes
+    size = blur.convolve.reference(abs(x).astype(float), abs(k)).max()
+    assert abs(got - expected).max() <= 72 * np.finfo(dtype).eps * max(size, 1e-300)
 
 
 @pytest.mark.parametrize("boundary", BOUNDARIES)

@@ -37,8 +37,8 @@ class Blur(LinearOperator):
     last ones (one PSF for every slice or channel).  Kernels of more than 225 entries go through FFTs.
 
     Adjoint: correlation with the kernel over the continued grid, then each continued pixel is added back to the pixel
-    it was read from.  (Convolving the continued image with the flipped kernel, the usual shortcut, is not the adjoint
-    where the kernel is asymmetric.)
+    it was read from; for periodic and zero that is convolution with the flipped kernel.  (Elsewhere, convolving
+    the continued image with the flipped kernel, the usual shortcut, is not the adjoint.)
 
     Norm: max |k̂| on the image's grid for periodic (the operator is diagonal there: exact).  Otherwise the least of
     Collatz–Wielandt on |k|; for zero, max |k̂| on a grid of n + size − 1 (the operator is a block of that circular
@@ -113,6 +113,10 @@ class Blur(LinearOperator):
     def adjoint(self, y: Array) -> Array:
         if self._circular:
             return filtered(y, namespace(y).conj(self._transfer(y)), self.kernel.ndim)
+        if self.boundary in ("periodic", "zero"):  # continued alike, with the sides exchanged
+            for axis, n, before, after in self._sides:
+                y = continued(y, axis, n, after, before, self.boundary)
+            return _valid(y, host.flip(self.kernel))
         for axis, _, before, after in self._sides:
             y = zeros_around(y, axis, before + after, before + after)
         y = _valid(y, host.flip(self.kernel))
@@ -172,6 +176,7 @@ class Blur(LinearOperator):
             yield cls((2, 5, 6), corner, boundary)  # one kernel for every slice
             yield cls((4, 3, 5), host.reshape(host.arange(18, dtype=host.float64), (3, 2, 3)) - 4, boundary)
             yield cls((9, 12), host.reshape(host.arange(240, dtype=host.float64), (15, 16)), boundary)  # by FFT
+            yield cls((12, 9), host.arange(1.0, 10.0)[:, None] * host.arange(-3.0, 3.0), boundary)  # of rank 1
             yield cls((512, 300), corner, boundary)
 
     def __repr__(self) -> str:
