@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-REST = 0.002  # seconds after an evaluation: its threads spin for a while and would be in the way of whoever is timed
+REST = 0.002  # seconds before somebody is timed: the threads of who ran last spin for a while and would be in the way
 
 
 @dataclass(frozen=True)
@@ -191,11 +191,12 @@ def race(
     limit: float = 60.0,
     most: int = 5,
     asked: dict[str, float] | None = None,
+    limits: dict[str, float] | None = None,
 ) -> list[Row]:
     """Rows of time to each target, ours and theirs in turn; the ratio asked for belongs to one peer's last target.
 
     `peers`: name -> function that makes the method; what it raises becomes the row's note.  Each is run once unseen
-    (compilation, caches) as far as the first target.
+    (compilation, caches) as far as the first target.  `limits`: seconds of some peers, where `limit` would tell less.
     """
     rows: list[Row] = []
     ours.run(gap, targets[:1], limit)  # unseen
@@ -206,10 +207,11 @@ def race(
         except Exception as error:
             rows.append(Row(case, "", None, name, note=reason(error)))
             continue
-        mine, other = [ours.run(gap, targets, limit)], [theirs.run(gap, targets, limit)]
+        most_seconds = (limits or {}).get(name, limit)
+        mine, other = [ours.run(gap, targets, limit)], [theirs.run(gap, targets, most_seconds)]
         for _ in range(repeats(other[0].elapsed, most) - 1):
             mine.append(ours.run(gap, targets, limit))
-            other.append(theirs.run(gap, targets, limit))
+            other.append(theirs.run(gap, targets, most_seconds))
         for target in targets:
             a, b = median(mine, target), median(other, target)
             last = other[0]
@@ -234,7 +236,7 @@ def median(traces: Sequence[Trace], target: float) -> float | None:
 
 
 def alternate(ours: Callable[[], Any], theirs: Callable[[], Any], most: int = 9, budget: float = 6.0) -> Any:
-    """Medians of the seconds of two functions called in turn, after one unseen call of each."""
+    """Medians of the seconds of two functions called in turn, a rest before each, after one unseen call of each."""
     ours(), theirs()
     pairs: list[tuple[float, float]] = []
     while len(pairs) < most and (len(pairs) < 3 or sum(map(sum, pairs)) < budget):
@@ -245,6 +247,7 @@ def alternate(ours: Callable[[], Any], theirs: Callable[[], Any], most: int = 9,
 
 
 def seconds(work: Callable[[], Any]) -> float:
+    time.sleep(REST)
     began = time.perf_counter()
     work()
     return time.perf_counter() - began

@@ -43,7 +43,7 @@ def rows(run: Run) -> Iterator[Row]:
         name = f"{case.name} with TV, float32, varinv's default solver ({chosen(case)})"
         best, known = case.optimum
         yield Row(name, f"P* = {best:.8g}", None, note=f"proved to a relative {known:.0e}")
-        limit = 10.0 if run.quick else 30.0
+        limit = 10.0 if run.quick else 15.0
         yield from proved(name, case, TARGETS, limit)
         yield from race(
             name, Iterative(default(case)), peers(case), case.gap, TARGETS, limit,

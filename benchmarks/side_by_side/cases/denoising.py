@@ -58,7 +58,7 @@ def peers(case: Any) -> dict[str, Any]:
     }
 
 
-SLOW = ("scikit-image, split Bregman", "ODL, PDHG")  # left out of --quick
+SLOW = ("scikit-image, split Bregman", "ODL, PDHG")  # taken at 512² only, and not by --quick
 
 ASKED = {
     "scikit-image, Chambolle": 20,
@@ -79,9 +79,9 @@ def rows(run: Run) -> Iterator[Row]:
         asked = ASKED if shape == (512, 512) else None
         large = max(shape) > 512 or len(shape) > 2
         targets = TARGETS[:2] if large else TARGETS
-        limit = 6.0 if run.quick else 20.0
+        limit = 6.0 if run.quick or large else 10.0
         yield from proved(name, case, targets, limit)
-        some = {name: make for name, make in peers(case).items() if not (run.quick and name in SLOW)}
+        some = {name: make for name, make in peers(case).items() if not ((run.quick or large) and name in SLOW)}
         yield from race(
             name, Iterative(default(case)), some, case.gap, targets, limit,
             1 if run.quick or large else 3, asked,

@@ -42,7 +42,7 @@ def rows(run: Run) -> Iterator[Row]:
     yield Row(case, "import of all that CT-TV needs, kernels loaded", used)
     for name, module in MODULES.items():
         try:
-            yield Row(case, f"import {module}", ours, name, import_seconds(module, 1 if run.quick else 3))
+            yield Row(case, f"import {module}", ours, name, import_seconds(module, 1))
         except ImportError as error:
             yield Row(case, f"import {module}", None, name, note=f"not installed: {error}"[:120])
 
