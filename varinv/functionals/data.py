@@ -160,6 +160,7 @@ def quadratic_ascent(q: Array, z: Array, y: Any, w: Any, step: float, relaxation
 def _filtered_ascent(q: Array, z: Array, y: Any, w: Any, most: float, S: Spectrum, relaxation: float) -> Array:
     """q − ρ v^½ [S/(w₀ + S)] v^−½ (q − w(z − y)), w₀ = max w, v = w/w₀: `quadratic_ascent` with the step v^½ S v^½."""
     away = add_scaled(z, -1.0, y) if is_array(y) else z - y
+    del z
     away = add_scaled(q, -w, away) if not is_array(w) else q - w * away
     root = namespace(q).sqrt(w / most) if is_array(w) else None
     away = away if root is None else away / root

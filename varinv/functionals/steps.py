@@ -38,13 +38,15 @@ def descend(
     inside = None if square is None else next((i for i, K in enumerate(operators) if _divergence(K)), None)
     K: Any
     g: Any = None
+    spare = False
     for i, (K, a) in enumerate(zip(operators, y, strict=True)):
         if i != inside:
+            spare = K.fresh if g is None else True
             g = K.adjoint(a) if g is None else add_scaled(g, 1.0, K.adjoint(a))
     y0, w, lo, hi = square or (0.0, 0.0, 0.0, 0.0)
     if inside is not None:
         K = operators[inside]
-        return tv_descent(x, tau, g, y[inside], K.spacing, K.axes, y0, w, lo, hi, theta)
+        return tv_descent(x, tau, g, y[inside], K.spacing, K.axes, y0, w, lo, hi, theta, spare)
     g = namespace(x).zeros_like(x) if g is None else g
     if square is not None:
         return square_descent(x, tau, g, y0, w, lo, hi, theta)
@@ -89,7 +91,8 @@ def tv_descent(
     lo: float,
     hi: float,
     theta: float,
+    spare: bool = False,
 ) -> tuple[Array, Array]:
-    """`square_descent` along g + ∇ᵀp (g None: 0), neumann boundary."""
+    """`square_descent` along g + ∇ᵀp (g None: 0), neumann boundary; a twin may write x' over a `spare` g."""
     slope = minus_divergence(p, spacing, axes, "neumann")
     return square_descent(x, tau, slope if g is None else add_scaled(slope, 1.0, g), y, w, lo, hi, theta)

@@ -33,7 +33,7 @@ def square_descent(x, tau, g, y, w, lo, hi, theta):
     return new, bar
 
 
-def tv_descent(x, tau, g, p, spacing, axes, y, w, lo, hi, theta):
+def tv_descent(x, tau, g, p, spacing, axes, y, w, lo, hi, theta, spare=False):
     if x.ndim > 3 or not _fits(x, g, y) or is_array(tau) or is_array(w):
         return steps.tv_descent.reference(x, tau, g, p, spacing, axes, y, w, lo, hi, theta)
     x, p = cuda.plain(x, p)

@@ -7,7 +7,7 @@ import math
 
 import numba as nb
 import numpy as np
-from numba.types import void
+from numba.types import boolean, void
 
 from varinv.backend import empty
 from varinv.functionals import steps
@@ -30,9 +30,12 @@ def _square(x, tau, g, y, w, lo, hi, theta, new, bar):
             bc[i] = v + theta * (v - xc[i])
 
 
-@compiled(lambda f: void(ro(f, 3), f, ro(f, 3), ro(f, 4), ro(f, 1), ro(f, 3), f, f, f, f, rw(f, 3), rw(f, 3)))
-def _along(x, tau, g, p, rates, y, w, lo, hi, theta, new, bar):
-    """`_square` along g + ∇ᵀp, ∇ along the last two or all axes; rates = 1/h; g, y: images or (1, 1, 1)."""
+@compiled(lambda f: void(ro(f, 3), f, ro(f, 3), ro(f, 4), ro(f, 1), ro(f, 3), f, f, f, f, boolean, rw(f, 3), rw(f, 3)))
+def _along(x, tau, g, p, rates, y, w, lo, hi, theta, there, new, bar):
+    """`_square` along g + ∇ᵀp, ∇ along the last two or all axes; rates = 1/h; g, y: images or (1, 1, 1).
+
+    `there`: g comes in `new` (arrays must not overlap here).
+    """
     slices, rows, cols = x.shape
     d = p.shape[0]
     a, b, zero, one = rates[d - 2], rates[d - 1], x.dtype.type(0), x.dtype.type(1)
@@ -47,7 +50,7 @@ def _along(x, tau, g, p, rates, y, w, lo, hi, theta, new, bar):
         xi, down, up, right = x[s, i], p[d - 2, s, i], p[d - 2, s, above], p[d - 1, s, i]
         out, ahead = new[s, i], bar[s, i]
         for j in range(cols):  # the slope, row by row in the cache, held in `out`
-            out[j] = first * up[j] - last * down[j]
+            out[j] = (out[j] if there else zero) + first * up[j] - last * down[j]
         for j in range(cols - 1):
             out[j] -= b * right[j]
         for j in range(1, cols):
@@ -98,15 +101,17 @@ def square_descent(x, tau, g, y, w, lo, hi, theta):
     return new, bar
 
 
-def tv_descent(x, tau, g, p, spacing, axes, y, w, lo, hi, theta):
+def tv_descent(x, tau, g, p, spacing, axes, y, w, lo, hi, theta, spare=False):
     if not along_last(x.ndim, axes):
         return steps.tv_descent.reference(x, tau, g, p, spacing, axes, y, w, lo, hi, theta)
     g, y = (np.asarray(0 if a is None else a, dtype=x.dtype) for a in (g, y))
     x, g, p, y = plain(x, g, p, y)
-    new, bar = empty(x.shape, x.dtype, x), empty(x.shape, x.dtype, x)
+    there = spare and g.shape == x.shape and g.flags.writeable
+    new, bar = g if there else empty(x.shape, x.dtype, x), empty(x.shape, x.dtype, x)
+    g = np.zeros(1, x.dtype) if there else g
     volume = (math.prod(x.shape[:-2]), *x.shape[-2:])
     u, a, b = (c.reshape(volume) for c in (x, new, bar))
     g, y = (c.reshape(volume if c.size > 1 else (1, 1, 1)) for c in (g, y))
     rates = 1 / np.asarray(spacing, x.dtype)
-    _along(u, tau, g, p.reshape(len(axes), *volume), rates, y, w, lo, hi, theta, a, b)
+    _along(u, tau, g, p.reshape(len(axes), *volume), rates, y, w, lo, hi, theta, there, a, b)
     return new, bar

@@ -27,8 +27,9 @@ def primal_dual_step(
             x, u, p = tv_sweep(u, y[0], tau, *square, sigma[0], weight, smoothing, spacing, axes, relaxation)
             return x, u, (p,)
     x, x_bar = descend(g, [t.K for t in terms], y, u, tau, 1.0)
-    z = tuple(ascend(t.f, t.K, a, x_bar, s, relaxation) for t, a, s in zip(terms, y, sigma, strict=True))
-    return x, relaxed(u, x, relaxation), z
+    y = tuple(ascend(t.f, t.K, a, x_bar, s, relaxation) for t, a, s in zip(terms, y, sigma, strict=True))
+    del x_bar  # u' takes its place
+    return x, relaxed(u, x, relaxation), y
 
 
 @kernel

@@ -46,6 +46,7 @@ class LinearOperator(ABC):
     __array_ufunc__ = None  # array * K is ours to refuse, not NumPy's to broadcast
     domain: Shape
     codomain: Shape
+    fresh: ClassVar[bool] = False  # forward and adjoint return arrays that nobody else holds: they may be written over
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

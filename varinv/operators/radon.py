@@ -60,6 +60,7 @@ class Radon(LinearOperator):
     shape: Shape
     geometry: ParallelBeam | FanBeam
     pixel_size: float = 1.0
+    fresh: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         check_scan(self)

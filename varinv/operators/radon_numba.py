@@ -190,7 +190,9 @@ def _together(views, count, size):
 def _backproject_parallel(y, rays, out):
     split, lines, view, _, _ = combs(rays)
     chunk = max(2, int(TABLES * out.size) // (4 * _size(rays) * out.itemsize) * 2)  # even: combs are added in pairs
-    tables = empty((min(chunk, view.size), 2, _size(rays)), y.dtype, y)
+    shape = min(chunk, view.size), 2, _size(rays)
+    room = empty((max(out.size, math.prod(shape)),), y.dtype, y)  # an image finds place there later
+    tables = room[: math.prod(shape)].reshape(shape)
     for p in range(0, view.size, chunk):
         some, rows = view[p : p + chunk], min(max(split - p, 0), chunk)
         settings = (y, rows, np.ascontiguousarray(lines[:, p : p + chunk]), some, rays.parts, p == 0)

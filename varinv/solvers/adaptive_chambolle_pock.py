@@ -18,7 +18,7 @@ from varinv.solvers.joint_steps import joint_steps
 from varinv.solvers.kkt import natural_residual
 
 RELAXATION = 1.9
-SAMPLE = 1 << 14
+SAMPLE = 1 << 12
 
 
 class AdaptiveState(NamedTuple):
@@ -108,7 +108,7 @@ class AdaptiveChambollePock(Solver):
 
 
 def _sample(a: Array) -> Array:
-    """A copy of about 16384 entries at equal distances, all of them where there are fewer than 32768."""
+    """A copy of about 4096 entries at equal distances, all of them where there are fewer than 8192."""
     xp = namespace(a)
     flat = xp.reshape(a, (-1,))
     return xp.asarray(flat[:: max(1, flat.shape[0] // SAMPLE) | 1], copy=True)
