@@ -86,7 +86,8 @@ def main() -> None:
     names = ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
     if hasattr(os, "sched_setaffinity"):  # JAX has no setting for the number of its threads: the cores are as many
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: options.threads])
-    environment = os.environ | dict.fromkeys(names, count)
+    # threads that wait spin otherwise, those of one package against those of the next on the same cores
+    environment = {"OMP_WAIT_POLICY": "passive"} | os.environ | dict.fromkeys(names, count)
     rows = [row for case in options.cases or CASES for row in measure(case, options.quick, environment)]
     report.write(rows, machine.describe(options.threads), options.out)
     print(f"written: {options.out / 'results.md'} and results.json")
