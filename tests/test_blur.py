@@ -29,7 +29,7 @@ def test_forward_is_scipy(size, boundary):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("rank", [0, 1, 2, 3])
 def test_kernels_of_low_rank_are_convolved_like_others(rank, dtype):
-    """The CPU twin goes by rows and columns where 2·rank·(9 + 8) ≤ 72, that is up to rank 2; signed, uneven, a stack."""
+    """The CPU twin goes by rows and columns where 2·rank·(9 + 8) ≤ 72: up to rank 2; signed, uneven, a stack."""
     x = rand(np, (2, 21, 17), 0, dtype)
     k = sum((np.outer(rand(np, (9,), 2 * r), rand(np, (8,), 2 * r + 1)) for r in range(rank)), np.zeros((9, 8)))
     assert (blur_numba._factors(k.tobytes(), k.shape) is not None) == (rank in (1, 2))
