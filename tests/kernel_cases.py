@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import importlib
 import itertools
 import math
+import pkgutil
 
 import numpy as np
 
+import varinv
 from varinv.operators.geometry import FanBeam, ParallelBeam
 from varinv.operators.radon import Rays
+
+for _, _name, _ in pkgutil.walk_packages(varinv.__path__, "varinv."):
+    if _name.startswith(("varinv.operators", "varinv.functionals", "varinv.solvers", "varinv.linalg")) and not (
+        _name.endswith(("_numba", "_cupy"))
+    ):
+        importlib.import_module(_name)  # so that all kernels are known
 
 SHAPES = [(1, 1), (1, 9), (9, 1), (5, 7), (6, 8), (13, 16), (90, 101), (3, 4, 5), (1, 1, 1), (2, 1, 6), (7,), (1,)]
 LAYOUTS = ["plain", "strided", "reversed", "fortran", "read-only"]

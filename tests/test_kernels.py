@@ -2,22 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
 import math
-import pkgutil
 
 import numpy as np
 import pytest
 from kernel_cases import CASES, EXACT, LAYOUTS, SHAPES, Maker, equal
 
-import varinv
 from varinv.backend import KERNELS, _twin
-
-for _, _name, _ in pkgutil.walk_packages(varinv.__path__, "varinv."):
-    if _name.startswith(("varinv.operators", "varinv.functionals", "varinv.solvers", "varinv.linalg")) and not (
-        _name.endswith(("_numba", "_cupy"))
-    ):
-        importlib.import_module(_name)
 
 
 def without_cases():
