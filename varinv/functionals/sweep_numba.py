@@ -15,7 +15,6 @@ from numba.types import void
 
 from varinv.backend import empty
 from varinv.functionals import sweep
-from varinv.functionals.variation_numba import _factor
 from varinv.twins import along_last, compiled, plain, ro, rw
 
 BLOCK = {2: (32, 1), 3: (64, 16)}  # rows of an image, slices and rows of a volume, that one thread takes at a time
@@ -28,6 +27,12 @@ def _nearest(u, slope, tau, shrink, lo, hi):
     v = (u - tau * slope) * shrink
     v = lo if v < lo else v
     return hi if v > hi else v
+
+
+@inner
+def _factor(squares, w, smooth, tiny):
+    """As in variation_numba.py: what a kernel compiles stands in one file."""
+    return min(w / max(w + smooth, tiny), w / np.sqrt(max(squares, tiny)))
 
 
 @inner
