@@ -167,6 +167,11 @@ def _tv_pull(shape, make):
         yield p, _exact(weight), *settings
 
 
+def _tv_moved(shape, make):
+    for x, p, weight, *settings in _variation(shape, make):
+        yield p, x, 0.3, _exact(weight), *settings
+
+
 def _wavelet(shape, make):
     import pywt
 
@@ -209,6 +214,7 @@ CASES = {
     "weighted_square": _weighted_square,
     "tv_descent": _tv_descent,
     "tv_dual_ascent": _tv_dual_ascent,
+    "tv_moved": _tv_moved,
     "tv_pull": _tv_pull,
     "tv_sweep": _tv_sweep,
     "tv_value": _tv_value,
@@ -219,7 +225,7 @@ CASES = {
 # rounding of sums of up to about a thousand terms, relative to the largest value
 LIMIT = {np.float64: 1e-12, np.float32: 4e-6}
 
-EXACT = ("tv_value", "tv_pull", "weighted_square")  # in float64 whatever comes in
+EXACT = ("tv_value", "tv_pull", "tv_moved", "weighted_square")  # in float64 whatever comes in
 
 
 def equal(got, expected, dtype):

@@ -69,7 +69,7 @@ def test_the_distance_from_ones_own_proximal_steps(solver: Any) -> None:
     clipped = 0
     assert near.residual(PROBLEM, None) <= 1e-8
     tau, (sq, sp) = vi.ChambollePock().steps(PROBLEM) if isinstance(solver, vi.SPDHG) else (near.tau, near.sigma)
-    for moved, step in itertools.product("xqp", (1e-3, 1.0)):
+    for moved, step in itertools.product("xqp", (1e-3, 1.0, 10.0)):
         z, s, t = (
             v + step * rng.standard_normal(v.size) * (name == moved) for v, name in zip((x, q, p), "xqp", strict=True)
         )

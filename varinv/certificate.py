@@ -47,8 +47,11 @@ def lower_bound(problem: Problem, x: Array, duals: tuple[Array, ...], primal: fl
     parts = [Part(t, q) for t, q in zip(terms, duals, strict=True)]
     xp = namespace(x)
     v: Any = None
-    for p in parts:
-        v = p.take() if v is None else add_scaled(v, 1.0, p.take())
+    for p in sorted(parts, key=lambda p: not p.fused):
+        if v is not None and any(q.fused for q in parts):
+            v += p.take()  # that of a fused part, which comes first, is ours
+        else:
+            v = p.take() if v is None else add_scaled(v, 1.0, p.take())
     v = xp.zeros(x.shape, dtype=xp.float64, device=device(x)) if v is None else v
     conjugates = sum((p.conj for p in parts), start=0.0)
     g = problem.simple

@@ -6,8 +6,15 @@ Sums run in float64 over fixed blocks in a fixed order: the bits do not depend o
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 from varinv.backend import Array, double, kernel, namespace
+
+
+def slabs(n: int, most: int = 16) -> Iterator[slice]:
+    """0 … n − 1 in at most so many slices of equal length: temporaries then are no larger than a slab."""
+    length = -(-n // most)
+    return (slice(k, min(k + length, n)) for k in range(0, n, length))
 
 
 @kernel

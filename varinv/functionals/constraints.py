@@ -143,7 +143,8 @@ class Box(Functional):
     def prox(self, z: Array, step: Any) -> Array:
         lo, hi = self._bounds(z)
         xp = namespace(z)
-        return xp.minimum(xp.maximum(z, lo), hi)
+        above = xp.maximum(z, lo)
+        return above if not is_array(self.hi) and self.hi == math.inf else xp.minimum(above, hi)
 
     def square_in_box(self, x: Array) -> tuple[Any, float, float, float] | None:
         return None if is_array(self.lo) or is_array(self.hi) else (0.0, 0.0, self.lo, self.hi)

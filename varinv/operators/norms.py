@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import array_api_compat.numpy as xnp
 
 from varinv.backend import Array, device, is_array, library, like, namespace
-from varinv.linalg import add_scaled, dot, norm
+from varinv.linalg import add_scaled, dot, norm, slabs
 
 if TYPE_CHECKING:
     from varinv.operators.base import LinearOperator
@@ -27,20 +27,22 @@ def collatz_wielandt(A: LinearOperator, ratio: float = 1.01, most: int = 30, flo
     """
     place = _place(A)
     xp = namespace(place)
-    ones = xp.ones(A.codomain, dtype=xp.float64, device=device(place))
-    seen = A.adjoint(ones) > 0
+    seen = A.adjoint(xp.ones(A.codomain, dtype=xp.float64, device=device(place))) > 0
     if not bool(xp.any(seen)):
         return 0.0
     x = xp.astype(seen, xp.float64)
     upper = math.inf
     for _ in range(most):
         Mx = A.adjoint(A.forward(x))
-        upper = min(upper, float(xp.max(xp.where(seen, Mx, 0.0) / xp.where(seen, x, 1.0))))
+        rows = [(seen[k], Mx[k], x[k], k) for k in slabs(x.shape[0])]
+        upper = min(upper, max(float(xp.max(xp.where(s, m, 0.0) / xp.where(s, b, 1.0))) for s, m, b, _ in rows))
         if upper <= ratio * dot(x, Mx) / dot(x, x):
             break
-        x = Mx / float(xp.max(Mx))
-        # a positive vector stays positive on the pixels it is read through; guard against underflow of far ones
-        x = xp.where(seen, xp.clip(x, floor, None), 0.0)
+        largest = float(xp.max(Mx))
+        for s, m, _, k in rows:
+            # a positive vector stays positive on the pixels it is read through; guard against underflow of far ones
+            x[k] = xp.where(s, xp.clip(m / largest, floor, None), 0.0)
+        del rows, Mx, m
     return math.sqrt(upper) * (1 + 1e-6)
 
 

@@ -12,7 +12,7 @@ from varinv.backend import Array, device, double, is_array, namespace
 from varinv.functionals.base import Scaled
 from varinv.functionals.constraints import Box
 from varinv.functionals.steps import ascend, descend
-from varinv.linalg import dot
+from varinv.linalg import dot, slabs
 from varinv.problem import Problem
 from varinv.solvers.base import Solver, refuse, zero_duals
 from varinv.solvers.kkt import relative_residual
@@ -187,10 +187,14 @@ def _spread(problem: Problem, K: Any, norm: float) -> float:
     ‖K‖_F² is ‖K z‖² on average over signs z; one fixed image of signs (a quadratic Weyl sequence) is enough here.
     """
     like = problem.zeros()
-    xp, n = namespace(like), math.prod(K.domain)
-    k = xp.arange(n, dtype=xp.float64, device=device(like))
-    turns = k * k * ((math.sqrt(5) - 1) / 2)
-    z = xp.reshape(xp.where(turns - xp.floor(turns) < 0.5, xp.ones_like(k), -xp.ones_like(k)), K.domain)
+    xp, n, place = namespace(like), math.prod(K.domain), device(like)
+    del like
+    z = xp.ones(K.domain, dtype=xp.float64, device=place)
+    row = n // K.domain[0]
+    for rows in slabs(K.domain[0]):
+        k = xp.arange(rows.start * row, rows.stop * row, dtype=xp.float64, device=place)
+        turns = k * k * ((math.sqrt(5) - 1) / 2)
+        z[rows, ...] = xp.reshape(xp.where(turns - xp.floor(turns) < 0.5, 1.0, -1.0), z[rows, ...].shape)
     Kz = K.forward(z)
     size = dot(Kz, Kz)
     return max(n * norm**2 / size, 1.0) if size > 0 else 1.0

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from varinv.backend import Array, double, is_array, namespace
-from varinv.linalg import add_scaled, dot, norm
+from varinv.functionals.looks import pulled, tv_moved
+from varinv.linalg import add_scaled, distance, dot, norm
 
 
 def relative_residual(
@@ -70,25 +71,37 @@ def natural_residual(problem: Any, x: Array, y: Sequence[Array], tau: float, sig
     p = (x − prox_{τg}(x − τKᵀy))/τ and d_i = (y_i − prox_{σ_i f_i*}(y_i + σ_i K_i x))/σ_i, which vanish exactly at the
     solutions; for iterations that leave no subgradients behind.  `alone` where all operators but one are zero.
     """
-    terms, x = problem.coupled, double(x)
-    alone = sum(t.K.norm() > 0 for t in terms) == 1
-    back, size, above, below = x, 0.0, 0.0, 0.0
+    terms = problem.coupled
+    v, own, size, above, below, several = None, False, 0.0, 0.0, 0.0, 0
     for t, a, s in zip(terms, y, sigma, strict=True):
-        a, Kx = double(a), t.K.forward(x)
-        pulled = t.K.adjoint(a)
-        size += dot(pulled, pulled)
-        if alone:
-            size += norm(t.K.adjoint(s * Kx)) ** 2
-        back, below = add_scaled(back, -tau, pulled), below + s * dot(Kx, Kx)
         # fields go as soon as they can: here a run holds the most
-        fused = t.f.ascend(t.K, a, x, s, 1.0) if hasattr(t.f, "pull") else None
-        pulled, Kx = None, add_scaled(a, s, Kx) if fused is None else None
-        new = t.f.prox_conj(Kx, s) if fused is None else fused
-        Kx, fused, d = None, None, add_scaled(a, -1.0, new)
-        above += dot(d, d) / s
-        a = new = d = None
-    p = add_scaled(x, -1.0, back if problem.simple is None else problem.simple.prox(back, tau))
-    return max(ratio(dot(p, p) / tau**2, size or dot(x, x) / tau**2), ratio(above, below))
+        settings = t.f.along(t.K, a, exact=True) if hasattr(t.f, "along") else None
+        if settings is not None:
+            away, long = tv_moved(a, x, s, *settings)
+        else:
+            Kx = t.K.forward(double(x))
+            long = dot(Kx, Kx)
+            Kx = add_scaled(double(a), s, Kx)
+            away = distance(a, t.f.prox_conj(Kx, s)) ** 2
+            Kx = None
+        above, below, several = above + away / s, below + s * long, several + (long > 0)
+        more, new = pulled(t.K, a)
+        size += dot(more, more)
+        if v is None:
+            v, own = more, new
+        elif own or new:  # one of them is ours
+            v, more = (v, more) if own else (more, v)
+            v += more
+            own = True
+        else:
+            v, own = add_scaled(v, 1.0, more), True
+        more = None
+    if several < 2 and sum(t.K.norm() > 0 for t in terms) == 1:  # norms may cost much
+        size += sum(norm(t.K.adjoint(s * t.K.forward(double(x)))) ** 2 for t, s in zip(terms, sigma, strict=True))
+    back = x if v is None else add_scaled(x, -tau, v)
+    v = None
+    moved = distance(x, back if problem.simple is None else problem.simple.prox(back, tau))
+    return max(ratio((moved / tau) ** 2, size or dot(x, x) / tau**2), ratio(above, below))
 
 
 def ratio(a: float, b: float) -> float:
