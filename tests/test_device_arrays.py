@@ -187,12 +187,18 @@ ENTRIES = {
 }
 
 
-@pytest.mark.parametrize("entry", ENTRIES.values(), ids=ENTRIES)
-def test_whole_programs_stay_on_the_device(entry, tmp_path):
+# the last system (AᵀA + ρ)u = b, ρ = 0.23, is left at a residual of 1e-6: wrong by up to (1 + ρ)/ρ = 5.3 times as much,
+# and as much again for what the systems before leave behind
+LOOSER = {"restore hqs": 1e-5}
+
+
+@pytest.mark.parametrize("name", ENTRIES)
+def test_whole_programs_stay_on_the_device(name, tmp_path):
     """What users call, from data on the device to an image there: NumPy's to the accuracy of inner iterations."""
+    entry = ENTRIES[name]
     got, expected = entry(there, tmp_path), entry(np.asarray, tmp_path)
     assert type(got) is standin.ndarray
-    assert np.linalg.norm(got.values - expected) <= 1e-6 * np.linalg.norm(expected)
+    assert np.linalg.norm(got.values - expected) <= LOOSER.get(name, 1e-6) * np.linalg.norm(expected)
 
 
 def test_the_stand_in_refuses_what_cupy_refuses():

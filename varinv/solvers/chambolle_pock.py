@@ -194,7 +194,9 @@ def _spread(problem: Problem, K: Any, norm: float) -> float:
     for rows in slabs(K.domain[0]):
         k = xp.arange(rows.start * row, rows.stop * row, dtype=xp.float64, device=place)
         turns = k * k * ((math.sqrt(5) - 1) / 2)
-        z[rows, ...] = xp.reshape(xp.where(turns - xp.floor(turns) < 0.5, 1.0, -1.0), z[rows, ...].shape)
+        z[rows, ...] = xp.reshape(
+            xp.where(turns - xp.floor(turns) < 0.5, xp.ones_like(turns), -1.0), z[rows, ...].shape
+        )
     Kz = K.forward(z)
     size = dot(Kz, Kz)
     return max(n * norm**2 / size, 1.0) if size > 0 else 1.0
