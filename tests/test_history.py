@@ -79,7 +79,7 @@ def test_figures_are_those_of_their_iteration() -> None:
         (vi.AdaptiveChambollePock(), vi.iterations(30) | (lambda problem, previous, state: None), False),
         (vi.ChambollePock(), vi.residual(1e-30) | vi.iterations(30), False),
     ],
-    ids=str,
+    ids=["residual", "gap", "a number of steps", "change", "a function", "residual of differences"],
 )
 def test_the_state_before_is_let_go_where_no_rule_reads_it(solver: Any, rule: Any, gone: bool) -> None:
     """Only then: a row has the same figures, change included."""
