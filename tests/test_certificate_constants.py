@@ -42,7 +42,7 @@ DATA = np.arange(15.0).reshape(3, 5)
 def test_a_constant_raises_the_bound_by_itself(data: Any, smoothing: float) -> None:
     """min (P + c) = min P + c, below 0 as well."""
     first, prior = data @ A, 0.3 * vi.TV((4, 5), smoothing=smoothing, kind="charbonnier")
-    problem = first + prior + vi.NonNegative()
+    problem = first + vi.Term(Raised(prior.f, 0.0), prior.K) + vi.NonNegative()
     states = list(itertools.islice(vi.ChambollePock().states(problem), 0, 400, 40))
     assert math.isfinite(problem.gap(states[-1].x, states[-1].y).dual)
     for c, state in itertools.product((-300.0, 3.0), states):

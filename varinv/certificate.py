@@ -4,6 +4,7 @@ min_x g(x) + Σ f_i(K_i x) is at least −g*(−v) − Σ f_i*(q_i) with v = Σ 
 conjugates.  The iterates of a primal–dual method are not in them.  What is done, in this order:
 
 (a) each q_i is rescaled into its own domain (|s_i| ≤ λ w_i exactly);
+(a') over x ≥ 0 the dual of a total variation first takes up what it can of min(v, 0) (`certificate_repair`);
 (b) g* is evaluated where it is finite: a box, squares with positive weight;
 (c) x ≥ lo ≥ 0 without an upper bound somewhere, and a data term whose operator has no negative entry: q' = q + t·1
     shifts v by t·c, c = Aᵀ1; what remains negative is charged with a proved bound of ⟨c, x⟩ at the solution; t is the
@@ -21,6 +22,7 @@ import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from varinv.backend import Array, device, double, is_array, namespace
+from varinv.certificate_repair import can_repair, repaired
 from varinv.functionals.base import Scaled
 from varinv.functionals.charbonnier import Charbonnier
 from varinv.functionals.constraints import Box
@@ -44,15 +46,7 @@ def lower_bound(problem: Problem, x: Array, duals: tuple[Array, ...], primal: fl
     for t in terms:
         if not (hasattr(t.f, "conj") and hasattr(t.f, "feasible")):
             raise ValueError(f"no certificate: {t.f} has no conjugate; stop with residual(tol) or small_change(tol)")
-    parts = [Part(t, q) for t, q in zip(terms, duals, strict=True)]
-    xp = namespace(x)
-    v: Any = None
-    for p in sorted(parts, key=lambda p: not p.fused):
-        if v is not None and any(q.fused for q in parts):
-            v += p.take()  # that of a fused part, which comes first, is ours
-        else:
-            v = p.take() if v is None else add_scaled(v, 1.0, p.take())
-    v = xp.zeros(x.shape, dtype=xp.float64, device=device(x)) if v is None else v
+    parts, v = _summed(problem, duals, x)
     conjugates = sum((p.conj for p in parts), start=0.0)
     g = problem.simple
     if g is not None and not hasattr(g, "conj"):
@@ -75,9 +69,32 @@ def lower_bound(problem: Problem, x: Array, duals: tuple[Array, ...], primal: fl
     return float(best if bound is None else max(best, -_within(g, bound).conj(-v) - conjugates))
 
 
+def _summed(problem: Problem, duals: tuple[Array, ...], x: Array) -> tuple[list[Part], Array]:
+    """The terms at feasible duals, and v = Σ K_iᵀ q_i in float64; over x ≥ 0 a total variation comes last: (a')."""
+    terms, xp = problem.coupled, namespace(x)
+    parts: list[Any] = [None for _ in terms]
+    last = next((i for i, t in enumerate(terms) if can_repair(t)), None) if is_cone(problem.simple) else None
+    v: Any = None
+    ours = False  # whether v may be written to
+    for i in sorted(range(len(terms)), key=lambda i: (i == last, not hasattr(terms[i].f, "pull"))):
+        q = duals[i] if i != last or v is None else repaired(terms[i], duals[i], v)
+        p = parts[i] = Part(terms[i], q)
+        pulled = p.take()
+        if v is None:
+            v, ours = pulled, p.fused
+        elif ours:
+            v += pulled
+        elif p.fused:
+            pulled += v
+            v, ours = pulled, True
+        else:
+            v, ours = add_scaled(v, 1.0, pulled), True
+    return parts, xp.zeros(x.shape, dtype=xp.float64, device=device(x)) if v is None else v
+
+
 def _conj_minus(g: Any, v: Array) -> float:
     """g*(−v)."""
-    if _is_cone(g):
+    if is_cone(g):
         return 0.0 if float(namespace(v).min(v)) >= 0 else math.inf
     return float(g.conj(-v))
 
@@ -113,7 +130,7 @@ def _open(g: Any) -> bool:
     return any(bool(namespace(b).any(abs(b) == math.inf)) if is_array(b) else math.isinf(b) for b in ends)
 
 
-def _is_cone(g: Any) -> bool:
+def is_cone(g: Any) -> bool:
     """Whether g is exactly x ≥ 0."""
     return isinstance(g, Box) and not is_array(g.lo) and not is_array(g.hi) and (g.lo, g.hi) == (0.0, math.inf)
 
@@ -166,7 +183,7 @@ def _shifted(problem: Problem, parts: list[Part], v: Array, j: int, primal: floa
     y, w = f._parts(q)[0], f.weight if isinstance(f, L2Squared) else 1.0
     used = xp.where(w > 0, xp.ones_like(q), xp.zeros_like(q)) if is_array(w) else None
     g: Any = problem.simple
-    plain = _is_cone(g)
+    plain = is_cone(g)
     rest = [p for k, p in enumerate(parts) if k != j]
     # what follows needs terms with infimum 0: then f*(αr) ≤ α f*(r) for α in [0, 1]; f*(0) = −inf f is taken off first
     lifted = sum((p.at_zero for p in rest), start=0.0)
@@ -234,7 +251,7 @@ def _columns(problem: Problem, j: int, used: Any, q: Array, dtype: Any) -> _Colu
             above = xp.where(hit, (1 + 4 * float(xp.finfo(dtype).eps)) / xp.where(hit, c, 1.0), 0.0)
             missing = None if bool(xp.all(hit | ~open_)) else ~hit & open_
             least = float(xp.min(xp.where(hit, c, xp.full_like(c, math.inf))))
-            known[j] = _Columns(None if _is_cone(g) else c, xp.astype(above, dtype), least, missing)
+            known[j] = _Columns(None if is_cone(g) else c, xp.astype(above, dtype), least, missing)
     return known[j]
 
 

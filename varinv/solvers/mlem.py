@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from varinv import check
 from varinv.backend import Array, namespace
-from varinv.certificate import _is_cone
+from varinv.certificate import is_cone
 from varinv.functionals.constraints import Box
 from varinv.functionals.data import KullbackLeibler
 from varinv.linalg import dot
@@ -211,7 +211,7 @@ def parts(who: str, problem: Problem) -> Term:
             f"{problem}: use ChambollePock()"
         )
     g = problem.simple
-    if g is not None and not _is_cone(g):
+    if g is not None and not is_cone(g):
         raise ValueError(f"{who} takes NonNegative() beside the counts, which it implies, got {g}; use ChambollePock()")
     term: Term = data[0]
     A: Any = term.K
