@@ -84,11 +84,8 @@ def _summed(problem: Problem, duals: tuple[Array, ...], x: Array) -> tuple[list[
             v, ours = pulled, p.fused
         elif ours:
             v += pulled
-        elif p.fused:
-            pulled += v
-            v, ours = pulled, True
         else:
-            v, ours = add_scaled(v, 1.0, pulled), True
+            v, ours = add_scaled(pulled, 1.0, v), True
     return parts, xp.zeros(x.shape, dtype=xp.float64, device=device(x)) if v is None else v
 
 

@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from varinv.backend import Array, namespace
+from varinv.backend import Array, double, namespace
 from varinv.linalg import add_scaled, norm
 from varinv.operators.norms import krylov_bound
 from varinv.operators.spectrum import Spectrum
@@ -17,6 +17,7 @@ from varinv.solvers.chambolle_pock import scalar_steps
 # tried on six scans, docs/decisions/0013: FIRST 0.8, 1.5, 3, 6; SHARE 0.3, 0.5, 1
 FIRST = 3.0  # σ of a filtered data term, in units of its largest weight
 SHARE = 0.5  # what the other blocks weigh beside it: as much costs the bound twice the steps and saves few iterations
+SMALL = 4096  # pixels: so few that Lanczos may come to its end, which float32 sees late; float64 costs nothing here
 ROUGH = 3  # power steps for a norm that only balances
 
 
@@ -51,6 +52,8 @@ def joint_steps(problem: Problem) -> JointSteps:
 
 def _found(problem: Problem) -> JointSteps:
     terms, zero, total = problem.coupled, problem.zeros(), math.inf
+    if math.prod(zero.shape) <= SMALL:
+        zero = double(zero)
     filters = tuple(_filter(t) for t in terms)
     if any(filters):
         sizes = [_rough(t, S, zero) if S else t.K.norm() ** 2 or 1.0 for t, S in zip(terms, filters, strict=True)]
