@@ -111,12 +111,10 @@ class Stamps:
     def __init__(self, iterations: dict[float, int]) -> None:
         self.iterations, self.last = iterations, max(iterations.values())
         self.seconds: dict[float, float] = {}
-        self.k = 0
-        self.began = time.perf_counter()
+        self.k, self.began = 0, time.perf_counter()
 
     def __call__(self, x: Any) -> None:
-        self.k += 1
-        now = time.perf_counter() - self.began
+        self.k, now = self.k + 1, time.perf_counter() - self.began
         self.seconds |= {target: now for target, k in self.iterations.items() if k == self.k}
         if self.k == self.last:
             raise Finished
