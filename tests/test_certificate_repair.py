@@ -59,6 +59,14 @@ def test_only_what_ends_at_the_border_is_repaired() -> None:
     assert not can_repair(vi.TV(SHAPE, isotropic=False))
     assert not can_repair(vi.TV(SHAPE, smoothing=0.1))
     assert not can_repair(vi.L21() @ vi.Gradient(SHAPE, boundary="periodic"))
+    assert not can_repair(vi.TV((1, 1)))
+
+
+def test_a_single_pixel_has_a_certificate() -> None:
+    """Its total variation is 0, the gradient's norm too: ½(x − 2)² over x ≥ 0."""
+    problem = vi.L2Squared(np.full((1, 1), 2.0)) @ vi.Identity((1, 1)) + vi.TV((1, 1)) + vi.NonNegative()
+    result = vi.solve(problem)
+    assert result.x[0, 0] == pytest.approx(2, rel=1e-4)
 
 
 def test_bounds_hold_at_every_iterate_and_for_any_duals() -> None:

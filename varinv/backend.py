@@ -137,9 +137,8 @@ class _Pool:
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
-        self.buffers: list[
-            list[Any]
-        ] = []  # [request it was last handed out for, bytes, first request], the smallest first
+        # [request it was last handed out for, bytes, first request], the smallest first
+        self.buffers: list[list[Any]] = []
         self.limit = math.inf  # bytes that idle buffers may fill up beside those in use
         self.requests = 0
         self.made = 0  # buffers allocated so far: the tests watch it
