@@ -142,15 +142,16 @@ def _tv_dual_ascent(shape, make):
 
 
 def _tv_sweep(shape, make):
-    """Shapes beyond one block of the twin as well: 33 rows, 65 slices of 17 rows."""
+    """Shapes beyond one block of the twin as well: five iterations in 33 rows, 65 slices of 17 rows."""
     if shape == (3, 4, 5):
         for large in ((67, 9), (66, 19, 3), (2, 33, 4)):
             yield from _tv_sweep(large, make)
     for u, p, weight, smoothing, spacing, axes, groups in _variation(shape, make):
         if groups:
             for y, w, lo, hi in ((0.0, 0.0, -math.inf, math.inf), (0.3, 1.2, -0.5, 0.8), (make(*shape), 0.7, 0.0, 1.0)):
-                yield u, p, 0.4, y, w, lo, hi, 0.6, weight, smoothing, spacing, axes, 1.9
-    yield 0 * u, 0 * p, 0.4, 0.0, 1.0, -1.0, 1.0, 0.6, 0.0, 0.0, spacing, axes, 1.0  # 0/0 is 0
+                for count in (1, 5):
+                    yield u, p, 0.4, y, w, lo, hi, 0.6, weight, smoothing, spacing, axes, 1.9, count
+    yield 0 * u, 0 * p, 0.4, 0.0, 1.0, -1.0, 1.0, 0.6, 0.0, 0.0, spacing, axes, 1.0, 3  # 0/0 is 0
 
 
 def _exact(a):

@@ -86,11 +86,11 @@ def test_the_adaptive_method_is_relaxed_and_balanced() -> None:
             yield x
             u, v, w = u + 1.9 * (x - u), v + 1.9 * (q - v), w + 1.9 * (p - w)
             if k in turns:
-                dx, dq, dp = x - mark[0], q - mark[1], p - mark[2]
+                dx, dq, dp = x - mark[0], v - mark[1], w - mark[2]
                 ratio = math.sqrt((dx @ dx / tau) / (dq @ dq / sq + dp @ dp / sp))
                 assert 0.01 < ratio < 100
                 change = ratio ** (0.5 * 0.95 ** turns[k])
-                tau, sq, sp, mark = tau * change, sq / change, sp / change, (x, q, p)
+                tau, sq, sp, mark = tau * change, sq / change, sp / change, (x, v, w)
 
     agree(vi.AdaptiveChambollePock(), oracle(), 70)
 

@@ -73,6 +73,23 @@ def test_the_clock_stands_still_while_the_objective_is_evaluated(clock):
     assert watch.trace.iterations == {1e-1: 4, 1e-2: 7}
 
 
+def test_a_method_that_makes_several_iterations_at_once_is_timed_so_where_nobody_looks(clock):
+    calls = []
+
+    def work(watch):
+        k = 0
+        while True:
+            made = min(watch.most, 3)
+            k, clock[0] = k + made, clock[0] + 0.1  # a call costs the same, however many it makes
+            calls.append(made)
+            watch(0.5**k, made)
+
+    trace = Iterative(work).run(lambda x: x, (1e-1, 1e-2), 60.0)
+    assert calls == [1] * 7 + [3, 1, 3]  # with looks; then to 4 and on to 7
+    assert trace.iterations == {1e-1: 4, 1e-2: 7}
+    assert trace.seconds == pytest.approx({1e-1: 0.2, 1e-2: 0.3})
+
+
 def test_a_method_that_does_not_get_there_is_stopped_and_says_how_far_it_came(clock):
     def work(watch):
         while True:

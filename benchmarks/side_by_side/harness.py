@@ -75,20 +75,20 @@ class Finished(Exception):
 
 
 class Watch:
-    """Called by a method with each iterate; the clock stands still while the objective is evaluated.
+    """Called by a method with each iterate (`most` = 1); the clock stands still while the objective is evaluated.
 
     Looks at every iterate up to the 50th, then at every 50th part: a target is dated at most 2 % late, for everybody.
     """
 
     def __init__(self, gap: Callable[[Any], float], targets: Sequence[float], limit: float) -> None:
         self.gap, self.targets, self.limit = gap, sorted(targets, reverse=True), limit
-        self.trace, self.k, self.next = Trace(), 0, 1
+        self.trace, self.k, self.next, self.most = Trace(), 0, 1, 1
         self.began = time.perf_counter()
 
-    def __call__(self, x: Any) -> None:
+    def __call__(self, x: Any, made: int = 1) -> None:
         now = time.perf_counter()
         self.trace.elapsed += now - self.began
-        self.k += 1
+        self.k += made
         if self.k >= self.next or self.trace.elapsed > self.limit:
             self.next = self.k + max(1, self.k // 50)
             self.look(x)
@@ -106,26 +106,27 @@ class Watch:
 
 
 class Stamps:
-    """Called by a method with each iterate: only the time at given iterations, nothing in between."""
+    """Called by a method with its iterates, at least with those of the given iterations: only the time at these."""
 
     def __init__(self, iterations: dict[float, int]) -> None:
-        self.iterations, self.last = iterations, max(iterations.values())
-        self.seconds: dict[float, float] = {}
-        self.k, self.began = 0, time.perf_counter()
+        self.iterations, self.seconds = iterations, dict[float, float]()
+        self.k, self.most, self.began = 0, min(iterations.values()), time.perf_counter()
 
-    def __call__(self, x: Any) -> None:
-        self.k, now = self.k + 1, time.perf_counter() - self.began
+    def __call__(self, x: Any, made: int = 1) -> None:
+        self.k, now = self.k + made, time.perf_counter() - self.began
         self.seconds |= {target: now for target, k in self.iterations.items() if k == self.k}
-        if self.k == self.last:
+        left = [k - self.k for k in self.iterations.values() if k > self.k]
+        if not left:
             raise Finished
+        self.most = min(left)
 
 
 @dataclass(frozen=True)
 class Iterative:
     """A method that shows its iterates: ``work(watch)`` calls ``watch(x)`` after each iteration, from scratch.
 
-    Where all took less than 2 s it is run once more, for as many iterations as each target needed and without a look:
-    a look leaves caches cold and threads asleep, which counts where an iteration takes less than a millisecond.
+    Several at once, at most ``watch.most``: ``watch(x, made)``.  Where all took less than 2 s it is run again without
+    a look, which would leave caches cold and threads asleep: it counts where iterations take less than a millisecond.
     """
 
     work: Callable[[Callable[[Any], None]], Any]
@@ -242,17 +243,13 @@ def race(
             a, b = median(mine, target), median(other, target)
             last = other[0]
             note = (f"{last.iterations[target]} iterations" if b is not None else last.note()) if last else ""
-            wanted = (asked or {}).get(name) if target == asked_at(asked, targets) else None
+            wanted = (asked or {}).get(name) if target == (asked or {}).get("at", min(targets)) else None
             count = mine[0].iterations.get(target)
             rows.append(
                 Row(case, f"to {target:g}", a, name, last.elapsed if b is None else b, b is None, note, wanted,
                     more={"iterations": count})
             )  # fmt: skip
     return rows
-
-
-def asked_at(asked: Any, targets: Sequence[float]) -> float:
-    return (asked or {}).get("at", min(targets))
 
 
 def median(traces: Sequence[Trace], target: float) -> float | None:

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from varinv.backend import Array, namespace
-from varinv.functionals.steps import relaxed
-from varinv.functionals.sweep import primal_dual_step
+from varinv.functionals.sweep import primal_dual_steps
 from varinv.linalg import add_scaled, norm
 from varinv.problem import Problem
 from varinv.solvers.base import Solver, refuse, zero_duals
@@ -86,25 +85,34 @@ class AdaptiveChambollePock(Solver):
         return AdaptiveState(x, x, y, _sample(x), tuple(map(_sample, y)), tau, sigma)
 
     def step(self, problem: Problem, s: AdaptiveState) -> AdaptiveState:
-        steps = joint_steps(problem).filtered(s.sigma)
-        x, u, y = primal_dual_step(problem.simple, problem.coupled, s.y, s.u, s.tau, steps, RELAXATION)
-        m = _turn(s.k + 1)
-        if m is None:
-            return AdaptiveState(x, u, y, s.x_mark, s.y_mark, s.tau, s.sigma, s.k + 1)
-        # samples of x and of z = y⁻ + (y − y⁻)/ρ; a share of the entries has that share of the squared distance
-        x_mark = _sample(x)
-        y_mark = tuple(relaxed(_sample(old), _sample(new), 1 / RELAXATION) for old, new in zip(s.y, y, strict=True))
-        tau, *sigma = (
-            step * math.prod(mark.shape) / math.prod(whole.shape)
-            for step, mark, whole in zip((s.tau, *s.sigma), (x_mark, *y_mark), (x, *y), strict=True)
-        )
-        change = distances(x_mark, y_mark, s.x_mark, s.y_mark, tau, sigma) ** (0.5 * 0.95**m)
-        return AdaptiveState(x, u, y, x_mark, y_mark, s.tau * change, tuple(a / change for a in s.sigma), s.k + 1)
+        return _ahead(problem, s, 1)
+
+    def leap(self, problem: Problem, state: AdaptiveState, most: int) -> AdaptiveState:
+        return _ahead(problem, state, most)
 
     @classmethod
     def examples(cls) -> Iterator[tuple[Solver, Problem]]:
         for _, problem in ChambollePock.examples():
             yield cls(), problem
+
+
+def _ahead(problem: Problem, s: AdaptiveState, most: int) -> AdaptiveState:
+    """As many steps as can be made at once, up to `most` and to the next balance."""
+    turn, m = _turn(s.k)
+    sigma = joint_steps(problem).filtered(s.sigma)
+    x, u, y, made = primal_dual_steps(
+        problem.simple, problem.coupled, s.y, s.u, s.tau, sigma, RELAXATION, min(most, turn - s.k)
+    )
+    if s.k + made < turn:
+        return s._replace(x=x, u=u, y=y, k=s.k + made)
+    x_mark, y_mark = _sample(x), tuple(map(_sample, y))
+    # a share of the entries has that share of the squared distance
+    tau, *steps = (
+        step * math.prod(mark.shape) / math.prod(whole.shape)
+        for step, mark, whole in zip((s.tau, *s.sigma), (x_mark, *y_mark), (x, *y), strict=True)
+    )
+    change = distances(x_mark, y_mark, s.x_mark, s.y_mark, tau, steps) ** (0.5 * 0.95**m)
+    return AdaptiveState(x, u, y, x_mark, y_mark, s.tau * change, tuple(a / change for a in s.sigma), turn)
 
 
 def _sample(a: Array) -> Array:
@@ -114,10 +122,12 @@ def _sample(a: Array) -> Array:
     return xp.asarray(flat[:: max(1, flat.shape[0] // SAMPLE) | 1], copy=True)
 
 
-def _turn(k: int) -> int | None:
-    """m where k = ⌈10·1.25^m⌉, else None."""
+def _turn(k: int) -> tuple[int, int]:
+    """The first ⌈10·1.25^m⌉ above k, and m."""
     m = math.floor(math.log(k / 10, 1.25)) if k >= 10 else 0
-    return m if math.ceil(10 * 1.25**m) == k else None
+    while math.ceil(10 * 1.25**m) <= k:
+        m += 1
+    return math.ceil(10 * 1.25**m), m
 
 
 def distances(

@@ -26,6 +26,8 @@ class Solver(ABC):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        if "step" in cls.__dict__ and "leap" not in cls.__dict__:
+            cls.leap = Solver.leap  # type: ignore[method-assign]  # another step, so not several of the old one
         Solver.kinds.append(cls)
 
     @abstractmethod
@@ -35,6 +37,10 @@ class Solver(ABC):
     @abstractmethod
     def step(self, problem: Problem, state: Any) -> Any:
         """The next state: the paper's formulas and nothing else."""
+
+    def leap(self, problem: Problem, state: Any, most: int) -> Any:
+        """One step, or up to `most` where a method can make several at once: to the bit what `step` gives."""
+        return self.step(problem, state)
 
     @classmethod
     def examples(cls) -> Iterator[tuple[Solver, Problem]]:

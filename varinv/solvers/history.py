@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from varinv.linalg import distance, norm
-from varinv.solvers.rules import _Every, leaves
+from varinv.solvers.rules import FAR, _Every, leaves, next_look
 
 EVERY = 10
 
@@ -45,6 +45,12 @@ class History:
         """Whether a look at this state is due: a row, and whatever `gap` and `residual` need."""
         every = [leaf for leaf in leaves(self.rule) if isinstance(leaf, _Every)] or [self.own]
         return any(leaf.ahead(state.k) for leaf in every)
+
+    def next(self, k: int) -> int:
+        """The first iteration after k that somebody wants to see."""
+        if self.observe is not None:
+            return k + 1
+        return min(next_look(self.rule, k), FAR if self.guided else self.own.next(k))
 
     def look(self, previous: Any, state: Any) -> None:
         """Keep what `record` will need of the state before."""

@@ -25,11 +25,23 @@ class Rule:
     def __call__(self, problem: Problem, previous: Any, state: Any) -> str | None:
         raise NotImplementedError
 
+    def next(self, k: int) -> int:
+        """The iteration after k at which this rule has to be asked again, the state before it at hand."""
+        return k + 1
+
     def __or__(self, other: Callable[..., str | None]) -> Rule:
         return _Any(self, other)
 
     def __and__(self, other: Callable[..., str | None]) -> Rule:
         return _All(self, other)
+
+
+FAR = 1 << 62  # further than any run
+
+
+def next_look(rule: Any, k: int) -> int:
+    """The first iteration after k at which one of the joined rules has to be asked; any other function: each."""
+    return min(leaf.next(k) if isinstance(leaf, Rule) else k + 1 for leaf in leaves(rule))
 
 
 def leaves(rule: Any) -> list[Any]:
@@ -114,10 +126,16 @@ class iterations(Rule):
     def __call__(self, problem: Problem, previous: Any, state: Any) -> str | None:
         return f"{self.n} iterations" if state.k >= self.n else None
 
+    def next(self, k: int) -> int:
+        return max(self.n, k + 1)
+
 
 @dataclass
 class seconds(Rule):
-    """Stop once t seconds have passed since the first evaluation, in all calls that a checkpoint joins together."""
+    """Stop once t seconds have passed since the first evaluation, in all calls that a checkpoint joins together.
+
+    A method that makes several iterations at once is not interrupted in between.
+    """
 
     t: float
     began: float | None = None
@@ -129,6 +147,9 @@ class seconds(Rule):
     def __call__(self, problem: Problem, previous: Any, state: Any) -> str | None:
         self.began = time.monotonic() if self.began is None else self.began
         return f"{self.t:g} seconds" if self.spent_now() >= self.t else None
+
+    def next(self, k: int) -> int:
+        return FAR  # whenever one is
 
     def spent_now(self) -> float:
         """Seconds so far, with those of earlier calls."""
@@ -166,10 +187,15 @@ class _Every(Rule):
     every: int
     seen: int = -1
 
+    def pace(self, k: int) -> int:
+        return self.every << max((k // (5 * self.every)).bit_length() - 1, 0)
+
     def ahead(self, k: int) -> bool:
         """Whether iteration k is on the grid and not yet seen."""
-        pace = self.every << max((k // (5 * self.every)).bit_length() - 1, 0)
-        return self.seen < 0 or k // pace > self.seen // pace
+        return self.seen < 0 or k // self.pace(k) > self.seen // self.pace(k)
+
+    def next(self, k: int) -> int:
+        return k + 1 if self.seen < 0 else (k // self.pace(k) + 1) * self.pace(k)
 
     def due(self, state: Any) -> bool:
         due, self.seen = self.ahead(state.k), state.k

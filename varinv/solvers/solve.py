@@ -110,7 +110,8 @@ def solve(
                 if keeper is not None:
                     keeper.offer(Saved(state, history.rows, memory(rule), words, None, history.seconds()), _finite)
                 previous = state  # the one before is let go first: two states at a time
-                state = solver.step(problem, state)
+                unseen = 1 if callable(progress) else history.next(state.k) - 1 - state.k
+                state = solver.leap(problem, state, max(unseen, 1))
                 advance(state.k, readings_of(rule))
         except KeyboardInterrupt:
             why = f"interrupted after {state.k} iterations"

@@ -6,6 +6,7 @@ kernel they give to the ceiling as well.  Of both the best of several runs count
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from typing import Any
 
@@ -28,6 +29,16 @@ def iteration(solver: Any, problem: Any) -> Any:
     return work
 
 
+def leap(solver: Any, problem: Any) -> Any:
+    """A function that does 16 iterations, between two balances (at 182 and 228)."""
+    state = next(itertools.islice(solver.states(problem), 200, None))
+
+    def work() -> None:
+        assert solver.leap(problem, state, 16).k == state.k + 16
+
+    return work
+
+
 def rows(run: Run) -> Iterator[Row]:
     from varinv.functionals.steps import ascend, descend
 
@@ -36,10 +47,19 @@ def rows(run: Run) -> Iterator[Row]:
     yield Row(case, "ceilings", None, note=f"memory {memory / 1e9:.3g} GB/s, multiply-add {peak / 1e9:.4g} Gflop/s")
     ceilings: dict[int, float] = {}
 
-    def row(what: str, work: Any, count: float, held: float, operations: float, asked: float | None, words: str) -> Row:
-        """`count` bytes moved, `held` bytes of different arrays."""
+    def row(
+        what: str,
+        work: Any,
+        count: float,
+        held: float,
+        operations: float,
+        asked: float | None,
+        words: str,
+        at_once: int = 1,
+    ) -> Row:
+        """`count` bytes moved, `held` bytes of different arrays; `at_once`: how many times `work` does it."""
         work()
-        spent, size = min(seconds(work) for _ in range(25)), int(held)
+        spent, size = min(seconds(work) for _ in range(25)) / at_once, int(held)
         if size not in ceilings:
             ceilings[size] = bandwidth(size)
         there = ceilings[size]
@@ -75,7 +95,12 @@ def rows(run: Run) -> Iterator[Row]:
         )  # fmt: skip
         yield row(
             f"iteration of AdaptiveChambollePock {n}²", iteration(vi.AdaptiveChambollePock(), problem), 8 * image,
-            8 * image, 30 * pixels, asked, "one sweep: reads u, p, y, writes x, u, p: 8 images",
+            8 * image, 30 * pixels, None, "one sweep: reads u, p, y, writes x, u, p: 8 images",
+        )  # fmt: skip
+        yield row(
+            f"the same 16 at once {n}², per iteration", leap(vi.AdaptiveChambollePock(), problem), 8 * image,
+            8 * image, 30 * pixels, asked, "one sweep for all: 100 % is an iteration at the speed of copying 8 images",
+            16,
         )  # fmt: skip
     for n, views in ((run.size or 512, 180), (run.size or 1024, 360)):
         if run.quick and n == 1024:

@@ -1,0 +1,130 @@
+"""Several iterations at once: to the bit what single steps give, and nobody who looks on sees a difference."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import numba
+import numpy as np
+import pytest
+
+import varinv as vi
+from varinv.functionals import sweep_numba
+
+RNG = np.random.default_rng(3)
+
+
+def image(*shape: int) -> Any:
+    return (np.add.outer(np.arange(shape[-2]) > shape[-2] / 3, np.arange(shape[-1]) / shape[-1])
+            + 0.3 * RNG.standard_normal(shape)).astype(np.float32)  # fmt: skip
+
+
+Y = image(75, 19)
+PROBLEMS = {
+    "image": vi.L2Squared(Y) + 0.2 * vi.TV(Y.shape),
+    "weighted, in a box": vi.L2Squared(Y, 2.0) + vi.TV(Y.shape, weight=0.1 + Y**2, smoothing=0.1) + vi.Box(0.2, 0.9),
+    "float64": vi.L2Squared(Y.astype(float)) + 0.2 * vi.TV(Y.shape),
+    "stack": vi.L2Squared(image(3, 40, 7)) + 0.2 * vi.TV((3, 40, 7), axes=(1, 2)),
+    "volume": vi.L2Squared(image(5, 20, 7)) + 0.2 * vi.TV((5, 20, 7)),
+    "one row": vi.L2Squared(image(1, 9)) + 0.2 * vi.TV((1, 9)),
+    "one column": vi.L2Squared(image(30, 1)) + 0.2 * vi.TV((30, 1)),
+    "nothing to sweep": vi.L2Squared(Y) @ vi.Blur(Y.shape, np.ones((3, 3)) / 9) + 0.2 * vi.TV(Y.shape),
+}
+
+
+class Stepwise(vi.AdaptiveChambollePock):
+    """The same steps, one by one."""
+
+    def step(self, problem: Any, s: Any) -> Any:
+        return super().step(problem, s)
+
+
+vi.Solver.kinds.remove(Stepwise)
+
+
+def same(a: Any, b: Any) -> None:
+    for name, one, other in zip(a._fields, a, b, strict=True):
+        pairs = zip(one, other, strict=True) if isinstance(one, tuple) else [(one, other)]
+        assert all(np.array_equal(p, q) for p, q in pairs), name
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("share", [1, 4], ids=["wide borders", "as shipped"])
+@pytest.mark.parametrize("name", PROBLEMS)
+def test_a_leap_is_its_steps_to_the_bit(name: str, share: int, threads: int, monkeypatch: Any) -> None:
+    """share = 1: as many iterations as a thread has rows, so that all it has are computed by its neighbour as well."""
+    monkeypatch.setattr(sweep_numba, "SHARE", share)
+    problem, solver, before = PROBLEMS[name], vi.AdaptiveChambollePock(), numba.get_num_threads()
+    steps = list(itertools.islice(solver.states(problem), 41))
+    try:
+        numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
+        for most in (1, 2, 7, 40):
+            state = steps[0]
+            while state.k < 40:
+                new = solver.leap(problem, state, min(most, 40 - state.k))
+                assert state.k < new.k <= state.k + most
+                assert new.k in (state.k + most, 10, 13, 16, 20, 25, 31, 39, 40) or name == "nothing to sweep"
+                state = new
+                same(state, steps[state.k])
+    finally:
+        numba.set_num_threads(before)
+
+
+def test_who_steps_otherwise_does_not_leap() -> None:
+    assert Stepwise.leap is vi.Solver.leap
+    state = Stepwise().init(PROBLEMS["image"], Y)
+    assert Stepwise().leap(PROBLEMS["image"], state, 9).k == 1
+
+
+RULES: dict[str, Any] = {
+    "iterations": vi.iterations(57),
+    "gap": vi.gap(1e-3) | vi.iterations(90),
+    "residual": vi.residual(1e-3, every=7) | vi.iterations(90),
+    "both": vi.gap(1e-9) & vi.residual(1e-9) | vi.iterations(123),
+    "change": vi.small_change(1e-2) | vi.iterations(90),
+    "a function": lambda problem, previous, state: "enough" if state.k >= 23 and previous.k == state.k - 1 else None,
+}
+
+
+@pytest.mark.parametrize("observe", [None, lambda s: s.k if s.k % 17 == 3 else None], ids=["alone", "observed"])
+@pytest.mark.parametrize("name", RULES)
+def test_solve_tells_the_same(name: str, observe: Any) -> None:
+    def run(solver: Any) -> Any:
+        return vi.solve(PROBLEMS["image"], solver, stop=RULES[name], observe=observe)
+
+    def rows(result: Any) -> list[Any]:
+        return [{key: v for key, v in row.items() if key not in ("seconds", "memory")} for row in result.history]
+
+    leaps, steps = run(vi.AdaptiveChambollePock()), run(Stepwise())
+    same(leaps.state, steps.state)
+    assert leaps.why == steps.why
+    assert rows(leaps) == rows(steps)
+
+
+def test_solve_leaps_where_nobody_looks(monkeypatch: Any) -> None:
+    asked: list[int] = []
+    leap = vi.AdaptiveChambollePock.leap
+
+    def counted(self: Any, problem: Any, state: Any, most: int) -> Any:
+        asked.append(most)
+        return leap(self, problem, state, most)
+
+    monkeypatch.setattr(vi.AdaptiveChambollePock, "leap", counted)
+    vi.solve(PROBLEMS["image"], vi.AdaptiveChambollePock(), stop=vi.gap(1e-9) | vi.seconds(60) | vi.iterations(40))
+    # to the iteration before a look (10, 20, 30, 40), whose step is single; in between the balance at 13, 16, 25, 31
+    assert asked == [9, 1, 9, 6, 3, 1, 9, 4, 1, 9, 8, 1]
+    asked.clear()
+    seen: list[int] = []
+    vi.solve(PROBLEMS["image"], stop=vi.iterations(20), progress=lambda k, readings: seen.append(k))
+    assert seen == list(range(1, 21))
+    assert set(asked) == {1}
+
+
+def test_a_start_from_a_checkpoint_leaps_to_the_same_bits(tmp_path: Any) -> None:
+    whole = vi.solve(PROBLEMS["image"], vi.AdaptiveChambollePock(), stop=vi.iterations(47))
+    for n in (18, 47):
+        part = vi.solve(
+            PROBLEMS["image"], vi.AdaptiveChambollePock(), stop=vi.iterations(n), checkpoint=tmp_path / "run.h5"
+        )
+    same(whole.state, part.state)
