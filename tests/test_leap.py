@@ -71,6 +71,33 @@ def test_a_leap_is_its_steps_to_the_bit(name: str, share: int, threads: int, mon
         numba.set_num_threads(before)
 
 
+VIEWS = vi.Radon(Y.shape, vi.ParallelBeam([0.1, 1.0, 2.0], 90))
+TOMOGRAPHY = vi.L2Squared(VIEWS(Y)) @ VIEWS + vi.NonNegative()
+SPARE = {
+    "image": TOMOGRAPHY + 0.2 * vi.TV(Y.shape),
+    "Huber, weighted": TOMOGRAPHY + vi.TV(Y.shape, weight=0.1 + Y**2, smoothing=0.1),
+    "anisotropic": TOMOGRAPHY + 0.2 * vi.TV(Y.shape, isotropic=False),
+    "volume": vi.L2Squared(image(5, 20, 7)) @ vi.Blur((5, 20, 7), np.ones((3, 3, 3)) / 27) + 0.2 * vi.TV((5, 20, 7)),
+    "one column": vi.L2Squared(Y[:, :1]) @ vi.Blur((75, 1), np.ones((3, 1)) / 3) + 0.2 * vi.TV((75, 1)),
+    "two terms": TOMOGRAPHY + 0.2 * vi.TV(Y.shape) + 0.1 * vi.L1() @ vi.Gradient(Y.shape),
+}
+
+
+@pytest.mark.parametrize("name", SPARE)
+def test_duals_that_nobody_reads_again_are_written_over_with_the_same_bits(name: str) -> None:
+    problem, solver = SPARE[name], vi.AdaptiveChambollePock()
+    steps = list(itertools.islice(solver.states(problem), 15))
+    state = solver.init(problem, problem.zeros())
+    for expected in steps[1:]:
+        x, u = state.x.copy(), state.u.copy()
+        new = solver.leap(problem, state, 1, spare=True)
+        same(new, expected)
+        assert any(np.shares_memory(a, b) for a, b in zip(state.y, new.y, strict=True))
+        assert np.array_equal(state.x, x)
+        assert np.array_equal(state.u, u)
+        state = new
+
+
 def test_who_steps_otherwise_does_not_leap() -> None:
     assert Stepwise.leap is vi.Solver.leap
     state = Stepwise().init(PROBLEMS["image"], Y)
@@ -106,9 +133,9 @@ def test_solve_leaps_where_nobody_looks(monkeypatch: Any) -> None:
     asked: list[int] = []
     leap = vi.AdaptiveChambollePock.leap
 
-    def counted(self: Any, problem: Any, state: Any, most: int) -> Any:
+    def counted(self: Any, problem: Any, state: Any, most: int, spare: bool) -> Any:
         asked.append(most)
-        return leap(self, problem, state, most)
+        return leap(self, problem, state, most, spare)
 
     monkeypatch.setattr(vi.AdaptiveChambollePock, "leap", counted)
     vi.solve(PROBLEMS["image"], vi.AdaptiveChambollePock(), stop=vi.gap(1e-9) | vi.seconds(60) | vi.iterations(40))

@@ -19,9 +19,10 @@ def _dot(a, b):
     blocks = (n + BLOCK - 1) // BLOCK
     parts = np.zeros(blocks)
     for k in nb.prange(blocks):
-        total = 0.0
-        for i in range(k * BLOCK, min(n, (k + 1) * BLOCK)):
-            total += np.float64(a[i]) * np.float64(b[i])
+        here = slice(k * BLOCK, (k + 1) * BLOCK)
+        ak, bk, total = a[here], b[here], 0.0
+        for i in range(ak.size):
+            total += np.float64(ak[i]) * np.float64(bk[i])
         parts[k] = total
     result = 0.0
     for k in range(blocks):

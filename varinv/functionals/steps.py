@@ -12,9 +12,14 @@ from varinv.operators.base import LinearOperator
 from varinv.operators.gradient import Gradient, minus_divergence
 
 
-def ascend(f: Any, K: LinearOperator, y: Array, x: Array, step: Any, relaxation: float = 1.0) -> Array:
-    """y + ρ(prox_conj(y + step·Kx, step) − y) of f, fused where f knows how for this K; step a number or a filter."""
-    fast = f.ascend(K, y, x, step, relaxation) if hasattr(f, "ascend") else None
+def ascend(
+    f: Any, K: LinearOperator, y: Array, x: Array, step: Any, relaxation: float = 1.0, spare: bool = False
+) -> Array:
+    """y + ρ(prox_conj(y + step·Kx, step) − y) of f, fused where f knows how for this K; step a number or a filter.
+
+    It may be written over a `spare` y.
+    """
+    fast = f.ascend(K, y, x, step, relaxation, spare) if hasattr(f, "ascend") else None
     if fast is not None:
         return fast
     new = f.prox_conj(add_scaled(y, step, K.forward(x)), step)

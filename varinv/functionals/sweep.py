@@ -19,12 +19,13 @@ def primal_dual_steps(
     sigma: Sequence[Any],
     relaxation: float,
     count: int = 1,
+    spare: bool = False,
 ) -> tuple[Array, Array, tuple[Array, ...], int]:
     """x, and (u, y) relaxed towards (x, z), after as many iterations as can be made at once; how many (up to `count`).
 
     x = prox_{τg}(u − τ Σ K_iᵀ y_i),  z_i = prox_{σ_i f_i*}(y_i + σ_i K_i(2x − u)),
     (u, y) + ρ((x, z) − (u, y)).  All in one sweep where g is a square in a box and the only term an isotropic total
-    variation, else one.
+    variation, else one.  What comes out may be written over a `spare` y.
     """
     square = square_of(g, u)
     if square is not None and len(terms) == 1 and isinstance(terms[0].f, Variation):
@@ -34,7 +35,7 @@ def primal_dual_steps(
             x, u, p = tv_sweep(u, y[0], tau, *square, sigma[0], weight, smoothing, spacing, axes, relaxation, count)
             return x, u, (p,), count
     x, x_bar = descend(g, [t.K for t in terms], y, u, tau, 1.0)
-    y = tuple(ascend(t.f, t.K, a, x_bar, s, relaxation) for t, a, s in zip(terms, y, sigma, strict=True))
+    y = tuple(ascend(t.f, t.K, a, x_bar, s, relaxation, spare) for t, a, s in zip(terms, y, sigma, strict=True))
     del x_bar  # u' takes its place
     return x, relaxed(u, x, relaxation), y, 1
 

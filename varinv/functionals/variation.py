@@ -23,12 +23,14 @@ class Variation:
         """(groups, smoothing); None: the functional is none of magnitudes."""
         raise NotImplementedError
 
-    def ascend(self, K: LinearOperator, p: Array, x: Array, step: float, relaxation: float) -> Array | None:
+    def ascend(
+        self, K: LinearOperator, p: Array, x: Array, step: float, relaxation: float, spare: bool = False
+    ) -> Array | None:
         fused = self.along(K, x)
         if fused is None:
             return None
         w, smoothing, spacing, axes, groups = fused
-        return tv_dual_ascent(p, x, step, w, smoothing, spacing, axes, groups, relaxation)
+        return tv_dual_ascent(p, x, step, w, smoothing, spacing, axes, groups, relaxation, spare)
 
     def value_along(self, K: LinearOperator, x: Array) -> float | None:
         fused = self.along(K, x, exact=True)
@@ -62,8 +64,9 @@ def tv_dual_ascent(
     axes: tuple[int, ...],
     groups: bool,
     relaxation: float,
+    spare: bool = False,
 ) -> Array:
-    """(1 − ρ) p + ρ prox_conj(p + σ∇x, σ): the dual step, relaxed (ρ = 1: not)."""
+    """(1 − ρ) p + ρ prox_conj(p + σ∇x, σ): the dual step, relaxed (ρ = 1: not); a twin may write over a `spare` p."""
     q = p + step * differences(x, spacing, axes, "neumann")
     new = _project(_length(q) if groups else abs(q), weight, smoothing, step) * q
     return new if relaxation == 1 else (1 - relaxation) * p + relaxation * new

@@ -17,7 +17,7 @@ def _declines(shape, axes, weight, groups):
     return len(shape) > 3 or (is_array(weight) and weight.shape != expected)
 
 
-def tv_dual_ascent(p, x, step, weight, smoothing, spacing, axes, groups, relaxation):
+def tv_dual_ascent(p, x, step, weight, smoothing, spacing, axes, groups, relaxation, spare=False):
     if is_array(step) or _declines(x.shape, axes, weight, groups):
         return variation.tv_dual_ascent.reference(p, x, step, weight, smoothing, spacing, axes, groups, relaxation)
     p, x = cuda.plain(p, x)

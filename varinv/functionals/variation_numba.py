@@ -22,72 +22,84 @@ def _factor(squares, w, smooth, tiny):
     return min(w / max(w + smooth, tiny), w / np.sqrt(max(squares, tiny)))
 
 
-@compiled(lambda f: void(ro(f, 4), ro(f, 3), ro(f, 3), f, f, f, f, f, rw(f, 4)))
-def _ascend2(p, x, w, smooth, a, b, tiny, rho, out):
-    """p + σ∇x shortened to w/max(w + σδ, |·|) and relaxed; a, b = σ/h; w of shape (1, 1, 1) or the image's."""
+@compiled(lambda f: void(ro(f, 4), ro(f, 3), ro(f, 3), f, f, f, f, f, boolean, rw(f, 4)))
+def _ascend2(p, x, w, smooth, a, b, tiny, rho, there, out):
+    """p + σ∇x shortened to w/max(w + σδ, |·|) and relaxed; a, b = σ/h; w of shape (1, 1, 1) or the image's.
+
+    `there`: p comes in `out` (arrays must not overlap here); else it is brought there, row by row.
+    """
     slices, rows, cols = x.shape
-    image = w.size > 1
-    w0, keep = w[0, 0, 0], x.dtype.type(1) - rho
+    image, last = w.size > 1, cols - 1
+    keep = x.dtype.type(1) - rho
     for m in nb.prange(slices * rows):
         s, i = m // rows, m % rows
-        below = min(i + 1, rows - 1)
-        for j in range(cols - 1):
-            u = p[0, s, i, j] + a * (x[s, below, j] - x[s, i, j])
-            v = p[1, s, i, j] + b * (x[s, i, j + 1] - x[s, i, j])
-            factor = rho * _factor(u * u + v * v, w[s, i, j] if image else w0, smooth, tiny)
-            out[0, s, i, j] = keep * p[0, s, i, j] + u * factor
-            out[1, s, i, j] = keep * p[1, s, i, j] + v * factor
-        j = cols - 1
-        u, v = p[0, s, i, j] + a * (x[s, below, j] - x[s, i, j]), p[1, s, i, j]
-        factor = rho * _factor(u * u + v * v, w[s, i, j] if image else w0, smooth, tiny)
-        out[0, s, i, j] = keep * p[0, s, i, j] + u * factor
-        out[1, s, i, j] = keep * p[1, s, i, j] + v * factor
+        here, below, wi = x[s, i], x[s, min(i + 1, rows - 1)], w[s, i] if image else w[0, 0]
+        if not there:
+            out[0, s, i] = p[0, s, i]
+            out[1, s, i] = p[1, s, i]
+        down, right = out[0, s, i], out[1, s, i]
+        for j in range(last):
+            u = down[j] + a * (below[j] - here[j])
+            v = right[j] + b * (here[j + 1] - here[j])
+            factor = rho * _factor(u * u + v * v, wi[j] if image else wi[0], smooth, tiny)
+            down[j] = keep * down[j] + u * factor
+            right[j] = keep * right[j] + v * factor
+        u, v = down[last] + a * (below[last] - here[last]), right[last]
+        factor = rho * _factor(u * u + v * v, wi[last] if image else wi[0], smooth, tiny)
+        down[last] = keep * down[last] + u * factor
+        right[last] = keep * right[last] + v * factor
 
 
-@compiled(lambda f: void(ro(f, 4), ro(f, 3), ro(f, 3), f, f, f, f, f, f, rw(f, 4)))
-def _ascend3(p, x, w, smooth, a, b, c, tiny, rho, out):
+@compiled(lambda f: void(ro(f, 4), ro(f, 3), ro(f, 3), f, f, f, f, f, f, boolean, rw(f, 4)))
+def _ascend3(p, x, w, smooth, a, b, c, tiny, rho, there, out):
     """The same in three dimensions."""
     slices, rows, cols = x.shape
-    image = w.size > 1
-    w0, keep = w[0, 0, 0], x.dtype.type(1) - rho
+    image, last = w.size > 1, cols - 1
+    keep = x.dtype.type(1) - rho
     for m in nb.prange(slices * rows):
         s, i = m // rows, m % rows
-        above, below = min(s + 1, slices - 1), min(i + 1, rows - 1)
-        for j in range(cols - 1):
-            t = p[0, s, i, j] + a * (x[above, i, j] - x[s, i, j])
-            u = p[1, s, i, j] + b * (x[s, below, j] - x[s, i, j])
-            v = p[2, s, i, j] + c * (x[s, i, j + 1] - x[s, i, j])
-            factor = rho * _factor(t * t + u * u + v * v, w[s, i, j] if image else w0, smooth, tiny)
-            out[0, s, i, j] = keep * p[0, s, i, j] + t * factor
-            out[1, s, i, j] = keep * p[1, s, i, j] + u * factor
-            out[2, s, i, j] = keep * p[2, s, i, j] + v * factor
-        j = cols - 1
-        t, v = p[0, s, i, j] + a * (x[above, i, j] - x[s, i, j]), p[2, s, i, j]
-        u = p[1, s, i, j] + b * (x[s, below, j] - x[s, i, j])
-        factor = rho * _factor(t * t + u * u + v * v, w[s, i, j] if image else w0, smooth, tiny)
-        out[0, s, i, j] = keep * p[0, s, i, j] + t * factor
-        out[1, s, i, j] = keep * p[1, s, i, j] + u * factor
-        out[2, s, i, j] = keep * p[2, s, i, j] + v * factor
+        here, below, behind = x[s, i], x[s, min(i + 1, rows - 1)], x[min(s + 1, slices - 1), i]
+        wi = w[s, i] if image else w[0, 0]
+        if not there:
+            for k in range(3):
+                out[k, s, i] = p[k, s, i]
+        inward, down, right = out[0, s, i], out[1, s, i], out[2, s, i]
+        for j in range(last):
+            t = inward[j] + a * (behind[j] - here[j])
+            u = down[j] + b * (below[j] - here[j])
+            v = right[j] + c * (here[j + 1] - here[j])
+            factor = rho * _factor(t * t + u * u + v * v, wi[j] if image else wi[0], smooth, tiny)
+            inward[j] = keep * inward[j] + t * factor
+            down[j] = keep * down[j] + u * factor
+            right[j] = keep * right[j] + v * factor
+        t, v = inward[last] + a * (behind[last] - here[last]), right[last]
+        u = down[last] + b * (below[last] - here[last])
+        factor = rho * _factor(t * t + u * u + v * v, wi[last] if image else wi[0], smooth, tiny)
+        inward[last] = keep * inward[last] + t * factor
+        down[last] = keep * down[last] + u * factor
+        right[last] = keep * right[last] + v * factor
 
 
-@compiled(lambda f: void(ro(f, 4), ro(f, 3), ro(f, 4), f, ro(f, 1), f, f, rw(f, 4)))
-def _ascend_apart(p, x, w, smooth, rates, tiny, rho, out):
+@compiled(lambda f: void(ro(f, 4), ro(f, 3), ro(f, 4), f, ro(f, 1), f, f, boolean, rw(f, 4)))
+def _ascend_apart(p, x, w, smooth, rates, tiny, rho, there, out):
     """Each difference by itself; w of shape (1, 1, 1, 1) or the field's."""
     slices, rows, cols = x.shape
-    d = p.shape[0]
+    d = out.shape[0]
     image = w.size > 1
     w0, keep = w[0, 0, 0, 0], x.dtype.type(1) - rho
     for m in nb.prange(d * slices * rows):
         c, s, i = m // (slices * rows), m // rows % slices, m % rows
         axis, a, wi = c + 3 - d, rates[c], w[c, s, i] if image else w[0, 0, 0]
         above, below = min(s + 1, slices - 1) if axis == 0 else s, min(i + 1, rows - 1) if axis == 1 else i
-        here, there, old, new = x[s, i], x[above, below], p[c, s, i], out[c, s, i]
+        if not there:
+            out[c, s, i] = p[c, s, i]
+        here, next_one, new = x[s, i], x[above, below], out[c, s, i]
         shift, n = (1, cols - 1) if axis == 2 else (0, cols)
         for j in range(nb.uint64(n)):
-            u = old[j] + a * (there[j + nb.uint64(shift)] - here[j])
-            new[j] = keep * old[j] + u * rho * _factor(u * u, wi[j] if image else w0, smooth, tiny)
+            u = new[j] + a * (next_one[j + nb.uint64(shift)] - here[j])
+            new[j] = keep * new[j] + u * rho * _factor(u * u, wi[j] if image else w0, smooth, tiny)
         for j in range(n, cols):
-            new[j] = keep * old[j] + old[j] * rho * _factor(old[j] ** 2, wi[j] if image else w0, smooth, tiny)
+            new[j] = keep * new[j] + new[j] * rho * _factor(new[j] ** 2, wi[j] if image else w0, smooth, tiny)
 
 
 @nb.njit(inline="always")
@@ -207,19 +219,21 @@ def _weights(weight, x, dtype=np.float64):
     return w.reshape((1, 1, 1, 1) if w.size == 1 else (-1, *x.shape))
 
 
-def tv_dual_ascent(p, x, step, weight, smoothing, spacing, axes, groups, relaxation):
+def tv_dual_ascent(p, x, step, weight, smoothing, spacing, axes, groups, relaxation, spare=False):
     d = len(axes)
     if not along_last(x.ndim, axes):
         return variation.tv_dual_ascent.reference(p, x, step, weight, smoothing, spacing, axes, groups, relaxation)
     p, x = plain(p, x)
-    out, volume = empty(p.shape, p.dtype, p), x.reshape(_volume(x.shape))
-    field, to, tiny = p.reshape(d, *volume.shape), out.reshape(d, *volume.shape), np.finfo(x.dtype).tiny
+    there = spare and p.flags.writeable
+    out, volume = p if there else empty(p.shape, p.dtype, p), x.reshape(_volume(x.shape))
+    field = np.empty((1, 1, 1, 1), p.dtype) if there else p.reshape(d, *volume.shape)
+    to, tiny = out.reshape(d, *volume.shape), np.finfo(x.dtype).tiny
     w, rates = _weights(weight, volume, x.dtype), [step / h for h in spacing]
     if groups:
         ascend = _ascend2 if d == 2 else _ascend3
-        ascend(field, volume, w[0], step * smoothing, *rates, tiny, relaxation, to)
+        ascend(field, volume, w[0], step * smoothing, *rates, tiny, relaxation, there, to)
     else:
-        _ascend_apart(field, volume, w, step * smoothing, np.asarray(rates, x.dtype), tiny, relaxation, to)
+        _ascend_apart(field, volume, w, step * smoothing, np.asarray(rates, x.dtype), tiny, relaxation, there, to)
     return out
 
 

@@ -87,21 +87,24 @@ def krylov_bound(
     n = math.prod(zero.shape)
     limit = 2 * n / (math.pi * chance**2)
     v = like(xnp.reshape(xnp.random.default_rng(0).standard_normal(n), zero.shape), zero)
-    v, before, b = v / norm(v), zero, 0.0
+    v, before, b = v / norm(v), None, 0.0
+    del zero
     diagonal: list[float] = []
     beside: list[float] = []
     bound = known
     for _ in range(min(most, n)):
         w = M(v)
-        w = add_scaled(w, -b, before)
+        w = w if before is None else add_scaled(w, -b, before)
+        before = None  # room for the next
         diagonal.append(dot(w, v))
         w = add_scaled(w, -diagonal[-1], v)
-        before, v, b = v, w, norm(w)
+        before, b = v, norm(w)
         theta = _largest_ritz(diagonal, beside)
-        if b <= 4 * float(namespace(v).finfo(v.dtype).eps) * theta:
+        if b <= 4 * float(namespace(w).finfo(w.dtype).eps) * theta:
             return min(theta * (1 + 1e-6), known)  # v lies in the span of these few eigenvectors: all that there are
         beside.append(b)
-        v = v / b
+        v = w / b
+        del w
         bound = min(known, _where_sum_reaches(limit, diagonal, beside, theta))
         if bound <= ratio * theta:
             break

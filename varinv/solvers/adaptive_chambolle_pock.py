@@ -87,8 +87,8 @@ class AdaptiveChambollePock(Solver):
     def step(self, problem: Problem, s: AdaptiveState) -> AdaptiveState:
         return _ahead(problem, s, 1)
 
-    def leap(self, problem: Problem, state: AdaptiveState, most: int) -> AdaptiveState:
-        return _ahead(problem, state, most)
+    def leap(self, problem: Problem, state: AdaptiveState, most: int, spare: bool = False) -> AdaptiveState:
+        return _ahead(problem, state, most, spare)
 
     @classmethod
     def examples(cls) -> Iterator[tuple[Solver, Problem]]:
@@ -96,12 +96,12 @@ class AdaptiveChambollePock(Solver):
             yield cls(), problem
 
 
-def _ahead(problem: Problem, s: AdaptiveState, most: int) -> AdaptiveState:
+def _ahead(problem: Problem, s: AdaptiveState, most: int, spare: bool = False) -> AdaptiveState:
     """As many steps as can be made at once, up to `most` and to the next balance."""
     turn, m = _turn(s.k)
     sigma = joint_steps(problem).filtered(s.sigma)
     x, u, y, made = primal_dual_steps(
-        problem.simple, problem.coupled, s.y, s.u, s.tau, sigma, RELAXATION, min(most, turn - s.k)
+        problem.simple, problem.coupled, s.y, s.u, s.tau, sigma, RELAXATION, min(most, turn - s.k), spare
     )
     if s.k + made < turn:
         return s._replace(x=x, u=u, y=y, k=s.k + made)

@@ -38,8 +38,11 @@ class Solver(ABC):
     def step(self, problem: Problem, state: Any) -> Any:
         """The next state: the paper's formulas and nothing else."""
 
-    def leap(self, problem: Problem, state: Any, most: int) -> Any:
-        """One step, or up to `most` where a method can make several at once: to the bit what `step` gives."""
+    def leap(self, problem: Problem, state: Any, most: int, spare: bool = False) -> Any:
+        """One step, or up to `most` where a method can make several at once: to the bit what `step` gives.
+
+        `spare`: nobody reads the duals of `state` again, and they may be written over; its image is not.
+        """
         return self.step(problem, state)
 
     @classmethod

@@ -48,8 +48,6 @@ class History:
 
     def next(self, k: int) -> int:
         """The first iteration after k that somebody wants to see."""
-        if self.observe is not None:
-            return k + 1
         return min(next_look(self.rule, k), FAR if self.guided else self.own.next(k))
 
     def look(self, previous: Any, state: Any) -> None:

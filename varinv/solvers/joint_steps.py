@@ -51,12 +51,12 @@ def joint_steps(problem: Problem) -> JointSteps:
 
 
 def _found(problem: Problem) -> JointSteps:
-    terms, zero, total = problem.coupled, problem.zeros(), math.inf
-    if math.prod(zero.shape) <= SMALL:
-        zero = double(zero)
+    terms, total = problem.coupled, math.inf
     filters = tuple(_filter(t) for t in terms)
     if any(filters):
-        sizes = [_rough(t, S, zero) if S else t.K.norm() ** 2 or 1.0 for t, S in zip(terms, filters, strict=True)]
+        sizes = [
+            _rough(t, S, _zeros(problem)) if S else t.K.norm() ** 2 or 1.0 for t, S in zip(terms, filters, strict=True)
+        ]
         target = max(t.f.smoothness * size for t, S, size in zip(terms, filters, sizes, strict=True) if S)
         sigma = tuple(FIRST * target * (1.0 if S else SHARE) / size for S, size in zip(filters, sizes, strict=True))
     else:
@@ -66,8 +66,13 @@ def _found(problem: Problem) -> JointSteps:
         if max(sums, default=0.0) == total:  # one operator that is not zero, or none
             return JointSteps(tau, sigma, filters)
     steps = JointSteps(0.0, sigma, filters)
-    bound = krylov_bound(functools.partial(_gram, terms, steps.filtered(sigma)), zero, total)
+    bound = krylov_bound(functools.partial(_gram, terms, steps.filtered(sigma)), _zeros(problem), total)
     return steps._replace(tau=0.99 / bound if bound > 0 else 1.0)
+
+
+def _zeros(problem: Problem) -> Array:
+    zero = problem.zeros()
+    return double(zero) if math.prod(zero.shape) <= SMALL else zero
 
 
 def _filter(term: Any) -> Spectrum | None:
@@ -86,9 +91,9 @@ def _gram(terms: Sequence[Any], steps: Sequence[float | Spectrum], x: Array) -> 
             v = t.f.metric()
             root = namespace(y).sqrt(v) if not isinstance(v, float) else v
             y = root * step.apply(root * y, lambda s: s)
-        else:
-            y = step * y
-        total = t.K.adjoint(y) if total is None else add_scaled(total, 1.0, t.K.adjoint(y))
+        new, scale = t.K.adjoint(y), 1.0 if isinstance(step, Spectrum) else step
+        del y
+        total = scale * new if total is None else add_scaled(total, scale, new)
     return total
 
 

@@ -86,6 +86,7 @@ def solve(
     finished = why is not None
     history = History(problem, rule, observe, found)
     good, guard = (state.x, state.k), _Guard()
+    alone = observe is None and keeper is None and not callable(progress)  # nobody else sees each state
     del x
     release()  # what norms and geometry needed
     from varinv.progress import bar
@@ -110,8 +111,8 @@ def solve(
                 if keeper is not None:
                     keeper.offer(Saved(state, history.rows, memory(rule), words, None, history.seconds()), _finite)
                 previous = state  # the one before is let go first: two states at a time
-                unseen = 1 if callable(progress) else history.next(state.k) - 1 - state.k
-                state = solver.leap(problem, state, max(unseen, 1))
+                unseen = history.next(state.k) - 1 - state.k if alone else 1
+                state = solver.leap(problem, state, max(unseen, 1), alone and not looks_back(rule, state))
                 advance(state.k, readings_of(rule))
         except KeyboardInterrupt:
             why = f"interrupted after {state.k} iterations"
@@ -137,7 +138,7 @@ def _finite(state: Any) -> bool:
 
 
 class _Guard:
-    """Looks whether an iterate is finite: all of them where that costs a hundredth of an iteration or less, else some.
+    """Looks whether an iterate is finite: all of them where that costs a fiftieth of an iteration or less, else some.
 
     The last finite one is held: where it is that of the last iteration, it is held once.
     """
@@ -146,7 +147,7 @@ class _Guard:
         self.began, self.k, self.cost = time.perf_counter(), 0, math.inf
 
     def due(self, k: int) -> bool:
-        return k % 10 == 0 or k < 10 or 100 * self.cost * (k - self.k) < time.perf_counter() - self.began
+        return k % 10 == 0 or k < 10 or 50 * self.cost * (k - self.k) < time.perf_counter() - self.began
 
     def finite(self, state: Any) -> bool:
         now = time.perf_counter()
