@@ -2,6 +2,7 @@
 
 The bandwidth is that of arrays which take as much room as those of the kernel, so that what the caches give to the
 kernel they give to the ceiling as well.  Of both the best of several runs counts: a disturbance shortens nothing.
+A run is as many calls, one after the other, as take about 5 ms: threads that slept are awake, as in a solver's loop.
 """
 
 from __future__ import annotations
@@ -59,7 +60,9 @@ def rows(run: Run) -> Iterator[Row]:
     ) -> Row:
         """`count` bytes moved, `held` bytes of different arrays; `at_once`: how many times `work` does it."""
         work()
-        spent, size = min(seconds(work) for _ in range(25)) / at_once, int(held)
+        calls = max(1, round(0.005 / seconds(work)))
+        spent = min(seconds(lambda: [work() for _ in range(calls)]) for _ in range(25)) / calls / at_once
+        size = int(held)
         if size not in ceilings:
             ceilings[size] = bandwidth(size)
         there = ceilings[size]
