@@ -70,14 +70,14 @@ def _band(b, m0, m1, count, u, p, y, weight, tau, w, shrink, lo, hi, rates, step
                 um, above, below = us[m % ring], ps[max(m - 1, 0) % ring], ps[m % ring]
                 before, behind, bar = qs[m % ring, :cols], qs[m % ring, 1:], bars[t, here, :cols]
                 ym = y[b, m] if y.size > cols else y[0, 0]
+                edge, behind[n] = behind[n], zero  # the last difference is 0: its dual is not read
                 for j in range(cols):
-                    bar[j] = enter * above[j] - leave * below[j] - w * ym[j] + right * (before[j] - behind[j])
-                bar[n] += right * behind[n]  # the last difference is 0: its dual is not read
-                for j in range(cols):
-                    v = _nearest(um[j], bar[j], tau, shrink, lo, hi)
+                    slope = enter * above[j] - leave * below[j] - w * ym[j] + right * (before[j] - behind[j])
+                    v = _nearest(um[j], slope, tau, shrink, lo, hi)
                     last[j] = v
                     bar[j] = v + (v - um[j])
                     um[j] = keep * um[j] + rho * v
+                behind[n] = edge
                 bars[t, here, cols] = bars[t, here, n]
                 if more == 0 and m < m1:
                     for j in range(cols):
