@@ -1,6 +1,6 @@
 """Every case, each in a process of its own, and the table.
 
-    cd benchmarks && python -m side_by_side [CASE …] [--quick] [--threads N] [--out FOLDER]
+    cd benchmarks && python -m side_by_side [CASE …] [--quick] [--only PEER] [--threads N] [--out FOLDER]
 
 `--quick`: the small sizes, once, some peers left out.  Peers that are not installed are rows that say so.
 `make benchmark` first makes the environments (install.py).
@@ -53,12 +53,12 @@ def in_process(python: Path | str, case: str, words: list[str], environment: dic
     return rows
 
 
-def measure(case: str, quick: bool, environment: dict[str, str]) -> list[Row]:
+def measure(case: str, run: Run, environment: dict[str, str]) -> list[Row]:
     """A case with the peers of this environment, then with those that have one of their own."""
-    words = ["--quick"] * quick
-    rows = in_process(sys.executable, case, words, environment)
+    words = ["--quick"] * run.quick
+    rows = in_process(sys.executable, case, [*words, "--only", run.only] if run.only else words, environment)
     for name, cases in APART.items():
-        if case in cases:
+        if case in cases and run.wants(name):
             python = Path(sys.prefix).parent / name / "bin" / "python"
             if python.exists():
                 rows += in_process(python, case, [*words, "--only", name], environment)
@@ -73,13 +73,13 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="small sizes, once")
     parser.add_argument("--threads", type=int, default=min(os.cpu_count() or 1, 2), help="of every package")
     parser.add_argument("--out", type=Path, default=FOLDER.parent / "results")
-    parser.add_argument("--only", default="", help="one peer")
+    parser.add_argument("--only", default="", help="peers with this in their names")
     parser.add_argument("--here", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if unknown := set(options.cases) - set(CASES):
         parser.error(f"no case {', '.join(sorted(unknown))}; there are {', '.join(CASES)}")
     if options.here:
-        one(options.cases[0], Run(options.quick, options.only, () if options.only else tuple(APART)), options.here)
+        one(options.cases[0], Run(options.quick, options.only, tuple(set(APART) - {options.only})), options.here)
         return
 
     count = str(options.threads)
@@ -88,7 +88,8 @@ def main() -> None:
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: options.threads])
     # threads that wait spin otherwise, those of one package against those of the next on the same cores
     environment = {"OMP_WAIT_POLICY": "passive"} | os.environ | dict.fromkeys(names, count)
-    rows = [row for case in options.cases or CASES for row in measure(case, options.quick, environment)]
+    run = Run(options.quick, options.only)
+    rows = [row for case in options.cases or CASES for row in measure(case, run, environment)]
     report.write(rows, machine.describe(options.threads), options.out)
     print(f"written: {options.out / 'results.md'} and results.json")
 

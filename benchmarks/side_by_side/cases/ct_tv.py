@@ -63,7 +63,11 @@ def rows(run: Run) -> Iterator[Row]:
         yield Row(name, f"P* = {best:.8g}", None, note=f"proved to a relative {known:.0e}")
         limit = 15.0 if run.quick else 30.0
         yield from proved(name, case, TARGETS, limit)
-        some = {name: make for name, make in peers(case).items() if not ((run.quick or n > 256) and name in SLOW)}
+        some = {
+            name: make
+            for name, make in peers(case).items()
+            if run.wants(name) and not ((run.quick or n > 256) and name in SLOW)
+        }
         yield from race(
             name, Iterative(default(case)), some, case.gap, TARGETS, limit,
             1 if run.quick else 3, asked, LIMITS,

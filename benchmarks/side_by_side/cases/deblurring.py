@@ -45,7 +45,8 @@ def rows(run: Run) -> Iterator[Row]:
         yield Row(name, f"P* = {best:.8g}", None, note=f"proved to a relative {known:.0e}")
         limit = 10.0 if run.quick else 15.0
         yield from proved(name, case, TARGETS, limit)
+        some = {name: make for name, make in peers(case).items() if run.wants(name)}
         yield from race(
-            name, Iterative(default(case)), peers(case), case.gap, TARGETS, limit,
+            name, Iterative(default(case)), some, case.gap, TARGETS, limit,
             1 if run.quick else 3,
         )  # fmt: skip

@@ -81,7 +81,11 @@ def rows(run: Run) -> Iterator[Row]:
         targets = TARGETS[:2] if large else TARGETS
         limit = 6.0 if run.quick or large else 10.0
         yield from proved(name, case, targets, limit)
-        some = {name: make for name, make in peers(case).items() if not ((run.quick or large) and name in SLOW)}
+        some = {
+            name: make
+            for name, make in peers(case).items()
+            if run.wants(name) and not ((run.quick or large) and name in SLOW)
+        }
         yield from race(
             name, Iterative(default(case)), some, case.gap, targets, limit,
             1 if run.quick or large else 3, asked,
