@@ -171,6 +171,7 @@ def _tv_pull(shape, make):
 def _tv_moved(shape, make):
     for x, p, weight, *settings in _variation(shape, make):
         yield p, x, 0.3, _exact(weight), *settings
+        yield 0 * p, 0 * x, 0.3, 0.0, 0.0, *settings[1:]  # 0/0 is 0
 
 
 def _wavelet(shape, make):

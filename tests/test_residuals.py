@@ -8,10 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from primal_dual_cases import LAM, PROBLEM, SHAPE, A, D, a, state_at
+from conftest import rand
+from primal_dual_cases import LAM, PROBLEM, SHAPE, TRUTH, X0, A, D, a, state_at
 from test_primal_dual import ball, data, slope
 
 import varinv as vi
+from varinv.solvers.kkt import natural_residual
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -84,6 +86,27 @@ def test_the_distance_from_ones_own_proximal_steps(solver: Any) -> None:
         larger.add(first > second)
     assert larger == {True, False}  # both were looked at
     assert clipped > 0  # the constraint was active
+
+
+def test_the_residual_of_fields_of_any_length_leaves_them_alone() -> None:
+    """Terms whose adjoint is y itself, or of the other boundary; duals far outside the balls, read-only."""
+    plain = vi.Problem(tuple(vi.L2Squared(TRUTH) @ vi.Identity(SHAPE) for _ in range(2)))
+    G = vi.Gradient(SHAPE, boundary="periodic")
+    for problem in (plain, plain + LAM * vi.TV(SHAPE), plain + LAM * vi.L21() @ G):
+        terms = problem.coupled
+        y = tuple(10 * rand(np, t.K.codomain, k) for k, t in enumerate(terms))
+        for part in y:
+            part.flags.writeable = False
+        tau, sigma = 0.3, (20.0, 40.0, 70.0)[: len(terms)]  # so long that p is what is missing
+        pulled = [t.K.adjoint(part) for t, part in zip(terms, y, strict=True)]
+        d = [
+            (part - t.f.prox_conj(part + s * t.K(X0), s)) / math.sqrt(s)
+            for t, part, s in zip(terms, y, sigma, strict=True)
+        ]
+        long = [math.sqrt(s) * t.K(X0) for t, s in zip(terms, sigma, strict=True)]
+        expected = size(sum(pulled)) / size(*pulled)
+        assert expected > size(*d) / size(*long)
+        assert natural_residual(problem, X0, y, tau, sigma) == pytest.approx(expected, rel=1e-12)
 
 
 def test_restarts_look_at_the_distance_in_the_metric_of_the_steps() -> None:
