@@ -39,6 +39,28 @@ def test_kernels_of_low_rank_are_convolved_like_others(rank, dtype):
     assert abs(got - expected).max() <= 72 * np.finfo(dtype).eps * max(size, 1e-300)
 
 
+def test_small_parts_of_a_kernel_are_not_lost():
+    """Rank 1 but for one part in ten million: in float64 that counts, and the sum of 72 products rounds by 72 eps."""
+    x, k = rand(np, (21, 17), 0), np.outer(rand(np, (9,), 1), rand(np, (8,), 2))
+    k = k + 1e-7 * np.outer(rand(np, (9,), 3), rand(np, (8,), 4))
+    got, expected = blur.convolve(x, k), blur.convolve.reference(x, k)
+    assert abs(got - expected).max() <= 72 * np.finfo(float).eps * blur.convolve.reference(abs(x), abs(k)).max()
+
+
+def test_a_kernel_used_in_one_precision_keeps_its_own_in_another():
+    K, fresh = (Blur((20, 18), rand(np, (16, 17), 1)) for _ in range(2))  # by FFT: the transform is remembered
+    x = rand(np, (20, 18), 0)
+    K(x.astype("float32"))
+    np.testing.assert_array_equal(K(x), fresh(x))
+
+
+@pytest.mark.parametrize("boundary", BOUNDARIES)
+def test_an_axis_of_one_pixel(boundary):
+    """Everything beyond it is the same pixel, or nothing."""
+    K = Blur((1, 4), rand(np, (4, 3), 1), boundary)
+    np.testing.assert_allclose(dense(K, adjoint=True), dense(K), rtol=0, atol=1e-14)  # sums of 4 entries
+
+
 @pytest.mark.parametrize("boundary", BOUNDARIES)
 def test_one_and_three_dimensions(boundary):
     for shape, size in (((9,), (4,)), ((4, 5, 6), (3, 2, 4))):
@@ -87,9 +109,19 @@ def test_norms_of_signed_kernels(boundary):
     K = Blur((16, 15), sharpen, boundary)
     ratio = K.norm() / np.linalg.norm(dense(K), 2)
     assert 1 - 1e-13 <= ratio <= (1.02 if boundary in ("zero", "reflect", "periodic") else 1.1)  # grids of 2n, n + 2
+    between = np.cos(5 * np.pi / 7 * np.arange(-3, 4))  # passes what a grid of 7 has not, but one of 14
+    K = Blur((7,), between, boundary)
+    assert K.norm() >= np.linalg.norm(dense(K), 2) * (1 - 1e-13)
     shift = np.zeros((1, 301))
     shift[0, 0] = 1
     assert Blur((2, 20), shift, boundary).norm() >= np.linalg.norm(dense(Blur((2, 20), shift, boundary)), 2) - 1e-12
+
+
+@pytest.mark.parametrize("scale", [1e-200, 1e200])
+def test_norms_of_tiny_and_huge_kernels(scale):
+    """Their squares are beyond float64."""
+    k = rand(np, (3, 4), 1)
+    assert Blur((6, 7), scale * k).norm() == pytest.approx(scale * Blur((6, 7), k).norm(), rel=1e-13)
 
 
 def test_blur_refuses():
