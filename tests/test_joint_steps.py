@@ -10,7 +10,7 @@ from conftest import dense, rand
 from primal_dual_cases import PROBLEM, SHAPE, A, B, a, b, ramp, state_at
 
 import varinv as vi
-from varinv.operators.norms import krylov_bound
+from varinv.operators.norms import _where_sum_reaches, krylov_bound
 from varinv.operators.spectrum import Spectrum
 from varinv.solvers.joint_steps import joint_steps
 
@@ -63,6 +63,24 @@ def test_the_bound_at_its_edges() -> None:
     M = np.diag([1.0, 2.0, 5.0])
     assert 5 * (1 - 1e-12) <= krylov_bound(lambda x: M @ x, np.zeros(3)) <= 5 * (1 + 2e-4)  # the bisection ends at 1e-4
     assert krylov_bound(lambda x: M @ x, np.zeros(3), known=5.0) == 5
+    assert krylov_bound(lambda x: 2 * x, np.zeros((2, 3)), known=2.0) == 2
+    for n in range(2, 50):  # a direction in float32 has the length 1 less 1e-7, or more
+        assert krylov_bound(lambda x: x, np.zeros(n, np.float32)) >= 1
+
+
+@pytest.mark.parametrize("limit", [1.5, 30.0, 1e12])
+def test_the_sum_of_the_polynomials_is_reached(limit: float) -> None:
+    """p_j(λ) = det(λ − T_j)/(b_1 … b_j), T_j the matrix of the first j steps; at the bound, and not 1e-4 below."""
+    a, b = [1.0, 2.0, 0.5], [0.5, 0.3, 0.8]
+    T = np.diag(a) + np.diag(b[:2], 1) + np.diag(b[:2], -1)
+    theta = float(np.linalg.eigvalsh(T)[-1])
+
+    def total(value: float) -> float:
+        return sum((np.linalg.det(value * np.eye(j) - T[:j, :j]) / np.prod(b[:j])) ** 2 for j in range(4))
+
+    found = _where_sum_reaches(limit, a, b, theta)
+    assert total(found) >= limit * (1 - 1e-12)
+    assert found <= theta * (1 + 1e-4) or total(found / (1 + 1e-4)) <= limit
 
 
 WEIGHT = 0.2 + rand(np, A.codomain, 7, kind="non-negative")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from fractions import Fraction
 from itertools import pairwise
 from typing import Any
 
@@ -78,6 +79,15 @@ def test_within_one_percent_for_positive_matrices(seed, rows, columns):
     """Entries in [0.1, 1]: MᵀM contracts the Hilbert metric by at least ((1 − 0.1)/(1 + 0.1))² a step; 30 steps."""
     M = np.random.default_rng(seed).uniform(0.1, 1, (rows, columns))
     assert top(M) * ROUNDING <= collatz_wielandt(_Matrix(M)) <= 1.01 * top(M)
+
+
+def test_rounding_is_on_the_safe_side():
+    """Rank one: ‖uvᵀ‖² = ‖u‖²‖v‖², exact as a fraction; the first quotient is it, but for its rounding."""
+    rng = np.random.default_rng(0)
+    for _ in range(30):
+        u, v = rng.integers(1, 1000, (2, 5)) / 64  # products are exact in float64
+        exact = sum(Fraction(a) ** 2 for a in u) * sum(Fraction(b) ** 2 for b in v)
+        assert Fraction(collatz_wielandt(_Matrix(np.outer(u, v)))) ** 2 >= exact
 
 
 def test_zero_rows_and_columns():
