@@ -33,6 +33,9 @@ PROBLEMS = {
 }
 
 
+SINGLE = ("volume", "nothing to sweep")
+
+
 class Stepwise(vi.AdaptiveChambollePock):
     """The same steps, one by one."""
 
@@ -64,7 +67,7 @@ def test_a_leap_is_its_steps_to_the_bit(name: str, share: int, threads: int, mon
             while state.k < 40:
                 new = solver.leap(problem, state, min(most, 40 - state.k))
                 assert state.k < new.k <= state.k + most
-                assert new.k in (state.k + most, 10, 13, 16, 20, 25, 31, 39, 40) or name == "nothing to sweep"
+                assert new.k in (state.k + most, 10, 13, 16, 20, 25, 31, 39, 40) or name in SINGLE
                 state = new
                 same(state, steps[state.k])
     finally:
@@ -98,13 +101,52 @@ def test_duals_that_nobody_reads_again_are_written_over_with_the_same_bits(name:
         state = new
 
 
+class Clip:
+    """Part of a class: another step."""
+
+    def step(self, problem: Any, s: Any) -> Any:
+        new = super().step(problem, s)  # type: ignore[misc]
+        return new._replace(x=np.clip(new.x, 0, 1))
+
+
 def test_who_steps_otherwise_does_not_leap() -> None:
-    assert Stepwise.leap is vi.Solver.leap
-    state = Stepwise().init(PROBLEMS["image"], Y)
-    assert Stepwise().leap(PROBLEMS["image"], state, 9).k == 1
+    class Clipped(Clip, vi.AdaptiveChambollePock):
+        pass
+
+    class Renamed(vi.AdaptiveChambollePock):
+        pass
+
+    vi.Solver.kinds.remove(Clipped)
+    vi.Solver.kinds.remove(Renamed)
+    for kind in (Stepwise, Clipped):
+        assert kind.leap is vi.Solver.leap
+        assert kind().leap(PROBLEMS["image"], kind().init(PROBLEMS["image"], Y), 9).k == 1
+    assert Renamed().leap(PROBLEMS["image"], Renamed().init(PROBLEMS["image"], Y), 9).k == 9
+
+
+def test_a_leap_is_one_step_to_sixteen() -> None:
+    """However many are asked for: nobody can stop what is in it."""
+    problem = PROBLEMS["image"]
+    state = next(itertools.islice(vi.AdaptiveChambollePock().states(problem), 150, None))  # the next balance is at 182
+    for most, made in ((-3, 1), (0, 1), (1, 1), (15, 15), (16, 16), (1000, 16)):
+        assert vi.AdaptiveChambollePock().leap(problem, state, most).k == 150 + made
+
+
+class Until(vi.gap):
+    """A rule of its own class, with an end that its base knows nothing of."""
+
+    def __call__(self, problem: Any, previous: Any, state: Any) -> str | None:
+        return "seventeen" if state.k == 17 else super().__call__(problem, previous, state)
+
+
+class Target(vi.iterations):
+    def __call__(self, problem: Any, previous: Any, state: Any) -> str | None:
+        return "met" if state.k >= 23 and previous.k == state.k - 1 else super().__call__(problem, previous, state)
 
 
 RULES: dict[str, Any] = {
+    "a class of its own": Until(1e-12) | vi.iterations(60),
+    "another": Target(60),
     "iterations": vi.iterations(57),
     "gap": vi.gap(1e-3) | vi.iterations(90),
     "residual": vi.residual(1e-3, every=7) | vi.iterations(90),
@@ -148,10 +190,28 @@ def test_solve_leaps_where_nobody_looks(monkeypatch: Any) -> None:
     assert set(asked) == {1}
 
 
+def test_a_row_after_a_leap_claims_no_change(monkeypatch: Any) -> None:
+    """Time may be up after several iterations at once: the last of them is not known by itself."""
+    rule = vi.gap(1e-12) | vi.seconds(1.0)
+    monkeypatch.setattr(vi.seconds, "spent_now", lambda self: float(now[0] >= 45))
+    now, leap = [0], vi.AdaptiveChambollePock.leap
+
+    def counted(self: Any, problem: Any, state: Any, most: int, spare: bool) -> Any:
+        new = leap(self, problem, state, most, spare)
+        now[0] = new.k
+        return new
+
+    monkeypatch.setattr(vi.AdaptiveChambollePock, "leap", counted)
+    rows = vi.solve(PROBLEMS["image"], vi.AdaptiveChambollePock(), stop=rule).history
+    assert rows[-1]["k"] == 48  # a leap from 40, to the balance
+    assert "change" not in rows[-1]
+    assert all("change" in row for row in rows[1:-1])
+
+
 def test_a_start_from_a_checkpoint_leaps_to_the_same_bits(tmp_path: Any) -> None:
     whole = vi.solve(PROBLEMS["image"], vi.AdaptiveChambollePock(), stop=vi.iterations(47))
-    for n in (18, 47):
-        part = vi.solve(
-            PROBLEMS["image"], vi.AdaptiveChambollePock(), stop=vi.iterations(n), checkpoint=tmp_path / "run.h5"
-        )
-    same(whole.state, part.state)
+    for every in (None, 6):
+        keep = vi.Checkpoint(tmp_path / f"run{every}.npz", every=every)
+        for n in (18, 47):
+            part = vi.solve(PROBLEMS["image"], vi.AdaptiveChambollePock(), stop=vi.iterations(n), checkpoint=keep)
+        same(whole.state, part.state)

@@ -79,7 +79,11 @@ def main() -> None:
     if unknown := set(options.cases) - set(CASES):
         parser.error(f"no case {', '.join(sorted(unknown))}; there are {', '.join(CASES)}")
     if options.here:
-        one(options.cases[0], Run(options.quick, options.only, tuple(set(APART) - {options.only})), options.here)
+        one(
+            options.cases[0],
+            Run(options.quick, options.only, tuple(set(APART) - {Path(sys.prefix).name})),
+            options.here,
+        )
         return
 
     count = str(options.threads)

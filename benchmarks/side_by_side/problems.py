@@ -141,7 +141,7 @@ def deblurring(n: int, lam: float = 0.003) -> Case:
 
 
 def default(case: Case) -> Any:
-    """varinv as `solve` runs it: the solver it picks, from zero, in float32; it leaps where nobody looks."""
+    """The solver that varinv's `solve` picks, from zero, in float32; where nobody looks, it leaps."""
     from varinv.solvers.choose import choose
 
     def work(watch: Any) -> None:

@@ -31,6 +31,7 @@ class Functional(ABC):
     ``quadratic_weight(x)``      ω with f(u) ≤ f(x) + ½⟨ω, u² − x²⟩ for all u, equal at u = ±x: majorises by a square
     ``ascend(K, y, x, step, ρ)`` a fused (1 − ρ) y + ρ prox_conj(y + step·Kx); all three: None where it has no
     ``value_along(K, x)``        fast way for this K; f(Kx) in float64, without Kx;
+    ``ascend_over(…)``           `ascend` that may write its result over y
     ``metric()``                 v > 0, or None: not here; with it the step of `ascend` may be a filter S: v^½ S v^½
     ``pull(K, q)``               (Kᵀq', f*(q')) in float64, q' = feasible(q), without q', for f with minimum f(0) = 0
     ``violation(z)``             of an indicator: the distance from z to the set, over the size of the set

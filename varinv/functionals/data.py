@@ -73,7 +73,7 @@ class L2Squared(Functional):
         y, w = self._parts(q)
         return w * (q - step * y) / (w + step)
 
-    def ascend(self, K: LinearOperator, q: Array, x: Array, step: Any, relaxation: float, spare: bool = False) -> Array:
+    def ascend(self, K: LinearOperator, q: Array, x: Array, step: Any, relaxation: float) -> Array:
         y, w = self._parts(q)
         if isinstance(step, Spectrum):
             return _filtered_ascent(q, K.forward(x), y, w, self.smoothness, step, relaxation)

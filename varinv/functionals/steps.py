@@ -19,7 +19,9 @@ def ascend(
 
     It may be written over a `spare` y.
     """
-    fast = f.ascend(K, y, x, step, relaxation, spare) if hasattr(f, "ascend") else None
+    fused = getattr(f, "ascend_over", None) if spare else None
+    fused = fused or getattr(f, "ascend", None)
+    fast = fused(K, y, x, step, relaxation) if fused else None
     if fast is not None:
         return fast
     new = f.prox_conj(add_scaled(y, step, K.forward(x)), step)

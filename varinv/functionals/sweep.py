@@ -9,6 +9,8 @@ from varinv.backend import Array, kernel
 from varinv.functionals.steps import ascend, descend, relaxed, square_of, tv_descent
 from varinv.functionals.variation import Variation, tv_dual_ascent
 
+MOST = 16  # iterations at once: more share the cost of memory and threads no further, and nobody can stop them
+
 
 def primal_dual_steps(
     g: Any,
@@ -24,14 +26,15 @@ def primal_dual_steps(
     """x, and (u, y) relaxed towards (x, z), after as many iterations as can be made at once; how many (up to `count`).
 
     x = prox_{τg}(u − τ Σ K_iᵀ y_i),  z_i = prox_{σ_i f_i*}(y_i + σ_i K_i(2x − u)),
-    (u, y) + ρ((x, z) − (u, y)).  All in one sweep where g is a square in a box and the only term an isotropic total
-    variation, else one.  What comes out may be written over a `spare` y.
+    (u, y) + ρ((x, z) − (u, y)).  Up to MOST in one sweep where g is a square in a box and the only term an isotropic
+    total variation of images, else one.  What comes out may be written over a `spare` y.
     """
     square = square_of(g, u)
     if square is not None and len(terms) == 1 and isinstance(terms[0].f, Variation):
         found = terms[0].f.along(terms[0].K, u)
         if found is not None and found[-1]:
             weight, smoothing, spacing, axes, _ = found
+            count = max(1, min(count, MOST if len(axes) == 2 else 1))
             x, u, p = tv_sweep(u, y[0], tau, *square, sigma[0], weight, smoothing, spacing, axes, relaxation, count)
             return x, u, (p,), count
     x, x_bar = descend(g, [t.K for t in terms], y, u, tau, 1.0)

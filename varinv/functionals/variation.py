@@ -32,6 +32,9 @@ class Variation:
         w, smoothing, spacing, axes, groups = fused
         return tv_dual_ascent(p, x, step, w, smoothing, spacing, axes, groups, relaxation, spare)
 
+    def ascend_over(self, K: LinearOperator, p: Array, x: Array, step: float, relaxation: float) -> Array | None:
+        return self.ascend(K, p, x, step, relaxation, spare=True)
+
     def value_along(self, K: LinearOperator, x: Array) -> float | None:
         fused = self.along(K, x, exact=True)
         return None if fused is None else tv_value(x, *fused)

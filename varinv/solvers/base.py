@@ -26,7 +26,8 @@ class Solver(ABC):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        if "step" in cls.__dict__ and "leap" not in cls.__dict__:
+        first = {name: next(i for i, c in enumerate(cls.__mro__) if name in c.__dict__) for name in ("step", "leap")}
+        if first["step"] < first["leap"]:
             cls.leap = Solver.leap  # type: ignore[method-assign]  # another step, so not several of the old one
         Solver.kinds.append(cls)
 
@@ -39,7 +40,7 @@ class Solver(ABC):
         """The next state: the paper's formulas and nothing else."""
 
     def leap(self, problem: Problem, state: Any, most: int, spare: bool = False) -> Any:
-        """One step, or up to `most` where a method can make several at once: to the bit what `step` gives.
+        """At least one step, up to `most` where a method can make several at once: to the bit what `step` gives.
 
         `spare`: nobody reads the duals of `state` again, and they may be written over; its image is not.
         """

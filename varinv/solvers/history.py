@@ -22,7 +22,7 @@ class History:
     ``seconds``    since the start of the run, over all its calls where a checkpoint was resumed
     ``memory``     largest resident memory of the process so far, in bytes (absent on Windows)
     ``objective``  Σ f(Kx) in float64
-    ``change``     ‖x' − x‖/‖x'‖ of the last step
+    ``change``     ‖x' − x‖/‖x'‖ of the last step (absent where a run ends after several at once)
     gap, residual  what the rules read at this iteration, with ``lower_bound``, the best proved one
     and            what `observe` returned
     ============== ========================================================================================

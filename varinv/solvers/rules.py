@@ -25,10 +25,6 @@ class Rule:
     def __call__(self, problem: Problem, previous: Any, state: Any) -> str | None:
         raise NotImplementedError
 
-    def next(self, k: int) -> int:
-        """The iteration after k at which this rule has to be asked again, the state before it at hand."""
-        return k + 1
-
     def __or__(self, other: Callable[..., str | None]) -> Rule:
         return _Any(self, other)
 
@@ -40,8 +36,8 @@ FAR = 1 << 62  # further than any run
 
 
 def next_look(rule: Any, k: int) -> int:
-    """The first iteration after k at which one of the joined rules has to be asked; any other function: each."""
-    return min(leaf.next(k) if isinstance(leaf, Rule) else k + 1 for leaf in leaves(rule))
+    """The first iteration after k at which one of the joined rules has to be asked: each, unless their class says."""
+    return min(leaf.next(k) if type(leaf) in (*_ALONE, residual) else k + 1 for leaf in leaves(rule))
 
 
 def leaves(rule: Any) -> list[Any]:

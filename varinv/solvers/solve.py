@@ -45,7 +45,7 @@ def solve(
     Returns
     -------
     Result : with x, state, why, history (see varinv.solvers.history.History).  Ctrl-C ends the run with the last
-        iterate and says so in `why`; a NaN or infinite iterate ends it with the last finite one (in a fresh
+        iterate and says so in `why`; a NaN or infinite iterate ends it with the last one known to be finite (in a fresh
         state).
 
     Raises
@@ -86,7 +86,7 @@ def solve(
     finished = why is not None
     history = History(problem, rule, observe, found)
     good, guard = (state.x, state.k), _Guard()
-    alone = observe is None and keeper is None and not callable(progress)  # nobody else sees each state
+    alone = observe is None and not callable(progress) and (keeper is None or keeper.checkpoint.every is None)
     del x
     release()  # what norms and geometry needed
     from varinv.progress import bar
@@ -111,8 +111,11 @@ def solve(
                 if keeper is not None:
                     keeper.offer(Saved(state, history.rows, memory(rule), words, None, history.seconds()), _finite)
                 previous = state  # the one before is let go first: two states at a time
-                unseen = history.next(state.k) - 1 - state.k if alone else 1
-                state = solver.leap(problem, state, max(unseen, 1), alone and not looks_back(rule, state))
+                unseen = history.next(state.k) - 1 - state.k if alone else 1  # nobody else sees each state
+                spare = alone and keeper is None and not looks_back(rule, state)
+                state = solver.leap(problem, state, max(unseen, 1), spare)
+                if state.k > previous.k + 1:
+                    previous = None
                 advance(state.k, readings_of(rule))
         except KeyboardInterrupt:
             why = f"interrupted after {state.k} iterations"
