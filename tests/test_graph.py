@@ -42,8 +42,8 @@ def expected(W, normalise):
 
 
 @pytest.mark.parametrize(("dtype", "bound"), [("float64", 1e-14), ("float32", 1e-5)])
-@pytest.mark.parametrize("shape", [(9, 12), (17,), (4, 5, 6)], ids=str)
-def test_few_weights_left(shape, dtype, bound):
+@pytest.mark.parametrize("shape", [(9, 12), (17,), (4, 5, 6), (61, 41), (7, 14, 15)], ids=str)
+def test_few_weights_left(shape, dtype, bound, monkeypatch):
     """The twin keeps lists of edges where weights are few; bounds: some 50 products of the size of D, rounded."""
     from varinv.operators import graph, graph_numba
 
@@ -58,6 +58,38 @@ def test_few_weights_left(shape, dtype, bound):
         assert np.abs(got - expected).max() <= bound * D.max() * np.abs(x).max()
         assert np.array_equal(got, K(x))  # the second time from memory
         assert np.array_equal(got, graph_numba.laplacian(x, W, D, K._half, K.radius, {}))
+        monkeypatch.setattr(graph_numba, "ALONE", 0)  # as with many edges: strip by strip
+        assert np.abs(K(x) - expected).max() <= bound * D.max() * np.abs(x).max()
+        monkeypatch.undo()
+
+
+@pytest.mark.parametrize("alone", [0, 2**18])
+def test_lists_of_edges_are_symmetric_and_keep_infinities_apart(alone, monkeypatch):
+    from varinv.operators import graph_numba
+
+    monkeypatch.setattr(graph_numba, "ALONE", alone)
+    K = vi.GraphLaplacian(rand(np, (29, 31), 5), radius=2, scale=0.5, neighbours=2)  # 899 pixels: two strips
+    L = dense(K)
+    assert K._beside(np.zeros(K.domain))[2][L.dtype] is not None
+    assert np.array_equal(L, L.T)  # an edge is stored once
+    x = np.zeros(K.domain)
+    x[7, 9] = np.inf
+    touched = np.argwhere(~np.isfinite(K(x)))
+    assert len(touched) > 1
+    assert np.abs(touched - (7, 9)).max() <= K.radius
+
+
+def test_lists_of_edges_have_the_bits_of_one_thread(monkeypatch):
+    import numba
+
+    from varinv.operators import graph_numba
+
+    monkeypatch.setattr(graph_numba, "ALONE", 0)
+    K = vi.GraphLaplacian(rand(np, (61, 41), 6), radius=3, scale=0.5, neighbours=3)
+    x = rand(np, K.domain, 7)
+    one = K(x)
+    numba.set_num_threads(numba.config.NUMBA_NUM_THREADS)
+    assert all(np.array_equal(one, K(x)) for _ in range(5))
 
 
 @pytest.mark.parametrize("normalise", ["fro", "maxdeg", "none"])

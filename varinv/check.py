@@ -83,7 +83,7 @@ def describe(value: Any) -> str:
     return repr(value) if len(repr(value)) < 80 else f"a {type(value).__name__}"
 
 
-def real_array(who: str, name: str, value: Any, *, finite: bool = True, like_array: Array | None = None) -> Array:
+def real_array(who: object, name: str, value: Any, *, finite: bool = True, like_array: Array | None = None) -> Array:
     """A real floating-point array of at least one entry, finite unless said otherwise.
 
     Integers and booleans become float64, float16 becomes float32, foreign byte order becomes native;
@@ -91,6 +91,23 @@ def real_array(who: str, name: str, value: Any, *, finite: bool = True, like_arr
     """
     if not is_array(value):
         value = like(_plain(who, name, value), like_array) if like_array is not None else _plain(who, name, value)
+    xp = namespace(value)
+    if value.dtype not in (xp.float64, xp.float32):
+        value = _real(who, name, value)
+    if math.prod(value.shape) == 0:
+        raise ValueError(f"{who}: {name} is empty, shape {tuple(value.shape)}")
+    if finite:
+        bad = int(xp.sum(xp.astype(~xp.isfinite(value), xp.int64)))
+        if bad:
+            raise ValueError(
+                f"{who}: {name} has {bad} NaN or infinite of {math.prod(value.shape)} values; "
+                "repair or mask them first (weights of zero exclude measurements)"
+            )
+    return value
+
+
+def _real(who: object, name: str, value: Array) -> Array:
+    """An array of another dtype as float32 or float64."""
     xp = namespace(value)
     try:
         if xp.isdtype(value.dtype, ("integral", "bool")):
@@ -108,19 +125,10 @@ def real_array(who: str, name: str, value: Any, *, finite: bool = True, like_arr
         value = xp.astype(value, xp.float32 if getattr(value.dtype, "itemsize", 8) == 4 else xp.float64)
     if getattr(value.dtype, "isnative", True) is False:
         value = value.astype(value.dtype.newbyteorder("="))
-    if math.prod(value.shape) == 0:
-        raise ValueError(f"{who}: {name} is empty, shape {tuple(value.shape)}")
-    if finite:
-        bad = int(xp.sum(xp.astype(~xp.isfinite(value), xp.int64)))
-        if bad:
-            raise ValueError(
-                f"{who}: {name} has {bad} NaN or infinite of {math.prod(value.shape)} values; "
-                "repair or mask them first (weights of zero exclude measurements)"
-            )
     return value
 
 
-def _plain(who: str, name: str, value: Any) -> Array:
+def _plain(who: object, name: str, value: Any) -> Array:
     import array_api_compat.numpy as xnp
 
     try:

@@ -172,7 +172,7 @@ class LinearOperator(ABC):
 
 def check_input(K: LinearOperator, x: Array, expected: Shape) -> Array:
     """`x` as a real floating array of the expected shape, or an error with both shapes."""
-    x = check.real_array(repr(K), "the input", x, finite=False)
+    x = check.real_array(K, "the input", x, finite=False)
     if tuple(x.shape) != tuple(expected):
         target = K.codomain if tuple(expected) == tuple(K.domain) else K.domain
         hint = ""

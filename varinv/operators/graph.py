@@ -105,7 +105,7 @@ class GraphLaplacian(LinearOperator):
         window = itertools.product(*(range(-self.radius, self.radius + 1) for _ in self._image))
         return tuple(sorted(filter(any, window), key=lambda o: (sum(k * k for k in o), max(o, tuple(-k for k in o)))))
 
-    @property
+    @functools.cached_property
     def _half(self) -> tuple[tuple[int, ...], ...]:
         """One of each two opposite offsets."""
         return self._offsets[1::2]
@@ -182,21 +182,22 @@ class GraphLaplacian(LinearOperator):
 
     def forward(self, x: Array) -> Array:
         W, D, memory = self._beside(x)
-        y = x if self.channels else x[None, ...]
-        images = [laplacian(y[k, ...], W, D, self._half, self.radius, memory) for k in range(y.shape[0])]
-        return namespace(x).stack(images) if self.channels else images[0]
+        if not self.channels:
+            return laplacian(x, W, D, self._half, self.radius, memory)
+        images = [laplacian(x[k, ...], W, D, self._half, self.radius, memory) for k in range(x.shape[0])]
+        return namespace(x).stack(images)
 
     def adjoint(self, y: Array) -> Array:
         return self.forward(y)
 
     def _beside(self, x: Array) -> tuple[Array, Array, dict[str, Any]]:
         """W and D in the dtype of x, remembered, and what a fast version remembers of them."""
-        cache: dict[str, Any] = self.__dict__.setdefault("_placed", {})
-        if (key := str(x.dtype)) not in cache:
+        cache: dict[Any, Any] = self.__dict__.setdefault("_placed", {})
+        if x.dtype not in cache:
             same_place("GraphLaplacian", "guide", self.guide, x)
             W, D, _ = self._edges()
-            cache[key] = (*(same_place("GraphLaplacian", "guide", a, x) for a in (W, D)), {})
-        W, D, memory = cache[key]
+            cache[x.dtype] = (*(same_place("GraphLaplacian", "guide", a, x) for a in (W, D)), {})
+        W, D, memory = cache[x.dtype]
         return same_place("GraphLaplacian", "guide", W, x), D, memory
 
     def __getstate__(self) -> dict[str, Any]:

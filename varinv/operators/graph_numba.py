@@ -1,6 +1,9 @@
 """CPU twin of graph: every neighbour in one pass over a row, all cores; where few weights are left, those alone.
 
 Unsigned indices: signed ones are tested for Python's counting from the end, which keeps loops out of vector lanes.
+
+The few (docs/decisions/0016): an edge is stored once, at the pixel it begins at, and serves both ends.  Four pixels of
+about as many edges go side by side: their sums do not wait for each other, and loops of one length are foreseen.
 """
 
 # mypy: ignore-errors
@@ -11,10 +14,13 @@ import math
 
 import numba as nb
 import numpy as np
-from numba.types import boolean, int64, uint32, uint64, void
+from numba.types import int64, uint32, uint64, void
 
 from varinv.backend import empty
 from varinv.twins import compiled, plain, ro, rw
+
+WINDOW = 512  # pixels sorted together by their number of edges: what they read and write stays in the nearest cache
+ALONE = 2**18  # edges below which waking a second thread takes longer than it saves
 
 
 @compiled(lambda f: void(ro(f, 1), ro(f, 1), ro(f, 1), ro(int64, 2), int64, int64, int64, rw(f, 1)))
@@ -40,41 +46,67 @@ def _laplacian(x, W, D, offsets, slices, rows, columns, out):
 
 
 @compiled(
-    lambda f: void(ro(f, 1), ro(int64, 2), int64, int64, int64, boolean, rw(int64, 1), rw(uint32, 1), rw(f, 1)),
-    parallel=False,
+    lambda f: void(ro(f, 1), ro(int64, 1), int64, ro(uint32, 1), ro(int64, 1), rw(uint32, 1), rw(f, 1)), parallel=False
 )
-def _gather(W, offsets, slices, rows, columns, count, bounds, places, values):
-    """The edges of each pixel that have a weight: first their numbers into bounds[1:], then where they go."""
-    size = offsets.shape[0]
-    for m in range(slices * rows):
-        k, i = m // rows, m % rows
-        for j in range(columns):
-            here, at = m * columns + j, bounds[m * columns + j]
-            for n in range(size):
-                for side in (1, -1):
-                    dk, di, dj = side * offsets[n, 0], side * offsets[n, 1], side * offsets[n, 2]
-                    if 0 <= k + dk < slices and 0 <= i + di < rows and 0 <= j + dj < columns:
-                        there = (m + dk * rows + di) * columns + j + dj
-                        owner = here if side == 1 else there
-                        w = W[(owner // columns * size + n) * columns + owner % columns]
-                        if w != 0:
-                            if not count:
-                                places[at], values[at] = there, w
-                            at += 1
-            if count:
-                bounds[here + 1] = at - bounds[here]
+def _gather(W, shifts, columns, order, bounds, places, values):
+    """Where the edges of each pixel lead, and their weights, of four pixels in turn; zeros fill the shorter lists."""
+    offsets = shifts.size
+    size = W.size // offsets
+    for k in range(order.size):
+        m, at, end = int64(order[k]), bounds[k // 4] + k % 4, bounds[k // 4 + 1]
+        for n in range(offsets if k < size else 0):
+            w = W[(m // columns * offsets + n) * columns + m % columns]
+            if w != 0:
+                places[at], values[at] = m + shifts[n], w
+                at += 4
+        for filled in range(at, end, 4):
+            places[filled], values[filled] = m, 0
 
 
-@compiled(
-    lambda f: void(ro(f, 1), ro(f, 1), ro(int64, 1), ro(uint32, 1), ro(f, 1), rw(f, 1)), fastmath={"contract", "nsz"}
-)
-def _apply(x, D, bounds, places, values, out):
-    """In order: the compiler would gather a dozen entries into vector lanes, which takes longer."""
-    for m in nb.prange(x.size):
-        total = D[m] * x[m]
-        for e in range(uint64(bounds[m]), uint64(bounds[m + 1])):
-            total -= values[e] * x[places[e]]
-        out[m] = total
+def _lists(f):
+    """The arguments that the following two have in common."""
+    return ro(f, 1), ro(f, 1), ro(uint32, 1), ro(int64, 1), ro(uint32, 1), ro(f, 1)
+
+
+@compiled(lambda f: void(*_lists(f), int64, int64, int64, rw(f, 1)), parallel=False, fastmath={"contract", "nsz"})
+def _part(x, D, order, bounds, places, values, first, last, end, out):
+    """D x from the first four up to the pixel `end`, then the edges of the first to the last four, both ways."""
+    for m in range(uint64(4 * first), uint64(end)):
+        out[m] = D[m] * x[m]
+    for q in range(uint64(first), uint64(last)):
+        k = uint64(4) * q
+        i0, i1, i2, i3 = order[k], order[k + uint64(1)], order[k + uint64(2)], order[k + uint64(3)]
+        x0, x1, x2, x3 = x[i0], x[i1], x[i2], x[i3]
+        s0 = s1 = s2 = s3 = x.dtype.type(0)
+        for e in range(uint64(bounds[q]), uint64(bounds[q + uint64(1)]), uint64(4)):
+            j, w = places[e], values[e]
+            s0 += w * x[j]
+            out[j] -= w * x0
+            j, w = places[e + uint64(1)], values[e + uint64(1)]
+            s1 += w * x[j]
+            out[j] -= w * x1
+            j, w = places[e + uint64(2)], values[e + uint64(2)]
+            s2 += w * x[j]
+            out[j] -= w * x2
+            j, w = places[e + uint64(3)], values[e + uint64(3)]
+            s3 += w * x[j]
+            out[j] -= w * x3
+        out[i0] -= s0
+        out[i1] -= s1
+        out[i2] -= s2
+        out[i3] -= s3
+
+
+@compiled(lambda f: void(*_lists(f), int64, rw(f, 1)))
+def _parts(x, D, order, bounds, places, values, strip, out):
+    """Strips (so many fours) that no edge leaves further than into the next: the even ones, then the odd."""
+    fours = bounds.size - 1
+    strips = (fours + strip - 1) // strip
+    for odd in range(2):
+        for k in nb.prange((strips + 1 - odd) // 2):
+            first = (2 * k + odd) * strip
+            end = 4 * first if odd else min(x.size, 4 * (first + 2 * strip))
+            _part(x, D, order, bounds, places, values, first, min(first + strip, fours), end, out)
 
 
 @functools.lru_cache(maxsize=8)
@@ -86,16 +118,22 @@ def moves(offsets):
 
 
 def _edges(W, offsets, whole):
-    """Where the edges of each pixel begin, the pixels they lead to and their weights; None where most have a weight."""
-    if 3 * np.count_nonzero(W) > W.size or W.size > 2**31:
+    """Pixels in the order of their lists, where each four begin, where the edges lead, weights; fours of a strip.
+
+    None where most have a weight.
+    """
+    size = math.prod(whole)
+    if 3 * np.count_nonzero(W) > W.size or size > 2**32:
         return None
-    bounds = np.zeros(math.prod(whole) + 1, np.int64)
-    none = np.empty(0, np.uint32), np.empty(0, W.dtype)
-    _gather(W.reshape(-1), moves(offsets), *whole, True, bounds, *none)
-    bounds = np.cumsum(bounds)
+    counts = np.count_nonzero(W, axis=-2).reshape(-1)
+    order = np.lexsort((counts, np.arange(size) // WINDOW))
+    counts, order = (np.pad(a, (0, -size % 4), mode=m) for a, m in ((counts[order], "constant"), (order, "edge")))
+    bounds = np.concatenate([[0], np.cumsum(4 * counts.reshape(-1, 4).max(axis=1))])
     places, values = np.empty(bounds[-1], np.uint32), np.empty(bounds[-1], W.dtype)
-    _gather(W.reshape(-1), moves(offsets), *whole, False, bounds, places, values)
-    return bounds, places, values
+    shifts = moves(offsets) @ np.array((whole[1] * whole[2], whole[2], 1))
+    order = order.astype(np.uint32)
+    _gather(W.reshape(-1), shifts, whole[2], order, bounds, places, values)
+    return (order, bounds, places, values), max(-(-int(shifts.max()) // WINDOW), 1) * WINDOW // 4
 
 
 def laplacian(x, W, D, offsets, radius, memory):
@@ -104,8 +142,11 @@ def laplacian(x, W, D, offsets, radius, memory):
     whole = (1, 1, *x.shape)[-3:]
     if x.dtype not in memory:
         memory[x.dtype] = _edges(W, offsets, whole)
-    if memory[x.dtype] is not None:
-        _apply(x.reshape(-1), D.reshape(-1), *memory[x.dtype], out.reshape(-1))
-        return out
-    _laplacian(x.reshape(-1), W.reshape(-1), D.reshape(-1), moves(offsets), *whole, out.reshape(-1))
+    kept = memory[x.dtype]
+    if kept is None:
+        _laplacian(x.reshape(-1), W.reshape(-1), D.reshape(-1), moves(offsets), *whole, out.reshape(-1))
+    elif kept[0][3].size < ALONE:
+        _part(x.reshape(-1), D.reshape(-1), *kept[0], 0, kept[0][1].size - 1, x.size, out.reshape(-1))
+    else:
+        _parts(x.reshape(-1), D.reshape(-1), *kept[0], kept[1], out.reshape(-1))
     return out
