@@ -64,49 +64,57 @@ def _gather(W, shifts, columns, order, bounds, places, values):
 
 
 def _lists(f):
-    """The arguments that the following two have in common."""
+    """The first arguments of what follows."""
     return ro(f, 1), ro(f, 1), ro(uint32, 1), ro(int64, 1), ro(uint32, 1), ro(f, 1)
 
 
-@compiled(lambda f: void(*_lists(f), int64, int64, int64, rw(f, 1)), parallel=False, fastmath={"contract", "nsz"})
-def _part(x, D, order, bounds, places, values, first, last, end, out):
-    """D x from the first four up to the pixel `end`, then the edges of the first to the last four, both ways."""
-    for m in range(uint64(4 * first), uint64(end)):
+@compiled(
+    lambda f: void(*_lists(f), int64, int64, int64, int64, rw(f, 1)), parallel=False, fastmath={"contract", "nsz"}
+)
+def _part(x, D, order, bounds, places, values, start, end, first, last, out):
+    """D x at the pixels from `start` to `end`, then the edges of the first to the last four, at both of their ends."""
+    for m in range(uint64(start), uint64(end)):
         out[m] = D[m] * x[m]
+    one, two, three, four = uint64(1), uint64(2), uint64(3), uint64(4)
     for q in range(uint64(first), uint64(last)):
-        k = uint64(4) * q
-        i0, i1, i2, i3 = order[k], order[k + uint64(1)], order[k + uint64(2)], order[k + uint64(3)]
+        k = four * q
+        i0, i1, i2, i3 = order[k], order[k + one], order[k + two], order[k + three]
         x0, x1, x2, x3 = x[i0], x[i1], x[i2], x[i3]
         s0 = s1 = s2 = s3 = x.dtype.type(0)
-        for e in range(uint64(bounds[q]), uint64(bounds[q + uint64(1)]), uint64(4)):
-            j, w = places[e], values[e]
-            s0 += w * x[j]
-            out[j] -= w * x0
-            j, w = places[e + uint64(1)], values[e + uint64(1)]
-            s1 += w * x[j]
-            out[j] -= w * x1
-            j, w = places[e + uint64(2)], values[e + uint64(2)]
-            s2 += w * x[j]
-            out[j] -= w * x2
-            j, w = places[e + uint64(3)], values[e + uint64(3)]
-            s3 += w * x[j]
-            out[j] -= w * x3
+        for e in range(uint64(bounds[q]), uint64(bounds[q + one]), four):
+            j0, j1, j2, j3 = places[e], places[e + one], places[e + two], places[e + three]
+            w0, w1, w2, w3 = values[e], values[e + one], values[e + two], values[e + three]
+            s0, s1, s2, s3 = s0 + w0 * x[j0], s1 + w1 * x[j1], s2 + w2 * x[j2], s3 + w3 * x[j3]
+            out[j0] -= w0 * x0
+            out[j1] -= w1 * x1
+            out[j2] -= w2 * x2
+            out[j3] -= w3 * x3
         out[i0] -= s0
         out[i1] -= s1
         out[i2] -= s2
         out[i3] -= s3
 
 
+@compiled(lambda f: void(*_lists(f), int64, rw(f, 1)), parallel=False)
+def _alone(x, D, order, bounds, places, values, strip, out):
+    """Strip by strip (so many fours): no edge leads further than into the next."""
+    fours, start = bounds.size - 1, 0
+    for first in range(0, fours, strip):
+        end = min(x.size, 4 * (first + 2 * strip))
+        _part(x, D, order, bounds, places, values, start, end, first, min(first + strip, fours), out)
+        start = end
+
+
 @compiled(lambda f: void(*_lists(f), int64, rw(f, 1)))
-def _parts(x, D, order, bounds, places, values, strip, out):
-    """Strips (so many fours) that no edge leaves further than into the next: the even ones, then the odd."""
+def _together(x, D, order, bounds, places, values, strip, out):
+    """The even strips side by side, then the odd ones."""
     fours = bounds.size - 1
     strips = (fours + strip - 1) // strip
     for odd in range(2):
         for k in nb.prange((strips + 1 - odd) // 2):
             first = (2 * k + odd) * strip
             end = 4 * first if odd else min(x.size, 4 * (first + 2 * strip))
-            _part(x, D, order, bounds, places, values, first, min(first + strip, fours), end, out)
+            _part(x, D, order, bounds, places, values, 4 * first, end, first, min(first + strip, fours), out)
 
 
 @functools.lru_cache(maxsize=8)
@@ -133,7 +141,7 @@ def _edges(W, offsets, whole):
     shifts = moves(offsets) @ np.array((whole[1] * whole[2], whole[2], 1))
     order = order.astype(np.uint32)
     _gather(W.reshape(-1), shifts, whole[2], order, bounds, places, values)
-    return (order, bounds, places, values), max(-(-int(shifts.max()) // WINDOW), 1) * WINDOW // 4
+    return order, bounds, places, values, max(-(-int(shifts.max()) // WINDOW), 1) * WINDOW // 4
 
 
 def laplacian(x, W, D, offsets, radius, memory):
@@ -142,11 +150,9 @@ def laplacian(x, W, D, offsets, radius, memory):
     whole = (1, 1, *x.shape)[-3:]
     if x.dtype not in memory:
         memory[x.dtype] = _edges(W, offsets, whole)
-    kept = memory[x.dtype]
-    if kept is None:
+    if (lists := memory[x.dtype]) is None:
         _laplacian(x.reshape(-1), W.reshape(-1), D.reshape(-1), moves(offsets), *whole, out.reshape(-1))
-    elif kept[0][3].size < ALONE:
-        _part(x.reshape(-1), D.reshape(-1), *kept[0], 0, kept[0][1].size - 1, x.size, out.reshape(-1))
     else:
-        _parts(x.reshape(-1), D.reshape(-1), *kept[0], kept[1], out.reshape(-1))
+        apply = _alone if lists[3].size < ALONE else _together
+        apply(x.reshape(-1), D.reshape(-1), *lists, out.reshape(-1))
     return out
