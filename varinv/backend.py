@@ -31,6 +31,14 @@ def is_array(x: object) -> bool:
     return type(x) is np.ndarray or (compat.is_array_api_obj(x) and not isinstance(x, np.generic))
 
 
+REAL = (np.dtype(np.float64), np.dtype(np.float32))
+
+
+def plain_real(x: object) -> bool:
+    """True for a NumPy array of float64 or float32 in native byte order: what needs no further look."""
+    return type(x) is np.ndarray and x.dtype in REAL
+
+
 def namespace(*arrays: Any) -> Any:
     """The array API namespace of the arrays among the arguments; a TypeError where they mix libraries."""
     found = [a for a in arrays if type(a) is not np.ndarray and is_array(a)]
@@ -92,7 +100,7 @@ def same_place(who: str, name: str, value: Array, x: Array) -> Array:
 
     Image-sized weights and data never move on their own: the message says which call moves them.
     """
-    if type(value) is type(x) is np.ndarray and value.dtype == x.dtype and x.dtype.kind == "f":
+    if plain_real(x) and plain_real(value) and value.dtype == x.dtype:
         return value
     if not namespace(x).isdtype(x.dtype, "real floating"):
         raise TypeError(

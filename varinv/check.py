@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterable
 from typing import Any
 
-from varinv.backend import Array, Shape, is_array, like, namespace
+from varinv.backend import Array, Shape, is_array, like, namespace, plain_real
 
 
 def outside() -> int:
@@ -89,6 +89,8 @@ def real_array(who: object, name: str, value: Any, *, finite: bool = True, like_
     Integers and booleans become float64, float16 becomes float32, foreign byte order becomes native;
     lists and numbers become NumPy arrays.  Complex numbers, text and objects are refused.
     """
+    if not finite and plain_real(value) and value.size > 0:
+        return value
     if not is_array(value):
         value = like(_plain(who, name, value), like_array) if like_array is not None else _plain(who, name, value)
     xp = namespace(value)

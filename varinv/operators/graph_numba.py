@@ -2,7 +2,7 @@
 
 Unsigned indices: signed ones are tested for Python's counting from the end, which keeps loops out of vector lanes.
 
-The few (docs/decisions/0016): an edge is stored once, at the pixel it begins at, and serves both ends.  Four pixels of
+The few (docs/decisions/0017): an edge is stored once, at the pixel it begins at, and serves both ends.  Four pixels of
 about as many edges go side by side: their sums do not wait for each other, and loops of one length are foreseen.
 """
 
