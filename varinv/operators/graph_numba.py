@@ -125,8 +125,8 @@ def moves(offsets):
     return table
 
 
-def _edges(W, offsets, whole):
-    """Pixels in the order of their lists, where each four begin, where the edges lead, weights; fours of a strip.
+def _edges(W, D, offsets, whole):
+    """D, pixels in the order of their lists, where each four begin, where the edges lead, weights; fours of a strip.
 
     None where most have a weight.
     """
@@ -141,18 +141,21 @@ def _edges(W, offsets, whole):
     shifts = moves(offsets) @ np.array((whole[1] * whole[2], whole[2], 1))
     order = order.astype(np.uint32)
     _gather(W.reshape(-1), shifts, whole[2], order, bounds, places, values)
-    return order, bounds, places, values, max(-(-int(shifts.max()) // WINDOW), 1) * WINDOW // 4
+    return D.reshape(-1), order, bounds, places, values, max(-(-int(shifts.max()) // WINDOW), 1) * WINDOW // 4
 
 
 def laplacian(x, W, D, offsets, radius, memory):
-    x, W, D = plain(x, W, D)
-    out = empty(x.shape, x.dtype, x)
     whole = (1, 1, *x.shape)[-3:]
-    if x.dtype not in memory:
-        memory[x.dtype] = _edges(W, offsets, whole)
-    if (lists := memory[x.dtype]) is None:
+    if (lists := memory.get(x.dtype)) is None:
+        x, W, D = plain(x, W, D)
+        if x.dtype not in memory:
+            memory[x.dtype] = _edges(W, D, offsets, whole)
+        lists = memory[x.dtype]
+    x = plain(x)
+    out = empty(x.shape, x.dtype, x)
+    if lists is None:
         _laplacian(x.reshape(-1), W.reshape(-1), D.reshape(-1), moves(offsets), *whole, out.reshape(-1))
     else:
-        apply = _alone if lists[3].size < ALONE else _together
-        apply(x.reshape(-1), D.reshape(-1), *lists, out.reshape(-1))
+        apply = _alone if lists[4].size < ALONE else _together
+        apply(x.reshape(-1), *lists, out.reshape(-1))
     return out
