@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from varinv.backend import Array, namespace
 from varinv.functionals.sweep import primal_dual_steps
-from varinv.linalg import add_scaled, norm
+from varinv.linalg import distance
 from varinv.problem import Problem
 from varinv.solvers.base import Solver, refuse, zero_duals
 from varinv.solvers.chambolle_pock import ChambollePock
@@ -134,8 +134,8 @@ def distances(
     x: Array, y: tuple[Array, ...], x_0: Array, y_0: tuple[Array, ...], tau: float, sigma: Sequence[float]
 ) -> float:
     """‖x − x_0‖/√τ over √Σ‖y_i − y_0i‖²/σ_i, within [1/100, 100]; 1 where one of them vanishes."""
-    primal = norm(add_scaled(x, -1.0, x_0)) ** 2 / tau
-    moved = (norm(add_scaled(a, -1.0, b)) ** 2 for a, b in zip(y, y_0, strict=True))
+    primal = distance(x, x_0) ** 2 / tau
+    moved = (distance(a, b) ** 2 for a, b in zip(y, y_0, strict=True))
     dual = sum((q / s for q, s in zip(moved, sigma, strict=True)), start=0.0)
     if not (0 < primal < math.inf and 0 < dual < math.inf):
         return 1.0
