@@ -171,13 +171,16 @@ def test_the_columns_stand_under_their_heads():
 
 def test_a_proved_gap_is_proved_and_one_that_is_not_says_so():
     case = problems.denoising((16, 16))
-    first, last = problems.proved("c", case, (1e-3, 1e-2), 10.0)
+    optimum, first, last = problems.own(harness.Run(), "c", case, (1e-3, 1e-2), 10.0)
+    assert optimum.what == f"P* = {case.optimum[0]:.8g}"
     assert [first.what, last.what] == ["gap of 0.01 proved", "gap of 0.001 proved"]
     for row, target in ((first, 1e-2), (last, 1e-3)):
         shown = dict(part.split(" ")[:2] for part in row.note.split(", ")[:2])
         assert float(shown["true"]) <= 1.05 * float(shown["proved"]) <= 1.05 * target  # two digits are shown
         assert row.ours > 0
-    (row,) = problems.proved("c", problems.deblurring(16), (1e-12, 1e-13), 0.05)  # float32 claims nothing below 1e-6
+    # float32 claims nothing below 1e-6
+    _, row = problems.own(harness.Run(), "c", problems.deblurring(16), (1e-12, 1e-13), 0.05)
+    assert not list(problems.own(harness.Run(only="a peer"), "c", case, (1e-2,), 1.0))  # in the process of a peer
     assert row.ours is None
     assert row.note.startswith("not in 0.05 s: proved")
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+NOBODY = "nobody"  # as `Run.only`: no peer
 AGAIN = 2.0  # seconds below which a run is timed again without looks
 REST = 0.002  # seconds before somebody is timed: the threads of who ran last spin for a while and would be in the way
 

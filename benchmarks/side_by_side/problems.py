@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 import varinv as vi
-from side_by_side.harness import Row, seconds
+from side_by_side.harness import NOBODY, Row, Run, seconds
 from varinv.phantom import shepp_logan
 
 OPTIMA = Path(__file__).with_name("optima.json")
@@ -65,12 +65,17 @@ def solve_far(problem: Any, most: int = 6000) -> tuple[float, float]:
     return found.primal, found.relative
 
 
-def proved(title: str, case: Case, targets: Sequence[float], limit: float) -> Iterator[Row]:
-    """varinv's time until `solve` has proved a relative gap, set-up, norms and the proof included; warm.
+def own(run: Run, title: str, case: Case, targets: Sequence[float], limit: float) -> Iterator[Row]:
+    """P*, and varinv's time until `solve` has proved a relative gap, set-up, norms and the proof included; warm.
 
     It needs no optimum, which no iterate of a peer can say of itself.  Stops at the first target that is not proved in
     `limit` seconds.
     """
+
+    if run.only not in ("", NOBODY):
+        return  # in the process of one peer
+    best, known = case.optimum
+    yield Row(title, f"P* = {best:.8g}", None, note=f"proved to a relative {known:.0e}")
 
     def work(target: float, most: float) -> Any:
         return vi.solve(case.build("float32"), stop=vi.gap(target) | vi.seconds(most))
@@ -156,9 +161,10 @@ def default(case: Case) -> Any:
     return work
 
 
-def chosen(case: Case) -> str:
-    """The name of the solver that `solve` picks."""
+def titled(what: str, case: Case) -> str:
+    """With the name of the solver that `solve` picks."""
     from varinv.solvers.choose import choose
 
     problem = case.build("float32")
-    return type(choose(problem, problem.zeros()).solver).__name__
+    solver = type(choose(problem, problem.zeros()).solver).__name__
+    return f"{what}, float32, varinv's default solver ({solver})"

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from side_by_side.harness import Iterative, Row, Run, race
-from side_by_side.problems import chosen, deblurring, default, denoising, proved
+from side_by_side.problems import deblurring, default, denoising, own, titled
 
 TARGETS = (1e-2, 1e-3, 1e-4)
 
@@ -34,17 +34,19 @@ def weight_peers(case: Any) -> dict[str, Any]:
     return {"NumPy, accelerated PDHG": numpy}
 
 
+def names(run: Run) -> list[str]:
+    return [*blur_peers(None), *weight_peers(None)]
+
+
 def rows(run: Run) -> Iterator[Row]:
     n = run.size or 256
     for case, peers in (
         (deblurring(n), blur_peers),
         (denoising((2 * n, 2 * n), weight=True), weight_peers),
     ):
-        name = f"{case.name} with TV, float32, varinv's default solver ({chosen(case)})"
-        best, known = case.optimum
-        yield Row(name, f"P* = {best:.8g}", None, note=f"proved to a relative {known:.0e}")
+        name = titled(f"{case.name} with TV", case)
         limit = 10.0 if run.quick else 15.0
-        yield from proved(name, case, TARGETS, limit)
+        yield from own(run, name, case, TARGETS, limit)
         some = {name: make for name, make in peers(case).items() if run.wants(name)}
         yield from race(
             name, Iterative(default(case)), some, case.gap, TARGETS, limit,
