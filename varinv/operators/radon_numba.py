@@ -30,6 +30,7 @@ PAD = 16  # columns of zeros on either side: four rows read together shift by on
 LANES = 8  # columns are worked on in whole vectors
 STRIP = 32  # rows cut out of the image and read while they stay in the cache, a multiple of four
 BLOCK = 4  # views that share them, at least
+JOBS = {4: 2, 8: 8}  # of a thread, by the bytes of a number: a look in float64 holds sums of no more room than a step
 CACHE = 1 << 18  # bytes of sums that may lie beside a strip
 WRITTEN = 8  # rows written while they stay in the cache
 TABLES = 4  # bytes a pixel: tables made at once
@@ -244,7 +245,7 @@ def project(x, rays):
             _fan().project(x[s], *_lines(rays), out[s])
         else:
             split, lines, view, begin, end = combs(rays)
-            jobs = math.ceil(begin.size / _together(begin.size, view.size, _size(rays) * x.itemsize))
+            jobs = math.ceil(begin.size / _together(begin.size, view.size, _size(rays), x.itemsize))
             _project(x[s], split, lines, view, begin, end, _size(rays), jobs, rays.parts, out[s])
     return out
 
@@ -260,9 +261,12 @@ def backproject(y, rays):
     return out
 
 
-def _together(views, count, size):
+def _together(views, count, size, itemsize):
     """Views that share a strip: few enough for every thread to have some and for their sums to stay in the cache."""
-    return max(BLOCK, min(math.ceil(views / (2 * nb.get_num_threads())), CACHE * views // (2 * count * size)))
+    return max(
+        BLOCK,
+        min(math.ceil(views / (JOBS[itemsize] * nb.get_num_threads())), CACHE * views // (2 * count * size * itemsize)),
+    )
 
 
 def _backproject_parallel(y, rays, out):

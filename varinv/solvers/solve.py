@@ -155,6 +155,7 @@ class _Guard:
     def finite(self, state: Any) -> bool:
         now = time.perf_counter()
         found = _finite(state)
-        self.cost = time.perf_counter() - now
-        self.began, self.k = now + self.cost, state.k
+        spent = time.perf_counter() - now
+        self.cost = min(self.cost, spent)  # of all looks: one that was disturbed says nothing of the next
+        self.began, self.k = now + spent, state.k
         return found
