@@ -57,6 +57,12 @@ def test_twin_is_reference(kernel, dtype, layout):
             equal(got, expected, np.float64 if kernel.__name__ in EXACT else dtype)
 
 
+THREADED = (
+    "dot", "distance", "add_scaled", "differences", "convolve", "tv_dual_ascent", "tv_sweep", "tv_value", "tv_pull",
+    "tv_moved", "weighted_square",
+)  # fmt: skip
+
+
 def test_bits_do_not_depend_on_threads():
     """Each entry is computed by one thread in one order."""
     import numba
@@ -70,7 +76,7 @@ def test_bits_do_not_depend_on_threads():
             found = [
                 k(*args)
                 for k in KERNELS
-                if k.__name__ in ("dot", "add_scaled", "differences", "convolve", "tv_dual_ascent", "tv_sweep")
+                if k.__name__ in THREADED
                 for args in list(CASES[k.__name__](x.shape, Maker(np.float32, "plain")))[:3]
             ]
             results.append([np.asarray(a).tobytes() for r in found for a in (r if isinstance(r, tuple) else (r,))])

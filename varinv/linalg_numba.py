@@ -8,7 +8,7 @@ import numpy as np
 from numba.types import float64, void
 
 from varinv.backend import empty
-from varinv.twins import CHUNK, compiled, mixed, plain, ro, rw
+from varinv.twins import CHUNK, compiled, in_order, mixed, plain, ro, rw
 
 BLOCK = 8192  # entries per partial sum; fixed, so that a result never depends on the number of threads
 FEW = 1 << 16  # entries that one thread has summed up before others are awake
@@ -40,7 +40,7 @@ def _dot(a, b):
     parts = np.zeros((a.size + BLOCK - 1) // BLOCK)
     for k in nb.prange(parts.size):
         parts[k] = _product(a, b, k)
-    return parts.sum()
+    return in_order(parts)
 
 
 @compiled(lambda f: float64(ro(f, 1), ro(f, 1)), parallel=False)
@@ -56,7 +56,7 @@ def _distance(a, b):
     parts = np.zeros((a.size + BLOCK - 1) // BLOCK)
     for k in nb.prange(parts.size):
         parts[k] = _square(a, b, k)
-    return np.sqrt(parts.sum())
+    return np.sqrt(in_order(parts))
 
 
 @mixed(lambda f, g: float64(ro(f, 1), ro(g, 1)), parallel=False)

@@ -44,6 +44,18 @@ def mixed(signature: Callable[[Any, Any], Any], **options: Any) -> Callable[...,
     return decorator
 
 
+@nb.njit(inline="always")  # type: ignore[untyped-decorator]
+def in_order(parts: Any) -> float:
+    """Σ parts, one after the other: `parts.sum()` in a parallel kernel is shared out among the threads there are.
+
+    Kernels on disk hold copies of it: changed, it would need another name.
+    """
+    total = 0.0
+    for k in range(parts.size):
+        total += parts[k]
+    return total
+
+
 def plain(*arrays: Any) -> Any:
     """The arrays as C-ordered float32 or float64 of one common dtype (copies only where needed)."""
     dtype = np.result_type(*arrays)

@@ -9,7 +9,7 @@ from numba.types import float64, void
 
 from varinv.backend import empty
 from varinv.functionals import data
-from varinv.twins import CHUNK, compiled, plain, ro, rw
+from varinv.twins import CHUNK, compiled, in_order, plain, ro, rw
 
 
 @compiled(lambda f: void(ro(f, 1), ro(f, 1), ro(f, 1), ro(f, 1), f, f, rw(f, 1)))
@@ -34,7 +34,7 @@ def _weighted_square(z, y, w):
             away = np.float64(zc[i]) - np.float64(yc[0] if flat else yc[i])
             total += np.float64(wc[0] if one else wc[i]) * away * away
         parts[c] = total
-    return parts.sum()
+    return in_order(parts)
 
 
 def quadratic_ascent(q, z, y, w, step, relaxation):

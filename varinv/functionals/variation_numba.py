@@ -11,7 +11,7 @@ from numba.types import boolean, float64, void
 
 from varinv.backend import empty
 from varinv.functionals import variation
-from varinv.twins import along_last, compiled, plain, ro, rw
+from varinv.twins import along_last, compiled, in_order, plain, ro, rw
 
 ROWS = 16  # rows that one thread takes at a time
 
@@ -134,7 +134,7 @@ def _value(x, w, smooth, rates, groups):
                     wk = w[min(k + d - 3, last), s, i, j] if image else w0
                     total += wk * (_phi(n, smooth) if smooth > 0 else n)
         parts[m] = total
-    return parts.sum()
+    return in_order(parts)
 
 
 @nb.njit(inline="always")
@@ -205,7 +205,7 @@ def _pull(p, w, smooth, rates, groups, out):
                         for j in range(cols):
                             to[j] += rate * (f[j] * p[0, k, i, j])
         parts[block] = total
-    return parts.sum()
+    return in_order(parts)
 
 
 def _volume(shape):
