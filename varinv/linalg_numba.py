@@ -8,12 +8,10 @@ import numpy as np
 from numba.types import float64, void
 
 from varinv.backend import empty
-from varinv.twins import CHUNK, compiled, in_order, mixed, plain, ro, rw
+from varinv.twins import CHUNK, compiled, in_order, inner, mixed, plain, ro, rw
 
 BLOCK = 8192  # entries per partial sum; fixed, so that a result never depends on the number of threads
 FEW = 1 << 16  # entries that one thread has summed up before others are awake
-
-inner = nb.njit(inline="always")
 
 
 @inner

@@ -44,7 +44,10 @@ def mixed(signature: Callable[[Any, Any], Any], **options: Any) -> Callable[...,
     return decorator
 
 
-@nb.njit(inline="always")  # type: ignore[untyped-decorator]
+inner: Any = nb.njit(inline="always")  # into the loop over threads, where arrays are known not to overlap
+
+
+@inner  # type: ignore[untyped-decorator]
 def in_order(parts: Any) -> float:
     """Σ parts, one after the other: `parts.sum()` in a parallel kernel is shared out among the threads there are.
 

@@ -100,7 +100,6 @@ def main() -> None:
     names = ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
     if hasattr(os, "sched_setaffinity"):  # JAX has no setting for the number of its threads: the cores are as many
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: options.threads])
-    # threads that wait spin otherwise, those of one package against those of the next on the same cores
     # OpenMP threads of every package sleep after 0.1 ms: so long that they stay awake, and apart, between two calls, so
     # short that they are out of the way when it is another's turn
     environment = {"GOMP_SPINCOUNT": "10000"} | os.environ | dict.fromkeys(names, count)

@@ -29,7 +29,7 @@ class Functional(ABC):
     ``feasible(y)``              a point of the domain of f* near y
     ``grad(x)``, ``hvp(x, p)``   gradient, and Hessian at x times p
     ``quadratic_weight(x)``      ω with f(u) ≤ f(x) + ½⟨ω, u² − x²⟩ for all u, equal at u = ±x: majorises by a square
-    ``ascend(K, y, x, step, ρ)`` a fused (1 − ρ) y + ρ prox_conj(y + step·Kx); all three: None where it has no
+    ``ascend(K, y, x, step, ρ)`` a fused (1 − ρ) y + ρ prox_conj(y + step·Kx); all four: None where it has no
     ``value_along(K, x)``        fast way for this K; f(Kx) in float64, without Kx;
     ``ascend_over(…)``           `ascend` that may write its result over y
     ``metric()``                 v > 0, or None: not here; with it the step of `ascend` may be a filter S: v^½ S v^½

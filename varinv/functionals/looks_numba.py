@@ -9,10 +9,10 @@ from numba.types import boolean, float64, void
 
 from varinv.functionals import looks
 from varinv.functionals.variation_numba import _volume, _weights
-from varinv.twins import along_last, compiled, plain, ro, rw
+from varinv.twins import along_last, compiled, inner, plain, ro, rw
 
 
-@nb.njit(inline="always")
+@inner
 def _kept(w, smooth, length):
     """The factor of prox_conj: 0 where w = 0."""
     return w / max(max(w + smooth, length), np.finfo(np.float64).tiny)

@@ -17,13 +17,19 @@ from numba.types import int64, void
 
 from varinv.backend import empty
 from varinv.functionals import sweep
-from varinv.twins import along_last, compiled, plain, ro, rw
+from varinv.twins import along_last, compiled, inner, plain, ro, rw
 
 BLOCK = (64, 16)  # slices and rows of a volume that one thread takes at a time
 WINDOW = 1 << 20  # bytes of rows in the window: half, one and two megabytes tried at 1024² to 4096²
 SHARE = 4  # rows of a thread for each iteration in the window, whose borders are computed twice
 
-inner = nb.njit(inline="always")  # into the loop over threads, where arrays are known not to overlap
+
+def _signature(f):
+    """Of both kernels below."""
+    return void(
+        ro(f, 3), ro(f, 4), ro(f, 3), ro(f, 3), f, f, f, f, f, ro(f, 1), ro(f, 1), f, f, f, int64, int64,
+        rw(f, 3), rw(f, 3), rw(f, 4),
+    )  # fmt: skip
 
 
 @inner
@@ -94,13 +100,7 @@ def _band(b, m0, m1, count, u, p, y, weight, tau, w, shrink, lo, hi, rates, step
                     qi[j] = keep * qi[j] + f * q
 
 
-@compiled(
-    lambda f: void(
-        ro(f, 3), ro(f, 4), ro(f, 3), ro(f, 3), f, f, f, f, f, ro(f, 1), ro(f, 1), f, f, f, int64, int64,
-        rw(f, 3), rw(f, 3), rw(f, 4),
-    ),
-    error_model="numpy",
-)  # fmt: skip
+@compiled(_signature, error_model="numpy")
 def _images(u, p, y, weight, tau, w, shrink, lo, hi, rates, steps, smooth, tiny, rho, band, count, x, ahead, out):
     images, rows, _ = u.shape
     bands = (rows + band - 1) // band
@@ -162,13 +162,7 @@ def _block(m0, m1, r0, r1, u, p, y, weight, tau, w, shrink, lo, hi, rates, steps
                 out[2, i, r, j] = keep * p[2, i, r, j] + f * t
 
 
-@compiled(
-    lambda f: void(
-        ro(f, 3), ro(f, 4), ro(f, 3), ro(f, 3), f, f, f, f, f, ro(f, 1), ro(f, 1), f, f, f, int64, int64,
-        rw(f, 3), rw(f, 3), rw(f, 4),
-    ),
-    error_model="numpy",
-)  # fmt: skip
+@compiled(_signature, error_model="numpy")
 def _volume(u, p, y, weight, tau, w, shrink, lo, hi, rates, steps, smooth, tiny, rho, slab, rows, x, ahead, out):
     march, strip, _ = u.shape
     strips = (strip + rows - 1) // rows

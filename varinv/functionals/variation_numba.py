@@ -11,12 +11,12 @@ from numba.types import boolean, float64, void
 
 from varinv.backend import empty
 from varinv.functionals import variation
-from varinv.twins import along_last, compiled, in_order, plain, ro, rw
+from varinv.twins import along_last, compiled, in_order, inner, plain, ro, rw
 
 ROWS = 16  # rows that one thread takes at a time
 
 
-@nb.njit(inline="always")
+@inner
 def _factor(squares, w, smooth, tiny):
     """w / max(w + σδ, length), `tiny` guards 0/0: a minimum is exactly 1 inside the ball, and 1/√ one instruction."""
     return min(w / max(w + smooth, tiny), w / np.sqrt(max(squares, tiny)))
@@ -102,7 +102,7 @@ def _ascend_apart(p, x, w, smooth, rates, tiny, rho, there, out):
             new[j] = keep * new[j] + new[j] * rho * _factor(new[j] ** 2, wi[j] if image else w0, smooth, tiny)
 
 
-@nb.njit(inline="always")
+@inner
 def _phi(n, s):
     return n - 0.5 * s if n >= s else n * n / (2 * s)
 
@@ -137,7 +137,7 @@ def _value(x, w, smooth, rates, groups):
     return in_order(parts)
 
 
-@nb.njit(inline="always")
+@inner
 def _shortened(p, k, s, i, w, groups, f):
     """f ← w/max(w, length) along a row, of the whole vector or of component k."""
     image, d, tiny = w.size > 1, p.shape[0], np.finfo(np.float64).tiny

@@ -12,7 +12,7 @@ from numba.types import void
 
 from varinv.backend import empty
 from varinv.operators import blur
-from varinv.twins import compiled, plain, ro, rw
+from varinv.twins import compiled, inner, plain, ro, rw
 
 
 @compiled(lambda f: void(ro(f, 4), ro(f, 3), rw(f, 4)))
@@ -39,7 +39,7 @@ def _convolve(x, psf, out):
                         line[j] += value * part[j]
 
 
-@nb.njit(inline="always")
+@inner
 def _taps(x, u, down):
     """Σ_a u[a] x[a], four rows in one pass."""
     height = u.size
