@@ -16,8 +16,8 @@ import numpy as np
 import varinv as vi
 from varinv.learning.choose import choose_from
 from varinv.learning.lower import hessian
+from varinv.learning.path import Sweep
 from varinv.learning.reference import photographs
-from varinv.learning.sweep import Sweep
 
 NOISE, WEIGHTS = 0.1, np.geomspace(0.01, 0.5, 25)
 RULES: dict[str, tuple[Any, float | None]] = {

@@ -19,7 +19,7 @@ import numpy as np
 
 import varinv as vi
 from varinv.phantom import shepp_logan
-from varinv.solvers.choose import choose
+from varinv.solvers.default_solver import choose
 
 SOLVERS = (
     vi.ChambollePock(), vi.AdaptiveChambollePock(), vi.PreconditionedChambollePock(), vi.SPDHG(4), vi.SPDHG(),

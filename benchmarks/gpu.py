@@ -14,7 +14,7 @@ import time
 import numpy as np
 
 import varinv as vi
-from varinv import cuda
+from varinv import cuda_tools
 
 
 def clock(work, cupy, runs=20):
@@ -85,7 +85,7 @@ def main(host):
     cupy, xp = None, np
     if not host:
         try:
-            cupy = xp = cuda.cupy()
+            cupy = xp = cuda_tools.cupy()
         except RuntimeError as error:
             sys.exit(f"no device, nothing measured: {error}")
         name = cupy.cuda.runtime.getDeviceProperties(cupy.cuda.Device().id)["name"].decode()

@@ -111,7 +111,7 @@ def main(host):
         xp, cupy, runs = np, None, 3
         print("the script alone, on the processor: times mean nothing")
     else:
-        from varinv.cuda import cupy as found
+        from varinv.cuda_tools import cupy as found
 
         xp = cupy = found()
         runs = 21

@@ -2,7 +2,7 @@
 
     python benchmarks/real_scans.py [tooth] [i13] [htc] [dendrites]
 
-Held-out residual: ‖A x − y‖/‖y‖ on views that were not used.  Weights are relative, see varinv.reconstruct.
+Held-out residual: ‖A x − y‖/‖y‖ on views that were not used.  Weights are relative, see varinv.tomography.reconstruct.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 import numpy as np
 
 import varinv as vi
-from varinv import reconstruct as parts
+from varinv.tomography import reconstruct as parts
 
 DATA = Path(os.environ.get("VARINV_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
 Row = tuple[str, float, str, float]  # what, measured, ≤ or >, threshold

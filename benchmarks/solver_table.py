@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+sys.path.extend(str(Path(__file__).parents[1] / "tests" / folder) for folder in ("", "helpers", "core"))
 from proof import TOL, table, words
 
 outcomes = table(names=set(sys.argv[1:]) or None)

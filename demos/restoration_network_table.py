@@ -12,7 +12,7 @@ from plugged_denoiser import denoiser
 from skimage.data import camera
 
 import varinv as vi
-from varinv.priors.pieces import smooth_start
+from varinv.priors.common import smooth_start
 
 small = "--small" in sys.argv
 truth = camera()[158:190, 214:246] / 255 if small else camera()[150:246, 180:276] / 255

@@ -104,7 +104,7 @@ def solver_kinds() -> list[Any]:
     from varinv.solvers.base import Solver
 
     for _, name, _ in pkgutil.iter_modules(varinv.solvers.__path__):
-        if not name.endswith(("_cupy", "_numba")):
+        if not name.endswith(("_cuda", "_cpu")):
             importlib.import_module(f"varinv.solvers.{name}")
     found = [c for c in Solver.kinds if c.__module__.startswith("varinv.solvers.") and not inspect.isabstract(c)]
     return sorted(found, key=lambda c: c.__name__)

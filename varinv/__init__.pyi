@@ -108,9 +108,9 @@ from .priors.network import Denoiser as Denoiser
 from .priors.network import Network as Network
 from .priors.nullspace import DataConsistent as DataConsistent
 from .priors.nullspace import NullspaceNetwork as NullspaceNetwork
-from .priors.plugged import RED as RED
-from .priors.plugged import PnP as PnP
-from .priors.plugged import Potential as Potential
+from .priors.plug_and_play import RED as RED
+from .priors.plug_and_play import PnP as PnP
+from .priors.plug_and_play import Potential as Potential
 from .priors.red_diff import REDDiff as REDDiff
 from .priors.restore import restore as restore
 from .priors.ridge import convex_ridge as convex_ridge

@@ -251,7 +251,7 @@ KERNELS: list[Kernel[Any, Any]] = []  # one generic test holds every twin to its
 
 
 def kernel(reference: Callable[_P, _T]) -> Kernel[_P, _T]:
-    """Let a pure array-API function have fast twins: same name and arguments, in `<module>_numba` or `_cupy`.
+    """Let a pure array-API function have fast twins: same name and arguments, in `<module>_cpu` or `_cuda`.
 
     The twin is found by name on first use.  A twin may decline an input by calling `<function>.reference`.
     """
@@ -261,7 +261,7 @@ def kernel(reference: Callable[_P, _T]) -> Kernel[_P, _T]:
 
 
 def _twin(reference: Callable[..., Any], name: str) -> Callable[..., Any]:
-    suffix = {"numpy": "numba", "cupy": "cupy"}.get(name)
+    suffix = {"numpy": "cpu", "cupy": "cuda"}.get(name)
     module = f"{reference.__module__}_{suffix}"
     if suffix is None or importlib.util.find_spec(module) is None:
         return reference

@@ -27,11 +27,11 @@ from varinv.functionals.base import Scaled
 from varinv.functionals.charbonnier import Charbonnier
 from varinv.functionals.constraints import Box
 from varinv.functionals.data import KullbackLeibler, L2Squared
-from varinv.functionals.joint import _intersection
-from varinv.functionals.roots import best_of_concave
 from varinv.functionals.sparsity import L1, L21, Huber
+from varinv.joint import _intersection
 from varinv.linalg import add_scaled, dot
 from varinv.operators.gradient import Gradient
+from varinv.roots import best_of_concave
 
 if TYPE_CHECKING:
     from varinv.problem import Problem

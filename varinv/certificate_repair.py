@@ -7,7 +7,7 @@ from typing import Any
 
 from varinv.backend import Array, namespace
 from varinv.functionals.sparsity import L21
-from varinv.functionals.steps import ascend, relaxed, tv_descent
+from varinv.fused.steps import ascend, relaxed, tv_descent
 from varinv.operators.gradient import Gradient
 
 STEPS = 30  # about the price of the look itself on tomography; 100 prove 2 to 3 times less on deblurring, nothing on CT

@@ -15,9 +15,9 @@ import typer
 from typer import Argument, Option
 
 from varinv import __version__
-from varinv.job import Settings, run
 from varinv.progress import Line
 from varinv.scan import read
+from varinv.tomography.job import Settings, run
 
 app = typer.Typer(
     help="Variational reconstruction of tomographic scans: a raw scan goes in, a certified image comes out.",
@@ -165,7 +165,7 @@ def demo(
 ) -> None:
     """Run the main job on the embedded scan and compare with the truth it was simulated from."""
     with guarded(debug):
-        from varinv.demonstration import demonstrate
+        from varinv.tomography.demonstration import demonstrate
 
         demonstrate(name, out, every, print)
 

@@ -11,7 +11,7 @@ from varinv import check
 from varinv.backend import Array, Shape, device, double, is_array, namespace
 from varinv.functionals.base import Functional
 from varinv.functionals.constraints import Box
-from varinv.functionals.joint import together
+from varinv.joint import together
 from varinv.operators.base import LinearOperator
 from varinv.operators.elementary import Identity
 

@@ -147,7 +147,7 @@ def deblurring(n: int, lam: float = 0.003) -> Case:
 
 def default(case: Case) -> Any:
     """The solver that varinv's `solve` picks, from zero, in float32; where nobody looks, it leaps."""
-    from varinv.solvers.choose import choose
+    from varinv.solvers.default_solver import choose
 
     def work(watch: Any) -> None:
         problem = case.build("float32")
@@ -155,7 +155,7 @@ def default(case: Case) -> Any:
         state = chosen.state
         while True:
             k = state.k
-            state = chosen.solver.leap(problem, state, watch.most)
+            state = chosen.solver.advance(problem, state, watch.most)
             watch(state.x, state.k - k)
 
     return work
@@ -163,7 +163,7 @@ def default(case: Case) -> Any:
 
 def titled(what: str, case: Case) -> str:
     """With the name of the solver that `solve` picks."""
-    from varinv.solvers.choose import choose
+    from varinv.solvers.default_solver import choose
 
     problem = case.build("float32")
     solver = type(choose(problem, problem.zeros()).solver).__name__

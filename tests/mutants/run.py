@@ -40,7 +40,7 @@ MUTANTS = [
     ("fista", "FISTA", "z = add_scaled(s.x, beta, s.x - s.x_old)", "z = add_scaled(s.x, -beta, s.x - s.x_old)", "test_gradient_methods"),
     ("fista", "FISTA", "return new, (t - 1) / new *", "return new, (t + 1) / new *", "test_gradient_methods"),
     ("proximal_gradient", "ProximalGradient", "ProximalGradientState(x, y, 1.5 * tau if seen else tau, s.k + 1)", "ProximalGradientState(s.x, y, 1.5 * tau if seen else tau, s.k + 1)", "test_gradient_methods"),
-    ("smooth", "ProximalGradient", "    x = prox(g, v, tau)", "    x = prox(g, v, 1.0)", "test_gradient_methods"),
+    ("forward_backward", "ProximalGradient", "    x = prox(g, v, tau)", "    x = prox(g, v, 1.0)", "test_gradient_methods"),
     ("admm", "ADMM", "w = tuple(r * (v - b) for v, b, r", "w = tuple((v - b) for v, b, r", "test_admm"),
     ("admm", "ADMM", "z = tuple(t.f.prox(v, 1 / r)", "z = tuple(t.f.prox(v, r)", "test_admm"),
     ("sirt", "SIRT", "new = x + relaxation * C * K.adjoint(r * (f._parts(z)[0] - z))", "new = x + relaxation * C * K.adjoint(f._parts(z)[0] - z)", "test_row_action"),
@@ -67,9 +67,9 @@ def caught(mutant: tuple[str, str, str, str, str]) -> str | None:
         if text.count(old) != 1:
             raise ValueError(f"{name}.py holds {text.count(old)} times: {old}")
         file.write_text(text.replace(old, new))
-        files = [f"tests/{t}.py" for t in tests.split() if (copy / "tests" / f"{t}.py").exists()]
+        files = [str(f) for t in tests.split() for f in (copy / "tests").rglob(f"{t}.py")]
         env = dict(os.environ, PYTHONPATH=folder, NUMBA_NUM_THREADS="1", PYTHONDONTWRITEBYTECODE="1")
-        for arguments in (["tests/test_proof.py", "-k", f"[{solver}]"], files):
+        for arguments in (["tests/solvers/test_proof.py", "-k", f"[{solver}]"], files):
             if not arguments:
                 continue
             run = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *arguments]

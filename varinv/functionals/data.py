@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from varinv import check
-from varinv.backend import Array, Shape, double, is_array, kernel, namespace, same_place
+from varinv.backend import Array, Shape, double, is_array, namespace, same_place
 from varinv.functionals.base import Functional
-from varinv.linalg import add_scaled, dot, norm
+from varinv.fused.quadratic import filtered_ascent, quadratic_ascent, weighted_square
+from varinv.linalg import dot, norm
 from varinv.operators.base import LinearOperator
 from varinv.operators.spectrum import Spectrum
 
@@ -76,7 +77,7 @@ class L2Squared(Functional):
     def ascend(self, K: LinearOperator, q: Array, x: Array, step: Any, relaxation: float) -> Array:
         y, w = self._parts(q)
         if isinstance(step, Spectrum):
-            return _filtered_ascent(q, K.forward(x), y, w, self.smoothness, step, relaxation)
+            return filtered_ascent(q, K.forward(x), y, w, self.smoothness, step, relaxation)
         return quadratic_ascent(q, K.forward(x), y, w, step, relaxation)
 
     def metric(self) -> Any:
@@ -148,31 +149,6 @@ class L2Squared(Functional):
         if is_array(self.weight):
             return f"L2Squared({inside}, weight={tuple(self.weight.shape)} array)"
         return f"L2Squared({inside})" if self.weight == 1 else f"L2Squared({inside}, weight={self.weight:g})"
-
-
-@kernel
-def quadratic_ascent(q: Array, z: Array, y: Any, w: Any, step: float, relaxation: float) -> Array:
-    """(1 − ρ) q + ρ w (q + σ(z − y)) / (w + σ): the dual step of weighted least squares, relaxed (ρ = 1: not)."""
-    new = w * (q + step * (z - y)) / (w + step)
-    return new if relaxation == 1 else (1 - relaxation) * q + relaxation * new
-
-
-def _filtered_ascent(q: Array, z: Array, y: Any, w: Any, most: float, S: Spectrum, relaxation: float) -> Array:
-    """q − ρ v^½ [S/(w₀ + S)] v^−½ (q − w(z − y)), w₀ = max w, v = w/w₀: `quadratic_ascent` with the step v^½ S v^½."""
-    away = add_scaled(z, -1.0, y) if is_array(y) else z - y
-    del z
-    away = add_scaled(q, -w, away) if not is_array(w) else q - w * away
-    root = namespace(q).sqrt(w / most) if is_array(w) else None
-    away = away if root is None else away / root
-    moved = S.apply(away, lambda s: -relaxation * s / (most + s))
-    return add_scaled(q, 1.0, moved if root is None else root * moved)
-
-
-@kernel
-def weighted_square(z: Array, y: Any, w: Any) -> float:
-    """Σ w (z − y)² in float64."""
-    away = double(z) - (double(y) if is_array(y) else y)
-    return dot(double(w) * away if is_array(w) else w * away, away)
 
 
 def _sum_product(q: Array, y: Any) -> float:

@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 from varinv import check
 from varinv.backend import Array, Shape, double, is_array, namespace, same_place
 from varinv.functionals.base import Functional
-from varinv.functionals.roots import increasing_root
+from varinv.roots import increasing_root
 
 
 class Penalty(Functional):

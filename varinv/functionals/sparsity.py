@@ -15,7 +15,7 @@ from varinv import check
 from varinv.backend import Array, Shape, double, is_array, namespace, same_place
 from varinv.functionals.base import Functional
 from varinv.functionals.magnitude import _conjugate, _length, _project, _shrink, _value, _weight, _words
-from varinv.functionals.variation import Variation
+from varinv.fused.variation import Variation
 
 
 @dataclass(frozen=True, eq=False, repr=False)

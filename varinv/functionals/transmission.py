@@ -11,7 +11,7 @@ from typing import Any
 from varinv import check
 from varinv.backend import Array, Shape, double, is_array, namespace, same_place
 from varinv.functionals.base import Functional
-from varinv.functionals.roots import increasing_root
+from varinv.roots import increasing_root
 
 
 def TransmissionPoisson(y: Any, blank: Any, background: Any = 0.0) -> Functional:

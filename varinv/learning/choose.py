@@ -12,9 +12,9 @@ from varinv import check
 from varinv.backend import Array, is_array, to_numpy
 from varinv.learning.chosen import Chosen
 from varinv.learning.family import parameters
+from varinv.learning.path import Sweep
 from varinv.learning.rules_base import UNSOLVED, ChoiceRule, Found
 from varinv.learning.rules_residual import Whiteness
-from varinv.learning.sweep import Sweep
 from varinv.solvers.base import Solver
 
 

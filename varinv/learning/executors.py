@@ -23,7 +23,7 @@ class _Alone:
         self.task = task
 
     def __call__(self, item: Any) -> Any:
-        from varinv.twins import one_thread
+        from varinv.numba_tools import one_thread
 
         with one_thread():
             return self.task(item)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from varinv.backend import Array, namespace
-from varinv.functionals.steps import ascend, descend
+from varinv.fused.steps import ascend, descend
 from varinv.learning.lower import Adjoint, Lower, gradient, hessian
 from varinv.linalg import add_scaled, norm
 from varinv.problem import Problem

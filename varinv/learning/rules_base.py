@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from varinv import check
-from varinv.learning.sweep import Sweep
+from varinv.learning.path import Sweep
 from varinv.linalg import norm
 
 OK, END, NO_ROOT, UNSOLVED = "ok", "at the end of the bounds", "no root", "lower solve did not converge"

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from varinv.learning.path import Sweep
 from varinv.learning.rules_base import END, NO_CORNER, OK, ChoiceRule, Found, Point
-from varinv.learning.sweep import Sweep
 from varinv.linalg import dot
 
 SHARP = 1e-3  # least curvature of a corner: a radius of 1000 e-folds is a line, and rounding bends lines

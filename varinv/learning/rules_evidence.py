@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from varinv import check
+from varinv.learning.path import Sweep
 from varinv.learning.rules_base import END, OK, UNSETTLED, UNSOLVED, ChoiceRule, Found, Point, positive
-from varinv.learning.sweep import Sweep
 from varinv.linalg import dot
 
 PRECISION = 1e-3  # of ln λ

@@ -9,8 +9,8 @@ from typing import Any
 
 from varinv import check
 from varinv.backend import Array, device, is_array, namespace
+from varinv.learning.path import Sweep
 from varinv.learning.rules_base import ChoiceRule, Point
-from varinv.learning.sweep import Sweep
 from varinv.linalg import dot
 
 

@@ -11,8 +11,8 @@ from varinv import check
 from varinv.backend import Array, double, namespace
 from varinv.learning.discrepancy import SolveFailed, find_level
 from varinv.learning.noise import noise_level
+from varinv.learning.path import Sweep
 from varinv.learning.rules_base import NO_ROOT, OK, UNSETTLED, UNSOLVED, ChoiceRule, Found, Point, measured, positive
-from varinv.learning.sweep import Sweep
 from varinv.linalg import dot
 
 

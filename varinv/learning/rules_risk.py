@@ -7,8 +7,8 @@ from typing import Any
 
 from varinv import check
 from varinv.learning.noise import noise_level
+from varinv.learning.path import Sweep
 from varinv.learning.rules_base import ChoiceRule, Point, positive
-from varinv.learning.sweep import Sweep
 from varinv.linalg import dot
 
 

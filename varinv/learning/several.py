@@ -14,9 +14,9 @@ from varinv.learning.family import data_term, lower_problem, parameters
 from varinv.learning.losses import stein
 from varinv.learning.noise import noise_level
 from varinv.learning.oracle import Bilevel, Evaluation
+from varinv.learning.path import SHARE
 from varinv.learning.rules_base import END, OK, UNSETTLED, UNSOLVED, Point
 from varinv.learning.rules_risk import SURE
-from varinv.learning.sweep import SHARE
 from varinv.linalg import norm
 
 MOST = 60  # evaluations of the risk and its gradient

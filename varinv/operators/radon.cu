@@ -1,4 +1,4 @@
-// The X-ray transform on a device; radon_cupy.py makes the tables and says which kernel reads what.
+// The X-ray transform on a device; radon_cuda.py makes the tables and says which kernel reads what.
 //
 // Where a ray crosses a row decides its weights, and float is too coarse for that (2^-14 of a pixel at 1000).  Beside
 // float images coordinates are therefore integers, 2^32 to a pixel or a ray: sums are exact, forward and adjoint see the

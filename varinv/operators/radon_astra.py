@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from varinv import cuda
+from varinv import cuda_tools
 from varinv.backend import Array, Shape, empty, library, namespace
 from varinv.operators.base import LinearOperator, collatz_wielandt, once
 from varinv.operators.geometry import FanBeam, ParallelBeam, some_views
@@ -149,7 +149,7 @@ class AstraRadon(LinearOperator):
     def _on_device(self, a: Any, algorithm: str) -> Any:
         if self.projector != PROJECTORS[type(self.geometry)][0]:
             raise ValueError(f"{self}: on CuPy arrays there is one projector, ASTRA's 'cuda'; leave projector out")
-        astra, runtime = _astra(), cuda.cupy().cuda
+        astra, runtime = _astra(), cuda_tools.cupy().cuda
         if not hasattr(astra.projector, "direct_FP") or not astra.use_cuda():
             raise RuntimeError(
                 "AstraRadon on CuPy arrays needs ASTRA 2.5 or later, built with CUDA (the conda package is); "

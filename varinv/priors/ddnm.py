@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 from varinv import check
 from varinv.backend import Array, normal
+from varinv.priors.common import data_and_denoiser, span
 from varinv.priors.hqs import given_levels, noise_levels
-from varinv.priors.pieces import data_and_denoiser, span
 from varinv.problem import Problem
 from varinv.solvers.base import Solver
 
@@ -101,7 +101,7 @@ class DDNM(Solver):
         from varinv.functionals.data import L2Squared
         from varinv.operators.elementary import Identity
         from varinv.operators.sampling import Subsampling
-        from varinv.priors.plugged import PnP
+        from varinv.priors.plug_and_play import PnP
 
         prior = PnP(lambda x, sigma: x / (1 + sigma**2))
         yield cls(sigmas=(0.5, 0.2)), L2Squared([0.1, 1.2]) @ Subsampling((1, 3), [[True, False, True]]) + prior

@@ -10,7 +10,7 @@ from varinv import check
 from varinv.backend import Array
 from varinv.linalg import add_scaled, dot
 from varinv.operators.base import LinearOperator
-from varinv.priors.pieces import data_term
+from varinv.priors.common import data_term
 from varinv.problem import Problem
 from varinv.solvers.base import Solver
 

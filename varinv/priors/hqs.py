@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from varinv import check
 from varinv.backend import Array
 from varinv.linalg import add_scaled
-from varinv.priors.pieces import data_and_denoiser, image_noise, span
+from varinv.priors.common import data_and_denoiser, image_noise, span
 from varinv.problem import Problem
 from varinv.solvers.base import Solver
 from varinv.solvers.cg import conjugate_gradients
@@ -117,7 +117,7 @@ class HQS(Solver):
     def examples(cls) -> Iterator[tuple[Solver, Problem]]:
         from varinv.functionals.data import L2Squared
         from varinv.operators.elementary import Diagonal
-        from varinv.priors.plugged import PnP
+        from varinv.priors.plug_and_play import PnP
 
         prior = PnP(lambda x, sigma: x / (1 + sigma**2))
         yield cls(0.1, (0.5, 0.2)), L2Squared([[0.1, 1.2, 0.9]]) @ Diagonal([[1.0, 2.0, 0.5]]) + prior

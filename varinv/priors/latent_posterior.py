@@ -11,8 +11,8 @@ from varinv import check
 from varinv.backend import Array, is_array, namespace, normal, same_place
 from varinv.functionals.data import L2Squared
 from varinv.operators.base import LinearOperator
+from varinv.priors.common import adam, data_term
 from varinv.priors.decoder import Decoder, checked_decoder
-from varinv.priors.pieces import adam, data_term
 from varinv.problem import Problem
 from varinv.result import Result
 from varinv.solvers.base import Solver

@@ -12,8 +12,8 @@ from varinv.backend import Array, namespace, same_place
 from varinv.functionals.data import L2Squared
 from varinv.linalg import dot
 from varinv.operators.base import LinearOperator
+from varinv.priors.common import adam, data_term, relative_residual
 from varinv.priors.decoder import Decoder, checked_decoder
-from varinv.priors.pieces import adam, data_term, relative_residual
 from varinv.problem import Problem
 from varinv.result import Result
 from varinv.solvers.base import Solver

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 from varinv import check
 from varinv.backend import Array, namespace, normal
+from varinv.priors.common import adam, data_and_denoiser, span
 from varinv.priors.hqs import given_levels, noise_levels
-from varinv.priors.pieces import adam, data_and_denoiser, span
 from varinv.problem import Problem
 from varinv.solvers.base import Solver
 
@@ -86,7 +86,7 @@ class REDDiff(Solver):
     def examples(cls) -> Iterator[tuple[Solver, Problem]]:
         from varinv.functionals.data import L2Squared
         from varinv.operators.elementary import Diagonal
-        from varinv.priors.plugged import PnP
+        from varinv.priors.plug_and_play import PnP
 
         prior = PnP(lambda x, sigma: x / (1 + sigma**2))
         yield cls((0.5, 0.2)), L2Squared([[0.1, 1.2, 0.9]]) @ Diagonal([[1.0, 2.0, 0.5]]) + prior

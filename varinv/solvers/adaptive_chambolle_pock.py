@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from varinv.backend import Array, namespace
-from varinv.functionals.sweep import primal_dual_steps
+from varinv.fused.sweep import primal_dual_steps
 from varinv.linalg import distance
 from varinv.problem import Problem
 from varinv.solvers.base import Solver, refuse, zero_duals
 from varinv.solvers.chambolle_pock import ChambollePock
 from varinv.solvers.joint_steps import joint_steps
-from varinv.solvers.kkt import natural_residual
+from varinv.solvers.optimality import natural_residual
 
 RELAXATION = 1.9
 SAMPLE = 1 << 12
@@ -87,7 +87,7 @@ class AdaptiveChambollePock(Solver):
     def step(self, problem: Problem, s: AdaptiveState) -> AdaptiveState:
         return _ahead(problem, s, 1)
 
-    def leap(self, problem: Problem, state: AdaptiveState, most: int, spare: bool = False) -> AdaptiveState:
+    def advance(self, problem: Problem, state: AdaptiveState, most: int, spare: bool = False) -> AdaptiveState:
         return _ahead(problem, state, most, spare)
 
     @classmethod

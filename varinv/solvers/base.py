@@ -26,9 +26,9 @@ class Solver(ABC):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        first = {name: next(i for i, c in enumerate(cls.__mro__) if name in c.__dict__) for name in ("step", "leap")}
-        if first["step"] < first["leap"]:
-            cls.leap = Solver.leap  # type: ignore[method-assign]  # another step, so not several of the old one
+        first = {name: next(i for i, c in enumerate(cls.__mro__) if name in c.__dict__) for name in ("step", "advance")}
+        if first["step"] < first["advance"]:
+            cls.advance = Solver.advance  # type: ignore[method-assign]  # another step, so not several of the old one
         Solver.kinds.append(cls)
 
     @abstractmethod
@@ -39,7 +39,7 @@ class Solver(ABC):
     def step(self, problem: Problem, state: Any) -> Any:
         """The next state: the paper's formulas and nothing else."""
 
-    def leap(self, problem: Problem, state: Any, most: int, spare: bool = False) -> Any:
+    def advance(self, problem: Problem, state: Any, most: int, spare: bool = False) -> Any:
         """At least one step, up to `most` where a method can make several at once: to the bit what `step` gives.
 
         `spare`: nobody reads the duals of `state` again, and they may be written over; its image is not.

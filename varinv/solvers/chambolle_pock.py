@@ -11,11 +11,11 @@ from varinv import check
 from varinv.backend import Array, device, double, is_array, namespace
 from varinv.functionals.base import Scaled
 from varinv.functionals.constraints import Box
-from varinv.functionals.steps import ascend, descend
+from varinv.fused.steps import ascend, descend
 from varinv.linalg import dot, slabs
 from varinv.problem import Problem
 from varinv.solvers.base import Solver, refuse, zero_duals
-from varinv.solvers.kkt import relative_residual
+from varinv.solvers.optimality import relative_residual
 
 
 class ChambollePockState(NamedTuple):

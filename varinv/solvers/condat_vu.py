@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 
 from varinv import check
 from varinv.backend import Array, double
-from varinv.functionals.steps import ascend, descend
+from varinv.fused.steps import ascend, descend
 from varinv.problem import Problem
 from varinv.solvers.base import Solver, refuse, zero_duals
 from varinv.solvers.chambolle_pock import scalar_steps
-from varinv.solvers.kkt import relative_residual
+from varinv.solvers.optimality import relative_residual
 
 
 class CondatVuState(NamedTuple):

@@ -11,7 +11,7 @@ from varinv import check
 from varinv.backend import Array
 from varinv.linalg import add_scaled, dot
 from varinv.problem import Problem
-from varinv.solvers import smooth
+from varinv.solvers import forward_backward
 from varinv.solvers.base import Solver
 from varinv.solvers.proximal_gradient import searches, smooth_problems, start_step
 
@@ -28,8 +28,8 @@ class FISTAState(NamedTuple):
     k: int = 0
 
     def residual(self, problem: Problem, previous: Any) -> float:
-        """The relative gradient mapping at x (varinv.solvers.smooth.residual)."""
-        return smooth.residual(problem, self.x, self.tau)
+        """The relative gradient mapping at x (varinv.solvers.forward_backward.residual)."""
+        return forward_backward.residual(problem, self.x, self.tau)
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class FISTA(Solver):
     backtracking : halve τ until f lies below its quadratic model, and try 1.5 τ in the next iteration; None: only where
         a term has no L (Kullback–Leibler).
     mu : strong convexity of the whole objective, which the caller guarantees; None: what the terms of the image itself
-        declare.  ``varinv.solvers.smooth.distance`` then bounds ‖x − x*‖.
+        declare.  ``varinv.solvers.forward_backward.distance`` then bounds ‖x − x*‖.
     restart : forget the momentum where ⟨z − x', x' − x⟩ > 0 (O'Donoghue & Candès 2015, gradient scheme).
 
     Raises
@@ -83,17 +83,17 @@ class FISTA(Solver):
             object.__setattr__(self, "mu", check.number("FISTA", "mu", self.mu, low=0.0))
 
     def init(self, problem: Problem, x: Array) -> FISTAState:
-        smooth.split("FISTA", problem, x, convex=True)
+        forward_backward.split("FISTA", problem, x, convex=True)
         tau = start_step("FISTA", problem, x, self.tau, searches(problem, self.backtracking), most=1.0)
         self.strength(problem)
-        return FISTAState(x, x, smooth.start_duals(problem, x), 0.0, tau, tau)
+        return FISTAState(x, x, forward_backward.start_duals(problem, x), 0.0, tau, tau)
 
     def strength(self, problem: Problem) -> tuple[float, float]:
         """(μ_f, μ_g)."""
-        mu_f, mu_g = smooth.strength(problem)
+        mu_f, mu_g = forward_backward.strength(problem)
         if self.mu is None:
             return mu_f, mu_g
-        L = smooth.lipschitz(smooth.arranged(problem)[1])
+        L = forward_backward.lipschitz(forward_backward.arranged(problem)[1])
         if self.mu > (L + mu_g) * (1 + 1e-9):
             raise ValueError(f"FISTA: mu={self.mu:g} exceeds {L + mu_g:.4g}, the largest second derivative there is")
         return (self.mu - mu_g, mu_g) if self.mu >= mu_g else (0.0, self.mu)
@@ -103,9 +103,10 @@ class FISTA(Solver):
         for _ in range(100):
             t, beta = momentum(s.t, s.tau, tau, *self.strength(problem))
             z = add_scaled(s.x, beta, s.x - s.x_old)
-            if search and not math.isfinite(sum(c(z) for c in smooth.arranged(problem)[1])):  # outside the domain
+            terms = forward_backward.arranged(problem)[1]
+            if search and not math.isfinite(sum(c(z) for c in terms)):  # outside the domain
                 t, z = 1.0, s.x
-            x, y, kept, seen = smooth.trial(problem, z, tau, search)
+            x, y, kept, seen = forward_backward.trial(problem, z, tau, search)
             if kept:
                 break
             tau /= 2

@@ -14,7 +14,7 @@ from varinv.backend import Array, namespace
 from varinv.functionals.data import L2Squared
 from varinv.linalg import add_scaled, dot, norm
 from varinv.problem import Problem
-from varinv.solvers import smooth
+from varinv.solvers import forward_backward
 from varinv.solvers.base import Solver
 from varinv.solvers.lsqr import back, residuals, rows
 
@@ -32,7 +32,7 @@ class HybridLSQRState(NamedTuple):
 
     def residual(self, problem: Problem, previous: Any) -> float:
         """‖AᵀW(Ax − y) + μx‖ for the μ of this state, relative to its terms."""
-        return smooth.stationarity((problem + self.mu * L2Squared()).terms, self.x)
+        return forward_backward.stationarity((problem + self.mu * L2Squared()).terms, self.x)
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 from varinv import check
 from varinv.backend import Array, double, namespace
 from varinv.functionals.constraints import Box
-from varinv.functionals.joint import _intersection as intersection
+from varinv.joint import _intersection as intersection
 from varinv.linalg import add_scaled, dot, norm
 from varinv.problem import Problem, Term
-from varinv.solvers import smooth
+from varinv.solvers import forward_backward
 from varinv.solvers.base import Solver
 
 
@@ -29,7 +29,7 @@ class LBFGSState(NamedTuple):
     k: int = 0
 
     def residual(self, problem: Problem, previous: Any) -> float:
-        """‖x − P(x − τ∇f)‖/τ over the sizes of the terms of ∇f (varinv.solvers.smooth): free of units.
+        """‖x − P(x − τ∇f)‖/τ over the sizes of the terms of ∇f (varinv.solvers.forward_backward): free of units.
 
         τ is the inverse curvature of the last pair: that of a start where f is flat would shrink what a bound stops.
         """
@@ -37,8 +37,8 @@ class LBFGSState(NamedTuple):
         x, tau = double(self.x), self.tau
         if self.s:
             tau = min(tau, dot(self.s[-1], self.y[-1]) / dot(self.y[-1], self.y[-1]))
-        moved = smooth.prox(box, add_scaled(x, -tau, smooth.total(terms, x)), 1.0)
-        return smooth.ratio(norm(x - moved) / tau, smooth.sizes(terms, x))
+        moved = forward_backward.prox(box, add_scaled(x, -tau, forward_backward.total(terms, x)), 1.0)
+        return forward_backward.ratio(norm(x - moved) / tau, forward_backward.sizes(terms, x))
 
 
 @dataclass(frozen=True)
@@ -88,12 +88,12 @@ class LBFGS(Solver):
                     f"LBFGS needs a gradient of every term but boxes; {t} has none: smooth it (Huber, Charbonnier, "
                     "TV(…, smoothing=s)), or use FISTA() or ChambollePock()"
                 )
-        x = smooth.prox(box, x, 1.0)
+        x = forward_backward.prox(box, x, 1.0)
         value = sum((t(x) for t in terms), start=0.0)
         if not math.isfinite(value):
             worst = next(t for t in terms if not math.isfinite(t(x)))
             raise ValueError(f"LBFGS: {worst} is infinite at the start image; give another, e.g. solve(…, x0=ones)")
-        gradient = smooth.total(terms, x)
+        gradient = forward_backward.total(terms, x)
         bent = sum(dot(gradient, t.hvp(x, gradient)) for t in terms if hasattr(t.f, "hvp"))
         square = dot(gradient, gradient)
         fallback = norm(x) / math.sqrt(square) if square > 0 and norm(x) > 0 else 1.0
@@ -106,7 +106,7 @@ class LBFGS(Solver):
         rounding = 10 * float(namespace(s.x).finfo(s.x.dtype).eps) * abs(s.value)
         t = 1.0
         for _ in range(30):
-            x = smooth.prox(box, add_scaled(s.x, t, d), 1.0)
+            x = forward_backward.prox(box, add_scaled(s.x, t, d), 1.0)
             promised = 1e-4 * (t * dot(s.gradient, inside(free, d)) + dot(s.gradient, outside(free, x - s.x)))
             value = sum((c(x) for c in terms), start=0.0)
             if value <= s.value + promised + rounding:
@@ -114,7 +114,7 @@ class LBFGS(Solver):
             t /= 2
         else:  # no descent along d: forget the pairs, and go on with the gradient
             return s._replace(s=(), y=(), tau=s.tau / (2 if not s.s else 1), k=s.k + 1)
-        gradient = smooth.total(terms, x)
+        gradient = forward_backward.total(terms, x)
         step, change = x - s.x, gradient - s.gradient
         pairs = (*s.s, step), (*s.y, change)
         if not dot(step, change) > 1e-10 * norm(step) * norm(change):
@@ -172,7 +172,7 @@ def _free(box: Box | None, x: Array, gradient: Array, tau: float) -> Array | Non
     if box is None:
         return None
     xp = namespace(x)
-    change = float(xp.max(abs(x - smooth.prox(box, add_scaled(x, -tau, gradient), 1.0))))
+    change = float(xp.max(abs(x - forward_backward.prox(box, add_scaled(x, -tau, gradient), 1.0))))
     near = min(change, 1e-3 * float(xp.max(abs(x))))
     lo, hi = box._bounds(x)
     held = ((x <= lo + near) & (gradient > 0)) | ((x >= hi - near) & (gradient < 0))

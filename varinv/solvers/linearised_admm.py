@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from varinv.backend import Array, double
-from varinv.functionals.steps import ascend, descend
+from varinv.fused.steps import ascend, descend
 from varinv.linalg import add_scaled, dot
 from varinv.problem import Problem
 from varinv.solvers.admm import defaults

@@ -15,7 +15,7 @@ from varinv.backend import Array
 from varinv.functionals.data import L2Squared
 from varinv.linalg import add_scaled, dot, norm
 from varinv.problem import Problem, Term
-from varinv.solvers import smooth
+from varinv.solvers import forward_backward
 from varinv.solvers.base import Solver
 
 Column = tuple[Array, ...]  # an image, or what the operators of several terms make of it
@@ -37,7 +37,7 @@ class MMGKSState(NamedTuple):
     def residual(self, problem: Problem, previous: Any) -> float:
         """‖∇‖ of the objective with the λ of this state, relative to its terms: a restart does not lower it."""
         squares, others = _parts(problem)
-        return smooth.stationarity((*squares, *(self.lam * t for t in others)), self.x)
+        return forward_backward.stationarity((*squares, *(self.lam * t for t in others)), self.x)
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ class MMGKS(Solver):
     def step(self, problem: Problem, s: MMGKSState) -> MMGKSState:
         squares, others = _parts(problem)
         s = _fresh(problem, s) if len(s.V) >= self.restart else s
-        s = _grow(problem, s, smooth.total((*squares, *(s.lam * t for t in others)), s.x))
+        s = _grow(problem, s, forward_backward.total((*squares, *(s.lam * t for t in others)), s.x))
         if (
             len(s.V) == 1 and s.z[0] == 0
         ):  # from x = 0, where L x = 0 would hold a non-convex f: the best fit along Aᵀ W y

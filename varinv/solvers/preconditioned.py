@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from varinv.backend import Array, double, is_array, namespace
-from varinv.functionals.steps import ascend
+from varinv.fused.steps import ascend
 from varinv.linalg import add_scaled
 from varinv.problem import Problem
 from varinv.solvers.base import Solver, refuse, zero_duals
 from varinv.solvers.chambolle_pock import ChambollePock, scalar_steps
-from varinv.solvers.kkt import relative_residual
+from varinv.solvers.optimality import relative_residual
 
 
 class PreconditionedState(NamedTuple):

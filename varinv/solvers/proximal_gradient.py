@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from varinv import check
 from varinv.backend import Array
 from varinv.problem import Problem
-from varinv.solvers import smooth
+from varinv.solvers import forward_backward
 from varinv.solvers.base import Solver
 
 
@@ -23,8 +23,8 @@ class ProximalGradientState(NamedTuple):
     k: int = 0
 
     def residual(self, problem: Problem, previous: Any) -> float:
-        """The relative gradient mapping at x (varinv.solvers.smooth.residual)."""
-        return smooth.residual(problem, self.x, self.tau)
+        """The relative gradient mapping at x (varinv.solvers.forward_backward.residual)."""
+        return forward_backward.residual(problem, self.x, self.tau)
 
 
 @dataclass(frozen=True)
@@ -63,9 +63,9 @@ class ProximalGradient(Solver):
             object.__setattr__(self, "tau", check.number("ProximalGradient", "tau", self.tau, low=0.0, strict=True))
 
     def init(self, problem: Problem, x: Array) -> ProximalGradientState:
-        smooth.split("ProximalGradient", problem, x)
+        forward_backward.split("ProximalGradient", problem, x)
         tau = start_step("ProximalGradient", problem, x, self.tau, self.searches(problem), most=2.0)
-        return ProximalGradientState(x, smooth.start_duals(problem, x), tau)
+        return ProximalGradientState(x, forward_backward.start_duals(problem, x), tau)
 
     def searches(self, problem: Problem) -> bool:
         """Whether steps are found by backtracking."""
@@ -74,7 +74,7 @@ class ProximalGradient(Solver):
     def step(self, problem: Problem, s: ProximalGradientState) -> ProximalGradientState:
         search, tau = self.searches(problem), s.tau
         for _ in range(100):
-            x, y, kept, seen = smooth.trial(problem, s.x, tau, search)
+            x, y, kept, seen = forward_backward.trial(problem, s.x, tau, search)
             if kept:
                 break
             tau /= 2
@@ -89,19 +89,20 @@ class ProximalGradient(Solver):
 
 def searches(problem: Problem, backtracking: bool | None) -> bool:
     """Whether steps are found by backtracking: as asked, or where there is no L."""
-    return bool(smooth.arranged(problem)[1]) and (
-        backtracking if backtracking is not None else math.isinf(smooth.lipschitz(smooth.arranged(problem)[1]))
-    )
+    terms = forward_backward.arranged(problem)[1]
+    asked = math.isinf(forward_backward.lipschitz(terms)) if backtracking is None else backtracking
+    return bool(terms) and asked
 
 
 def start_step(who: str, problem: Problem, x: Array, tau: float | None, search: bool, most: float) -> float:
     """The first τ; an error where it is not below most/L and nothing will shorten it."""
-    first, L = smooth.first_step(problem, x), smooth.lipschitz(smooth.arranged(problem)[1])
+    terms = forward_backward.arranged(problem)[1]
+    first, L = forward_backward.first_step(problem, x), forward_backward.lipschitz(terms)
     if tau is None:
         if math.isinf(L) and not search:
             raise ValueError(f"{who}: backtracking=False needs a term-wise L or tau, and {problem} has no L")
         return first
-    if not search and smooth.arranged(problem)[1] and not (tau * L < most or (most == 1.0 and tau * L <= 1 + 1e-9)):
+    if not search and terms and not (tau * L < most or (most == 1.0 and tau * L <= 1 + 1e-9)):
         limit = f"{most:g}/L, and L is not known" if math.isinf(L) else f"{most:g}/L = {most / L:.4g}"
         raise ValueError(f"{who}: tau={tau:g} must stay below {limit}; leave it out, or set backtracking=True")
     return tau

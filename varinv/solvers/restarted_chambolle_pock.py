@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from varinv.backend import Array, double
-from varinv.functionals.steps import ascend, descend
+from varinv.fused.steps import ascend, descend
 from varinv.linalg import add_scaled, dot
 from varinv.problem import Problem
 from varinv.solvers.adaptive_chambolle_pock import distances
 from varinv.solvers.base import Solver, refuse, zero_duals
 from varinv.solvers.chambolle_pock import ChambollePock, scalar_steps
-from varinv.solvers.kkt import natural_residual
+from varinv.solvers.optimality import natural_residual
 
 LOOK = 8  # steps between two looks at the residual, which cost a K each
 

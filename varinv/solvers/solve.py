@@ -33,7 +33,7 @@ def solve(
     Parameters
     ----------
     problem : Problem, Term or Functional.
-    solver : None: chosen from the structure of the problem (varinv.solvers.choose); the result says which, and why.
+    solver : None: chosen by the structure of the problem (varinv.solvers.default_solver); the result says it.
     x0 : start image; None: zeros with the library, device and dtype of the data.
     stop : a rule; None: gap(1e-4) | residual(1e-5) | iterations(5000), without the gap where the problem has no
         certificate.
@@ -57,7 +57,7 @@ def solve(
     """
     from varinv.problem import Problem, as_problem
     from varinv.result import Result
-    from varinv.solvers.choose import choose
+    from varinv.solvers.default_solver import choose
 
     given = as_problem(problem)
     if given is None or (type(given) is Problem and not given.terms):
@@ -91,7 +91,7 @@ def solve(
     release()  # what norms and geometry needed
     from varinv.progress import bar
 
-    with bar(progress, solver, rule) as advance:
+    with bar(progress, solver, rule) as show:
         try:
             while not why:
                 if not judged:
@@ -113,10 +113,10 @@ def solve(
                 previous = state  # the one before is let go first: two states at a time
                 unseen = history.next(state.k) - 1 - state.k if alone else 1  # nobody else sees each state
                 spare = alone and keeper is None and not looks_back(rule, state)
-                state = solver.leap(problem, state, max(unseen, 1), spare)
+                state = solver.advance(problem, state, max(unseen, 1), spare)
                 if state.k > previous.k + 1:
                     previous = None
-                advance(state.k, readings_of(rule))
+                show(state.k, readings_of(rule))
         except KeyboardInterrupt:
             why = f"interrupted after {state.k} iterations"
             if keeper is not None:

@@ -12,14 +12,14 @@ from typing import Any, NamedTuple
 from varinv import check
 from varinv.backend import Array
 from varinv.functionals.base import Functional
-from varinv.functionals.steps import ascend, descend
+from varinv.fused.steps import ascend, descend
 from varinv.linalg import add_scaled
 from varinv.operators.base import LinearOperator
 from varinv.operators.elementary import Identity
 from varinv.problem import Problem
 from varinv.solvers.base import Solver, refuse, zero_duals
 from varinv.solvers.chambolle_pock import ChambollePock, scalar_steps
-from varinv.solvers.kkt import natural_residual
+from varinv.solvers.optimality import natural_residual
 from varinv.solvers.subsets import join, split, subsets, views
 
 

@@ -38,7 +38,7 @@ def rows(run: Run) -> Iterator[Row]:
     case, repeats = "import, fresh interpreter", 3 if run.quick else 7
     ours = import_seconds("varinv", repeats)
     yield Row(case, "import varinv", ours, asked=0.3)
-    used = import_seconds("varinv, varinv.solvers.adaptive_chambolle_pock, varinv.operators.radon_numba", repeats)
+    used = import_seconds("varinv, varinv.solvers.adaptive_chambolle_pock, varinv.operators.radon_cpu", repeats)
     yield Row(case, "import of all that CT-TV needs, kernels loaded", used)
     for name, module in MODULES.items():
         try:

@@ -30,18 +30,18 @@ def iteration(solver: Any, problem: Any) -> Any:
     return work
 
 
-def leap(solver: Any, problem: Any) -> Any:
+def advance(solver: Any, problem: Any) -> Any:
     """A function that does 16 iterations, between two balances (at 182 and 228)."""
     state = next(itertools.islice(solver.states(problem), 200, None))
 
     def work() -> None:
-        assert solver.leap(problem, state, 16).k == state.k + 16
+        assert solver.advance(problem, state, 16).k == state.k + 16
 
     return work
 
 
 def rows(run: Run) -> Iterator[Row]:
-    from varinv.functionals.steps import ascend, descend
+    from varinv.fused.steps import ascend, descend
 
     case = "kernels, float32, shares of the measured ceilings"
     memory, peak = bandwidth(), multiply_add_peak()
@@ -101,7 +101,7 @@ def rows(run: Run) -> Iterator[Row]:
             8 * image, 30 * pixels, None, "one sweep: reads u, p, y, writes x, u, p: 8 images",
         )  # fmt: skip
         yield row(
-            f"the same 16 at once {n}², per iteration", leap(vi.AdaptiveChambollePock(), problem), 8 * image,
+            f"the same 16 at once {n}², per iteration", advance(vi.AdaptiveChambollePock(), problem), 8 * image,
             8 * image, 30 * pixels, asked, "one sweep for all: 100 % is an iteration at the speed of copying 8 images",
             16,
         )  # fmt: skip
