@@ -15,8 +15,8 @@ from side_by_side.problems import ct_tv, deblurring
 import varinv as vi
 from varinv import certificate_repair
 from varinv.phantom import shepp_logan
-from varinv.solvers import joint_steps as joint
-from varinv.solvers.chambolle_pock import scalar_steps
+from varinv.solvers import step_sizes as joint
+from varinv.solvers.step_sizes import scalar_steps
 
 TARGETS = (1e-2, 1e-3, 1e-4)
 SCANS = {  # pixels, views, λ, fan

@@ -3,6 +3,7 @@
 from . import filters as filters
 from .filters import spectral as spectral
 from .functionals.base import Functional as Functional
+from .functionals.base import Term as Term
 from .functionals.cauchy_schwarz import Binary as Binary
 from .functionals.cauchy_schwarz import Eigenvector as Eigenvector
 from .functionals.cauchy_schwarz import OneSidedBinary as OneSidedBinary
@@ -120,7 +121,6 @@ from .priors.stabilise import stability as stability
 from .priors.weights import reweighted_tv as reweighted_tv
 from .priors.weights import tv_weights as tv_weights
 from .problem import Problem as Problem
-from .problem import Term as Term
 from .result import Result as Result
 from .scan import Scan as Scan
 from .scan import ScanError as ScanError

@@ -23,11 +23,11 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_no_file_is_longer_than_an_afternoon_bears() -> None:
-    """300 lines at most."""
+    """450 lines at most."""
     for folder in ("varinv", "tests", "demos", "benchmarks"):
         for path in sorted((ROOT / folder).rglob("*")):
             if path.suffix in (".py", ".pyi", ".cu", ".cuh", ".h"):
-                assert len(path.read_text().splitlines()) <= 300, path.relative_to(ROOT)
+                assert len(path.read_text().splitlines()) <= 450, path.relative_to(ROOT)
 
 
 @dataclass(frozen=True, eq=False)

@@ -284,7 +284,7 @@ Functional.kinds.remove(Bent)
 @EACH
 def test_what_cannot_be_solved_is_refused_by_name(solver: Any) -> None:
     who = type(solver).__name__
-    for term in (vi.Problem((vi.problem.Term(Rough(), A),)), vi.L2Squared(TRUTH) + Rough()):
+    for term in (vi.Problem((vi.Term(Rough(), A),)), vi.L2Squared(TRUTH) + Rough()):
         with pytest.raises(TypeError, match=rf"{who} needs a prox of every term; Rough\(\) has none"):
             vi.solve(as_problem(term), solver, x0=TRUTH)
     for term in (Bent() @ A, vi.L2Squared(TRUTH) + Bent()):

@@ -17,6 +17,7 @@ from kernel_cases import CASES, EXACT, LAYOUTS, SHAPES, Maker, equal
 
 from varinv import cuda_tools
 from varinv.backend import KERNELS, _twin
+from varinv.forms import Differences, Magnitudes, Quadratic
 
 TWINS = [k for k in KERNELS if _twin(k.reference, "cupy") is not k.reference]
 MODULES = sorted({f"{k.__module__}_cuda" for k in TWINS})
@@ -55,8 +56,8 @@ def test_four_axes_go_to_the_array_code(shim):
     for name, args in (
         ("differences", (u, h, axes, "periodic")),
         ("minus_divergence", (p, h, axes, "dirichlet")),
-        ("tv_dual_ascent", (p, u, 0.5, 0.7, 0.0, h, axes, True, 1.0)),
-        ("tv_descent", (u, 0.5, None, p, h, axes, u, 0.7, 0.0, 1.0, 1.0)),
+        ("tv_dual_ascent", (p, u, 0.5, Magnitudes(0.7, 0.0, True), Differences(h, axes), 1.0)),
+        ("tv_descent", (u, 0.5, None, p, Differences(h, axes), Quadratic(u, 0.7, 0.0, 1.0), 1.0)),
     ):
         kernel = next(k for k in TWINS if k.__name__ == name)
         equal(_twin(kernel.reference, "cupy")(*args), kernel.reference(*args), np.float64)

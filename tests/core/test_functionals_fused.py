@@ -11,8 +11,9 @@ import pytest
 from conftest import rand
 
 import varinv as vi
+from varinv.forms import Quadratic
 from varinv.functionals.sparsity import L1, L21, Huber
-from varinv.fused.steps import ascend, descend, tv_descent
+from varinv.fused.steps import dual_step, primal_step, tv_descent
 from varinv.joint import Joint
 from varinv.operators.base import LinearOperator
 from varinv.operators.gradient import BOUNDARIES, Gradient
@@ -36,7 +37,7 @@ def test_fused_dual_ascent_is_the_unfused_one(shape: Any, axes: Any, spacing: An
     image = rand(np, shape, 3, dtype, "non-negative") * (rand(np, shape, 4) > -1)  # some weights are 0
     for f in (L21(0.3), L21(image), Huber(0.2, 0.3, groups=True), Huber(0.2, image, groups=True), L1(0.4)):
         expected = f.prox_conj(p.astype("f8") + 0.7 * K.forward(x.astype("f8")), 0.7)
-        found = ascend(f, K, p, x, 0.7)
+        found = dual_step(f, K, p, x, 0.7)
         assert found.dtype == x.dtype
         # a few roundings of numbers of order 3
         assert np.abs(found - expected).max() <= 30 * np.finfo(dtype).eps
@@ -48,7 +49,7 @@ def test_weights_of_the_image_are_not_those_of_a_composition() -> None:
     f, x, p = L21(rand(np, (2,), 0, kind="non-negative")), rand(np, (3, 2), 1), rand(np, (3, 2), 2)
     for A, q in ((K, rand(np, (2, 3, 2), 3)), (vi.Identity((3, 2)), p)):  # vectors over axis 0: (3, 2) has 2 of them
         h = L21(0.5) if A is K else f
-        assert np.allclose(ascend(h, A, q, x, 0.3), h.prox_conj(q + 0.3 * A.forward(x), 0.3), atol=1e-14)
+        assert np.allclose(dual_step(h, A, q, x, 0.3), h.prox_conj(q + 0.3 * A.forward(x), 0.3), atol=1e-14)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -60,8 +61,8 @@ def test_fused_steps_are_the_unfused_ones(dtype: str) -> None:
     p = rand(np, D.codomain, 4, dtype)
     square, lo = vi.L2Squared(y, 0.7), np.full(shape, -0.2, dtype)
     for f in (None, vi.NonNegative(), vi.Box(-0.3, 0.4), vi.Box(lo, lo + 1), square, vi.L2Squared(y, w), vi.L2Squared(),
-              Joint((square,), None, (vi.Box(-0.3, 0.4),)), Joint((square, square)), Joint((square,), L1(0.1)),
-              Joint((square,), None, (vi.Box(lo, lo + 1),))):  # fmt: skip
+              Joint((square, vi.Box(-0.3, 0.4))), Joint((square, square)), Joint((square,), L1(0.1)),
+              Joint((square, vi.Box(lo, lo + 1)))):  # fmt: skip
         for operators, duals in (
             ([], []),
             ([I], [g]),
@@ -72,15 +73,15 @@ def test_fused_steps_are_the_unfused_ones(dtype: str) -> None:
         ):
             slope = sum((K.adjoint(a) for K, a in zip(operators, duals, strict=True)), start=0 * x)
             plain = x - 0.3 * slope if f is None else f.prox(x - 0.3 * slope, 0.3)
-            new, bar = descend(f, operators, duals, x, 0.3, 0.8)
+            new, bar = primal_step(f, operators, duals, x, 0.3, 0.8)
             assert np.abs(new - plain).max() <= eps
             assert np.abs(bar - (plain + 0.8 * (plain - x))).max() <= eps
         broken = g.copy()
         broken[0, 0] = np.nan  # a box does not hide what went wrong
-        assert np.isnan(descend(f, [I, D], [broken, p], x, 0.3, 0.8)[0][0, 0])
+        assert np.isnan(primal_step(f, [I, D], [broken, p], x, 0.3, 0.8)[0][0, 0])
     for f in (square, vi.L2Squared(y, w), vi.L2Squared(0.3)):
         K = vi.Diagonal(w)
-        assert np.abs(ascend(f, K, g, x, 0.4) - f.prox_conj(g + 0.4 * (w * x), 0.4)).max() <= eps
+        assert np.abs(dual_step(f, K, g, x, 0.4) - f.prox_conj(g + 0.4 * (w * x), 0.4)).max() <= eps
 
 
 def test_box_takes_infinite_and_array_bounds_and_refuses_empty_ones() -> None:
@@ -106,7 +107,7 @@ def test_joint_minimises_on_a_grid() -> None:
              ((vi.L2Squared(0.3),), Huber(0.2, 1.5), ()), ((), L1(0.7), (vi.Box(-1.0, 3.0),)),
              ((), None, (vi.Box(0.5, 1),))]  # fmt: skip
     for squares, rest, boxes in parts:
-        f = Joint(squares, rest, boxes)
+        f = Joint((*squares, *boxes), rest)
         cost = np.array([0.0 * g for g in grid])
         for s in squares:
             cost += 0.5 * s.weight * (grid - s.y) ** 2
@@ -124,7 +125,7 @@ def test_a_slope_that_nobody_holds_is_written_over(dtype: str) -> None:
     shape, D = (33, 6), Gradient((33, 6))
     x, g, y, p = (rand(np, s, i, dtype) for i, s in enumerate((shape, shape, shape, D.codomain)))
     for lo in (-INF, 0.1):
-        settings = (p, D.spacing, D.axes, y, 0.7, lo, INF, 0.8)
+        settings = (p, D.form(), Quadratic(y, 0.7, lo, INF), 0.8)
         there = g.copy()
         new, bar = tv_descent(x, 0.3, there, *settings, True)
         kept = tv_descent(x, 0.3, g, *settings)
@@ -136,7 +137,7 @@ def test_a_slope_that_nobody_holds_is_written_over(dtype: str) -> None:
         frozen.flags.writeable = False
         assert not np.shares_memory(tv_descent(x, 0.3, frozen, *settings, True)[0], frozen)
     before = g.tobytes()
-    descend(vi.L2Squared(y), [vi.Identity(shape), D], [g, p], x, 0.3, 1.0)
+    primal_step(vi.L2Squared(y), [vi.Identity(shape), D], [g, p], x, 0.3, 1.0)
     assert g.tobytes() == before
 
 

@@ -24,7 +24,14 @@ def cupy():
 
 def moved(kernel, args, asarray):
     keep = CONSTANTS.get(kernel.__name__, ())
-    return [asarray(a) if isinstance(a, np.ndarray) and k not in keep else a for k, a in enumerate(args)]
+    return [a if k in keep else placed(a, asarray) for k, a in enumerate(args)]
+
+
+def placed(a, asarray):
+    """An array on the device; a form with its arrays there."""
+    if isinstance(a, np.ndarray):
+        return asarray(a)
+    return type(a)(*(placed(v, asarray) for v in a)) if hasattr(a, "_fields") else a
 
 
 def fetched(result):

@@ -137,6 +137,8 @@ def test_memory_is_the_largest_resident_size_in_bytes() -> None:
 
 def test_functionals_without_a_value_have_a_history_without_objective() -> None:
     class Bare(vi.L1):
+        prox, prox_conj, separable = vi.L1.prox, vi.L1.prox_conj, True  # a value of its own takes its parent's away
+
         def __call__(self, x: Any) -> float:
             raise NotImplementedError("known by its prox alone")
 

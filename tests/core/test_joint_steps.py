@@ -10,9 +10,10 @@ from conftest import dense, rand
 from primal_dual_cases import PROBLEM, SHAPE, A, B, a, b, ramp, state_at
 
 import varinv as vi
+from varinv.fused.steps import dual_step
 from varinv.operators.norms import _where_sum_reaches, krylov_bound
 from varinv.operators.spectrum import Spectrum
-from varinv.solvers.joint_steps import joint_steps
+from varinv.solvers.step_sizes import joint_steps
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -91,7 +92,7 @@ WEIGHT = 0.2 + rand(np, A.codomain, 7, kind="non-negative")
 def test_a_filtered_step_is_the_exact_maximiser(weight: Any, rho: float) -> None:
     f, q, x = vi.L2Squared(B, weight), rand(np, A.codomain, 5), rand(np, SHAPE, 6)
     filtered = A.preconditioner()
-    new = f.ascend(A, q, x, filtered.times(0.8), rho)
+    new = dual_step(f, A, q, x, filtered.times(0.8), rho)
     w = np.broadcast_to(weight, A.codomain).reshape(-1)
     v = np.sqrt(w / w.max())
     back = np.linalg.inv(0.8 * v[:, None] * ramp(5, 6) * v)
@@ -104,7 +105,7 @@ def test_a_filtered_step_is_the_exact_maximiser(weight: Any, rho: float) -> None
 def test_a_filter_of_one_is_a_number() -> None:
     f, q, x = vi.L2Squared(B), rand(np, A.codomain, 5), rand(np, SHAPE, 6)
     ones = Spectrum(np.ones_like(A.preconditioner().weights), A.preconditioner().axes)
-    np.testing.assert_allclose(f.ascend(A, q, x, ones.times(0.3), 1.9), f.ascend(A, q, x, 0.3, 1.9), rtol=1e-13)
+    np.testing.assert_allclose(dual_step(f, A, q, x, ones.times(0.3), 1.9), dual_step(f, A, q, x, 0.3, 1.9), rtol=1e-13)
 
 
 def test_the_ramp_flattens_the_spectrum_of_tomography() -> None:
@@ -192,7 +193,7 @@ def test_what_is_found_with_filters_is_proved(name: str) -> None:
 def test_a_stack_of_slices_is_filtered_slice_by_slice() -> None:
     R = vi.Radon((2, *SHAPE), A.geometry)
     q, x, y = rand(np, R.codomain, 1), rand(np, R.domain, 2), rand(np, R.codomain, 3)
-    whole = vi.L2Squared(y).ascend(R, q, x, R.preconditioner(), 1.9)
+    whole = dual_step(vi.L2Squared(y), R, q, x, R.preconditioner(), 1.9)
     for k in range(2):
-        one = vi.L2Squared(y[k]).ascend(A, q[k], x[k], A.preconditioner(), 1.9)
+        one = dual_step(vi.L2Squared(y[k]), A, q[k], x[k], A.preconditioner(), 1.9)
         np.testing.assert_allclose(whole[k], one, rtol=1e-12, atol=1e-14)

@@ -11,8 +11,9 @@ import pytest
 from conftest import rand
 
 import varinv as vi
+from varinv.functionals.base import Term
 from varinv.functionals.sparsity import L1, L21
-from varinv.joint import together
+from varinv.joint import Joint, combine
 from varinv.operators.gradient import Gradient
 
 SHAPE = (3, 4)
@@ -139,6 +140,12 @@ def test_every_combination_splits_without_losing_a_term(count: int) -> None:
             assert f(other) + np.sum((other - v) ** 2) / 1.6 >= cost - 1e-12 * abs(cost)
 
 
+def together(functionals: Any) -> Any:
+    """`combine` on functionals of the image itself."""
+    simple, left = combine(map(Term, functionals))
+    return simple, tuple(t.f for t in left)
+
+
 def test_what_stays_primal() -> None:
     nonneg, square, group, ball = vi.NonNegative(), vi.L2Squared(Y), L21(0.3), vi.L2Ball(Y, 1.0)
     assert together([]) == (None, ())
@@ -146,8 +153,10 @@ def test_what_stays_primal() -> None:
     assert together([square]) == (square, ())
     joint, left = together([square, nonneg, vi.L1()])
     assert (len(joint.parts), left) == (3, ())
-    box, left = together([vi.Box(-1, 2), nonneg, vi.Box(-3.0, np.full(SHAPE, 1.5))])
-    assert (box.lo, float(box.hi.min()), left) == (0.0, 1.5, ())
+    boxes, left = together([vi.Box(-1, 2), nonneg, vi.Box(-3.0, np.full(SHAPE, 1.5))])
+    assert isinstance(boxes, Joint)
+    box = boxes.form()
+    assert (float(box.lo), float(box.hi.min()), left) == (0.0, 1.5, ())
     assert together([nonneg, group])[1] == (group,)  # clipping a group's prox would not be the prox of the sum
     assert together([vi.L2Squared(Y, np.abs(Y)), ball])[1] == (ball,)
     assert together([square, ball])[1] == ()

@@ -26,11 +26,19 @@ for _, _name, _ in pkgutil.iter_modules(varinv.functionals.__path__):
     if not _name.endswith(("_cuda", "_cpu")):
         importlib.import_module(f"varinv.functionals.{_name}")
 
-OURS = ("varinv.functionals.", "varinv.joint")
+OURS = ("varinv.functionals.",)
 KINDS = [c for c in Functional.kinds if c.__module__.startswith(OURS) and not inspect.isabstract(c)]
 ALL = [pytest.param(f, shape, id=f"{i}-{f}") for i, (f, shape) in enumerate(e for c in KINDS for e in c.examples())]
 CASES = [c for c in ALL if hasattr(c.values[0], "prox")]
 CONVEX = [c for c in CASES if c.values[0].convex]  # the others have no conjugate: tests/functionals/test_nonconvex.py
+JOINTS = [
+    pytest.param(f, shape, id=f"{f}")
+    for f, shape in (
+        (Joint((vi.L2Squared([1.0, -2.0, 0.5]), vi.L2Squared(0.3, 2.0), vi.Box(-0.5, 0.6)), L1(0.4)), (3,)),
+        (Joint((vi.Box(0.0, 2.0),)), (2, 2)),
+        (Joint((vi.Box(-1.0, 2.0),), L1([0.5, 0.0, 2.0])), (3,)),
+    )
+]
 INF = math.inf
 
 
@@ -39,6 +47,8 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 def moved(f: Any, xp: Any) -> Any:
     """A copy of f whose arrays live in the library xp."""
+    if isinstance(f, Joint):
+        return Joint((moved(g, xp) for g in f.quadratics), None if f.rest is None else moved(f.rest, xp))
     f = copy.copy(f)
     for name, value in list(vars(f).items()):
         if is_array(value):
@@ -75,14 +85,15 @@ def beaten(f: Any, x: np.ndarray, p: np.ndarray, step: Any, seed: int) -> float:
 
 
 def test_every_concrete_functional_has_examples() -> None:
-    assert {L1, L21, Huber, vi.L2Squared, vi.KullbackLeibler, vi.L2Ball, vi.Box, Joint, Scaled} <= set(KINDS)
+    assert {L1, L21, Huber, vi.L2Squared, vi.KullbackLeibler, vi.L2Ball, vi.Box, Scaled} <= set(KINDS)
     for cls in KINDS:
-        assert list(cls.examples()), cls.__name__
+        assert list(cls.examples()) or cls is Scaled, cls.__name__  # what is scaled gives examples of it
+    assert any(isinstance(case.values[0], Scaled) for case in ALL)
     with pytest.raises(NotImplementedError, match=r"Bare needs examples\(\)"):
         type("Bare", (), {"examples": classmethod(Functional.examples.__func__)}).examples()
 
 
-@pytest.mark.parametrize(("f", "shape"), CASES)
+@pytest.mark.parametrize(("f", "shape"), CASES + JOINTS)
 def test_prox_beats_every_other_candidate(f: Any, shape: Any, xp: Any) -> None:
     there = moved(f, xp)
     for i, x in enumerate(points(f, shape)):
@@ -98,7 +109,7 @@ def test_prox_beats_every_other_candidate(f: Any, shape: Any, xp: Any) -> None:
             assert beaten(f, x, to_numpy(p), step, i) <= 1e-12
 
 
-@pytest.mark.parametrize(("f", "shape"), CONVEX)
+@pytest.mark.parametrize(("f", "shape"), CONVEX + JOINTS)
 def test_fenchel_young_holds_with_equality_at_a_prox(f: Any, shape: Any) -> None:
     known = [f.conj(np.zeros(shape)) < INF]
     for x, step in itertools.product(points(f, shape), (0.05, 1.0, 7.0)):

@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from test_problem import together
 
 import varinv as vi
 from varinv.functionals.nonconvex import Penalty
-from varinv.joint import Joint, together
+from varinv.joint import Joint
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -143,7 +144,7 @@ def test_they_stay_primal_and_are_never_dualised() -> None:
         for v in (-1.3, 0.2, 0.9, 2.0):  # with z ≥ 0 it is: on a grid
             grid = GRID[GRID >= 0]
             cost = 0.5 * (grid - v) ** 2 + 0.5 * (grid - 1) ** 2 + np.array(f.weight * f._phi(grid))
-            p = Joint((vi.L2Squared(1.0),), f, (cone,)).prox(np.array([v]), 1.0)[0]
+            p = Joint((vi.L2Squared(1.0), cone), f).prox(np.array([v]), 1.0)[0]
             value = 0.5 * (p - v) ** 2 + 0.5 * (p - 1) ** 2 + f(np.array([p]))
             assert p >= 0
             assert value <= cost.min() + 1e-12

@@ -223,11 +223,11 @@ def test_l1_data_and_tv_against_cvxpy_with_a_certificate() -> None:
 def test_conjugate_of_l1_data_within_a_box_on_a_grid() -> None:
     grid = np.arange(-6, 6, 1e-3)
     for y, lo, hi in ((0.7, -1.0, 2.0), (3.0, -1.0, 2.0), (-2.0, 0.5, 0.5), (0.0, 0.3, 4.0)):
-        f = Joint((), vi.L1(0.8, y), (vi.Box(lo, hi),))
+        f = Joint((vi.Box(lo, hi),), vi.L1(0.8, y))
         cost = np.where((grid >= lo - 1e-9) & (grid <= hi + 1e-9), 0.8 * np.abs(grid - y), INF)
         for q in (-2.0, -0.5, 0.0, 0.3, 0.8, 1.7):
             assert abs(f.conj(np.array([q])) - np.max(q * grid - cost)) <= 3e-3  # slope × spacing
-    cone = Joint((), vi.L1(0.8, 0.7), (vi.NonNegative(),))
+    cone = Joint((vi.NonNegative(),), vi.L1(0.8, 0.7))
     assert cone.conj(np.array([0.9])) == INF
     assert math.isclose(cone.conj(np.array([-3.0])), -0.8 * 0.7)
 

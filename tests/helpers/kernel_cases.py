@@ -10,13 +10,14 @@ import pkgutil
 import numpy as np
 
 import varinv
+from varinv.forms import Differences, Magnitudes, Quadratic
 from varinv.operators.geometry import FanBeam, ParallelBeam
 from varinv.operators.radon import Rays
 
 for _, _name, _ in pkgutil.walk_packages(varinv.__path__, "varinv."):
-    if _name.startswith(("varinv.operators", "varinv.functionals", "varinv.solvers", "varinv.linalg")) and not (
-        _name.endswith(("_cpu", "_cuda"))
-    ):
+    if _name.startswith(
+        ("varinv.operators", "varinv.functionals", "varinv.fused", "varinv.solvers", "varinv.linalg")
+    ) and not (_name.endswith(("_cpu", "_cuda"))):
         importlib.import_module(_name)  # so that all kernels are known
 
 SHAPES = [(1, 1), (1, 9), (9, 1), (5, 7), (6, 8), (13, 16), (90, 101), (3, 4, 5), (1, 1, 1), (2, 1, 6), (7,), (1,)]
@@ -112,8 +113,8 @@ def _weighted_square(shape, make):
 
 def _square_descent(shape, make):
     for lo, hi in ((-math.inf, math.inf), (0.0, math.inf), (0.0, 0.8)):
-        yield make(*shape), 0.4, make(*shape), make(*shape), 1.5, lo, hi, 1.0
-        yield make(*shape), 0.4, make(*shape), 0.0, 0.0, lo, hi, 0.9
+        yield make(*shape), 0.4, make(*shape), Quadratic(make(*shape), 1.5, lo, hi), 1.0
+        yield make(*shape), 0.4, make(*shape), Quadratic(lo=lo, hi=hi), 0.9
 
 
 def _tv_descent(shape, make):
@@ -121,24 +122,25 @@ def _tv_descent(shape, make):
         spacing = tuple(0.5 + k for k in axes)
         for g in (None, make(*shape)):
             for y, w in ((0.0, 0.0), (0.3, 1.2), (make(*shape), 0.7)):
-                yield make(*shape), 0.4, g, make(len(axes), *shape), spacing, axes, y, w, -0.5, 0.8, 0.9
+                K = Differences(spacing, axes)
+                yield make(*shape), 0.4, g, make(len(axes), *shape), K, Quadratic(y, w, -0.5, 0.8), 0.9
 
 
 def _variation(shape, make):
-    """(image, field, weight, smoothing, spacing, axes, groups): all axes, or the last two of three."""
+    """(image, field, functional, differences): all axes, or the last two of three."""
     for axes in {tuple(range(len(shape))), tuple(range(len(shape)))[-2:]}:
-        field = make(len(axes), *shape)
+        field, K = make(len(axes), *shape), Differences(tuple(1.0 + k for k in axes), axes)
         for groups in (True, False):
             for weight in (0.8, abs(make(*shape) if groups else make(*field.shape))):
                 for smoothing in (0.0, 0.3):
-                    yield make(*shape), field, weight, smoothing, tuple(1.0 + k for k in axes), axes, groups
+                    yield make(*shape), field, Magnitudes(weight, smoothing, groups), K
 
 
 def _tv_dual_ascent(shape, make):
-    for x, p, *settings in _variation(shape, make):
+    for x, p, f, K in _variation(shape, make):
         for relaxation in (1.0, 1.9):
-            yield p, x, 0.6, *settings, relaxation
-        yield 0 * p, 0 * x, 0.6, 0.0, 0.0, *settings[2:], 1.0  # 0/0 is 0
+            yield p, x, 0.6, f, K, relaxation
+        yield 0 * p, 0 * x, 0.6, Magnitudes(0.0, 0.0, f.groups), K, 1.0  # 0/0 is 0
 
 
 def _tv_sweep(shape, make):
@@ -146,32 +148,32 @@ def _tv_sweep(shape, make):
     if shape == (3, 4, 5):
         for large in ((67, 9), (66, 19, 3), (2, 33, 4)):
             yield from _tv_sweep(large, make)
-    for u, p, weight, smoothing, spacing, axes, groups in _variation(shape, make):
-        if groups:
-            for y, w, lo, hi in ((0.0, 0.0, -math.inf, math.inf), (0.3, 1.2, -0.5, 0.8), (make(*shape), 0.7, 0.0, 1.0)):
-                for count in (1, 5):
-                    yield u, p, 0.4, y, w, lo, hi, 0.6, weight, smoothing, spacing, axes, 1.9, count
-    yield 0 * u, 0 * p, 0.4, 0.0, 1.0, -1.0, 1.0, 0.6, 0.0, 0.0, spacing, axes, 1.0, 3  # 0/0 is 0
+    for u, p, f, K in _variation(shape, make):
+        if f.groups:
+            boxes = Quadratic(), Quadratic(0.3, 1.2, -0.5, 0.8), Quadratic(make(*shape), 0.7, 0.0, 1.0)
+            for g, count in itertools.product(boxes, (1, 5)):
+                yield u, p, 0.4, g, 0.6, f, K, 1.9, count
+    yield 0 * u, 0 * p, 0.4, Quadratic(0.0, 1.0, -1.0, 1.0), 0.6, Magnitudes(0.0, 0.0, True), K, 1.0, 3  # 0/0 is 0
 
 
-def _exact(a):
-    return a.astype(float) if isinstance(a, np.ndarray) else a
+def _exact(f):
+    return f._replace(weight=f.weight.astype(float)) if isinstance(f.weight, np.ndarray) else f
 
 
 def _tv_value(shape, make):
-    for x, _, weight, *settings in _variation(shape, make):
-        yield x, _exact(weight), *settings
+    for x, _, f, K in _variation(shape, make):
+        yield x, _exact(f), K
 
 
 def _tv_pull(shape, make):
-    for _, p, weight, *settings in _variation(shape, make):
-        yield p, _exact(weight), *settings
+    for _, p, f, K in _variation(shape, make):
+        yield p, _exact(f), K
 
 
 def _tv_moved(shape, make):
-    for x, p, weight, *settings in _variation(shape, make):
-        yield p, x, 0.3, _exact(weight), *settings
-        yield 0 * p, 0 * x, 0.3, 0.0, 0.0, *settings[1:]  # 0/0 is 0
+    for x, p, f, K in _variation(shape, make):
+        yield p, x, 0.3, _exact(f), K
+        yield 0 * p, 0 * x, 0.3, Magnitudes(0.0, f.smoothing, f.groups), K  # 0/0 is 0
 
 
 def _wavelet(shape, make):

@@ -1,25 +1,35 @@
-"""Functionals: what one costs, and what a solver may ask of it."""
+"""Functionals: what an image costs, and what a solver may ask; a functional behind an operator is a term."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from varinv import check
-from varinv.backend import Array, Shape, indices_like, is_array, namespace
+from varinv.backend import Array, Shape, double, indices_like, is_array, namespace
+from varinv.capabilities import guard, lost
+from varinv.fused import table
+from varinv.operators.base import LinearOperator
+from varinv.problem import Summand
 
-if TYPE_CHECKING:
-    from varinv.problem import Problem, Term
+# what defines a functional, and what describes the functional so defined: a subclass that overrides one of the former
+# keeps none of its parent's others (varinv.capabilities)
+DEFINING = ("__call__", "prox", "prox_conj", "conj", "grad")
+DERIVED = (
+    *("form", "total", "lifted", "grows", "feasible", "hvp", "quadratic_weight", "conj_within", "violation"),
+    *("smoothness", "convexity", "curvature", "separable", "scale"),
+)
 
 
-class Functional(ABC):
-    """A function f of an array with values in (−∞, ∞].
+class Functional(Summand, ABC):
+    r"""A function f of an array with values in (−∞, ∞]: a cost, a penalty or a constraint.
 
-    A capability is a method that exists; there are no flags.  A class defines `__call__` and any of
+    A capability is a method that exists; there are no flags.  **The mathematics**: a class defines `__call__` and
+    any of
 
     ============================ ==============================================================================
     ``prox(x, step)``            argmin_z f(z) + ‖z − x‖²/(2 step); `step` a number, or an array if `separable`
@@ -29,36 +39,53 @@ class Functional(ABC):
     ``feasible(y)``              a point of the domain of f* near y
     ``grad(x)``, ``hvp(x, p)``   gradient, and Hessian at x times p
     ``quadratic_weight(x)``      ω with f(u) ≤ f(x) + ½⟨ω, u² − x²⟩ for all u, equal at u = ±x: majorises by a square
-    ``ascend(K, y, x, step, ρ)`` a fused (1 − ρ) y + ρ prox_conj(y + step·Kx); all four: None where it has no
-    ``value_along(K, x)``        fast way for this K; f(Kx) in float64, without Kx;
-    ``ascend_over(…)``           `ascend` that may write its result over y
-    ``metric()``                 v > 0, or None: not here; with it the step of `ascend` may be a filter S: v^½ S v^½
-    ``pull(K, q)``               (Kᵀq', f*(q')) in float64, q' = feasible(q), without q', for f with minimum f(0) = 0
     ``violation(z)``             of an indicator: the distance from z to the set, over the size of the set
-    ``square_in_box(x)``         (y, w, lo, hi) where f is ½ w (x − y)² on lo ≤ x ≤ hi with numbers w, lo, hi; else None
+    ============================ ==============================================================================
+
+    **What it is**, for certificates, default steps, least-squares solvers and fused steps:
+
+    ============================ ==============================================================================
+    ``form()``                   f as data, one of `varinv.forms`; None where it is none of these
+    ``total(value)``             of a data term: T ≥ Σ z wherever f(z) ≤ value
+    ``lifted(q, price, need)``   of a data term: the best of −f*(a q + b·1) − price(a, b) over points a q + b·1 of
+                                 the domain of f*, a in [0, 1], b ≥ 0; nothing is gained beyond b = a·need
+    ``conj_within(q, lo, hi)``   sup_z ⟨q, z⟩ − f(z) over lo ≤ z ≤ hi
+    ``grows``                    True where f never falls as any \|z_i\| grows
     ============================ ==============================================================================
 
     Constants: `smoothness` (Lipschitz constant of the gradient, ∞ where there is none), `convexity` (strong convexity;
     negative for a weakly convex f, −∞ where there is no such bound), `convex` (False: Moreau's identity does not hold,
     no prox_conj is derived, f stays primal), `separable` (a sum over entries), `curvature` (of a data term: a typical
     second derivative, which only scales default steps).
+
+    A subclass that overrides one of `__call__`, `prox`, `prox_conj`, `conj`, `grad` keeps of its parent what it writes
+    anew, and nothing else: the parent's conjugate is not the subclass's.
     """
 
     kinds: ClassVar[list[type[Functional]]] = []
-    __array_ufunc__ = None
 
     separable: ClassVar[bool] = False
     convex: ClassVar[bool] = True
+    grows: Any = False
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         Functional.kinds.append(cls)
+        guard(cls, Functional, DEFINING, DERIVED)
         if not cls.convex:
             return
         if hasattr(cls, "prox") and not hasattr(cls, "prox_conj"):
             cls.prox_conj = _prox_conj_from_prox  # type: ignore[method-assign]
         elif hasattr(cls, "prox_conj") and not hasattr(cls, "prox"):
             cls.prox = _prox_from_prox_conj  # type: ignore[method-assign]
+
+    @property
+    def terms(self) -> tuple[Term, ...]:  # type: ignore[override]
+        return (Term(self),)
+
+    def form(self) -> Any:
+        """What f is, as data (varinv.forms); None: none of these."""
+        return None
 
     if TYPE_CHECKING:  # the optional capabilities, for the type checker only
 
@@ -121,9 +148,6 @@ class Functional(ABC):
     # ---------------------------------------------------------------------------------------------------- the algebra
 
     def __matmul__(self, K: Any) -> Term:
-        from varinv.operators.base import LinearOperator
-        from varinv.problem import Term
-
         return Term(self, K) if isinstance(K, LinearOperator) else NotImplemented
 
     def __rmul__(self, lam: Any) -> Functional:
@@ -131,23 +155,8 @@ class Functional(ABC):
             raise TypeError(f"array * {self}: an array of weights goes into the constructor, e.g. L21(weight=array)")
         return self.scale(check.number(repr(self), "lam", lam, low=0.0))
 
-    def __add__(self, other: Any) -> Problem:
-        from varinv.problem import as_problem
-
-        result: Problem = as_problem(self) + other
-        return result
-
-    def __radd__(self, other: Any) -> Problem:
-        return self + other if not (isinstance(other, int) and other == 0) else self + _nothing()
-
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"
-
-
-def _nothing() -> Problem:
-    from varinv.problem import Problem
-
-    return Problem(())
 
 
 def _prox_conj_from_prox(self: Any, y: Array, step: Any) -> Array:
@@ -160,6 +169,9 @@ def _prox_from_prox_conj(self: Any, x: Array, step: Any) -> Array:
     return x - step * self.prox_conj(x / step, 1 / step)
 
 
+_prox_conj_from_prox.follows = _prox_from_prox_conj.follows = True  # type: ignore[attr-defined]  # nobody wrote them
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class Scaled(Functional):
     """lam · f, with those capabilities that f has; for classes without a weight of their own."""
@@ -168,7 +180,8 @@ class Scaled(Functional):
     f: Any
 
     def __post_init__(self) -> None:
-        for name in ("prox", "prox_conj", "conj", "feasible", "grad", "hvp", "quadratic_weight"):
+        methods = ("prox", "prox_conj", "conj", "feasible", "grad", "hvp", "quadratic_weight", "violation")
+        for name in (*methods, *(("total", "lifted") if self.lam else ())):
             if hasattr(self.f, name):
                 object.__setattr__(self, name, getattr(self, f"_{name}"))
 
@@ -197,6 +210,32 @@ class Scaled(Functional):
 
     def _quadratic_weight(self, x: Array) -> Array:
         return self.lam * self.f.quadratic_weight(x)
+
+    def _violation(self, z: Array) -> float:
+        return float(self.f.violation(z))
+
+    def _total(self, value: float) -> float:
+        return float(self.f.total(value / self.lam))
+
+    def _lifted(self, q: Array, price: Callable[[float, float], float], need: float) -> float:
+        """(λf)*(q) = λ f*(q/λ): raised duals of f are those of λf over λ."""
+        lam = self.lam
+        return lam * float(self.f.lifted(q / lam, lambda a, b: price(a, lam * b) / lam, need / lam))
+
+    def form(self) -> Any:
+        """λ times the form of f: its weight grows."""
+        form = self.f.form() if self.lam else None
+        weight = getattr(form, "weight", None)
+        return None if form is None or weight is None else form._replace(weight=self.lam * weight)
+
+    @property
+    def weight(self) -> Any:
+        """λ times the weight of f, where it has one."""
+        return self.lam * getattr(self.f, "weight", 1.0)
+
+    @property
+    def grows(self) -> bool:
+        return bool(self.f.grows)
 
     @property
     def separable(self) -> bool:  # type: ignore[override]
@@ -230,9 +269,81 @@ class Scaled(Functional):
 
     @classmethod
     def examples(cls) -> Iterator[tuple[Functional, Shape]]:
-        from varinv.functionals.data import KullbackLeibler
-
-        yield cls(0.3, KullbackLeibler([1.0, 0.0, 3.0], background=0.5)), (3,)
+        """None of its own: those that it scales give some among theirs."""
+        return iter(())
 
     def __repr__(self) -> str:
         return f"{self.lam:g} * {self.f}"
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Term(Summand):
+    """f(K x); K None: f of the image itself.
+
+    Raises ValueError where the data or weights inside f do not fit the shapes that K maps between.
+    """
+
+    f: Functional
+    K: LinearOperator | None = None
+
+    @property
+    def terms(self) -> tuple[Term, ...]:  # type: ignore[override]
+        return (self,)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.f, Functional):
+            raise TypeError(f"a term needs a Functional, got {check.describe(self.f)}")
+        if self.K is not None:
+            try:
+                self.f.fits(self.K.codomain)
+            except ValueError as error:
+                raise ValueError(f"{error}; {self.K} maps {tuple(self.K.domain)} to {tuple(self.K.codomain)}") from None
+
+    def __call__(self, x: Array) -> float:
+        """f(K x) in float64, K x in the dtype of x."""
+        x = _image(x)
+        return float(self.f(x if self.K is None else self.K(x)))
+
+    def exactly(self, x: Array) -> float:
+        """f(K x) with K x in float64 as well, or, where f can, without K x."""
+        if self.K is None:
+            return float(self.f(x))
+        fast = table.value_of(self.f, self.K, x)
+        return float(self.f(self.K(double(x)))) if fast is None else fast
+
+    def grad(self, x: Array) -> Array:
+        """Kᵀ ∇f(K x)."""
+        if not hasattr(self.f, "grad"):
+            raise TypeError(
+                f"{self.f} has no gradient{lost(self.f, 'grad')}; smooth it (Huber, TV(smoothing=…)) or use a proximal "
+                "solver"
+            )
+        x = _image(x)
+        return self.f.grad(x) if self.K is None else self.K.T(self.f.grad(self.K(x)))
+
+    def hvp(self, x: Array, p: Array) -> Array:
+        """Kᵀ ∇²f(K x) K p."""
+        if not hasattr(self.f, "hvp"):
+            raise TypeError(f"{self.f} has no second derivative{lost(self.f, 'hvp')}")
+        x, p = _image(x), _image(p)
+        return self.f.hvp(x, p) if self.K is None else self.K.T(self.f.hvp(self.K(x), self.K(p)))
+
+    def __rmul__(self, lam: Any) -> Term:
+        if is_array(lam) and math.prod(lam.shape) != 1:
+            raise TypeError(f"array * {self}: weights go into the constructor, e.g. TV(shape, weight=array)")
+        return Term(lam * self.f, self.K)
+
+    __mul__ = __rmul__
+
+    def __matmul__(self, K: Any) -> Term:
+        if not isinstance(K, LinearOperator):
+            return NotImplemented
+        return Term(self.f, K if self.K is None else self.K @ K)
+
+    def __repr__(self) -> str:
+        return f"{self.f}" if self.K is None else f"{self.f} @ {self.K}"
+
+
+def _image(x: Array) -> Array:
+    """`x` as a real floating array: integers count as float64."""
+    return check.real_array("Term", "x", x, finite=False)

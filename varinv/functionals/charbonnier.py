@@ -11,8 +11,9 @@ from typing import Any
 
 from varinv import check
 from varinv.backend import Array, Shape, double, is_array, namespace
+from varinv.forms import ROUNDING, Magnitudes
 from varinv.functionals.base import Functional
-from varinv.functionals.magnitude import ROUNDING, _length, _project, _weight, _words
+from varinv.functionals.sparsity import words
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -44,6 +45,7 @@ class Charbonnier(Functional):
     smoothing: float
     weight: Any = 1.0
     groups: bool = False
+    grows = True
 
     def __post_init__(self) -> None:
         who = "Charbonnier"
@@ -55,8 +57,12 @@ class Charbonnier(Functional):
         return not self.groups
 
     def _magnitude(self, z: Array) -> tuple[Array, Any]:
-        n = _length(z) if self.groups else abs(z)
-        return n, _weight("Charbonnier", self.weight, n)
+        f = self._norm(z)
+        return f.magnitude(z), f.weight
+
+    def _norm(self, z: Array) -> Magnitudes:
+        """Σ w n beside z: the same without smoothing."""
+        return Magnitudes(self.weight, 0.0, self.groups).beside("Charbonnier", z, z.shape)
 
     def _root_length(self, n: Array) -> Array:
         return namespace(n).hypot(n, self.smoothing + 0 * n)
@@ -82,7 +88,7 @@ class Charbonnier(Functional):
         return -self.smoothing * float(xp.sum(xp.sqrt(xp.maximum(w - m, 0 * m) * (w + m))))
 
     def feasible(self, q: Array) -> Array:
-        return _project(*self._magnitude(q), 0.0, 0.0) * q
+        return self._norm(q).project(q, 0.0)
 
     def quadratic_weight(self, z: Array) -> Array:
         """ω(z) = ∇f(z)/z: f(u) ≤ f(z) + ½⟨ω(z), u² − z²⟩ for all u."""
@@ -122,7 +128,7 @@ class Charbonnier(Functional):
         yield cls(0.4, [[0.5, 0.0], [1.0, 2.0]], groups=True), (2, 2, 2)
 
     def __repr__(self) -> str:
-        return _words(self)
+        return words(self)
 
 
 def _ratio(a: Array, n: Array) -> Array:

@@ -9,6 +9,7 @@ from typing import Any
 
 from varinv import check
 from varinv.backend import Array, Shape, double, is_array, namespace, same_place
+from varinv.forms import Quadratic
 from varinv.functionals.base import Functional
 from varinv.linalg import dot, norm
 
@@ -125,15 +126,18 @@ class Box(Functional):
         object.__setattr__(self, "lo", lo)
         object.__setattr__(self, "hi", hi)
 
-    def _bounds(self, z: Array) -> tuple[Array, Array]:
-        self.fits(tuple(z.shape))
-        return _beside("lo", self.lo, z), _beside("hi", self.hi, z)
+    def form(self) -> Quadratic:
+        return Quadratic(lo=self.lo, hi=self.hi)
+
+    def _beside(self, z: Array) -> Quadratic:
+        same_place("Box", "z", z, z)
+        return Quadratic(lo=self.lo, hi=self.hi).beside("Box", z)
 
     def __call__(self, z: Array) -> float:
         if not is_array(self.lo) and not is_array(self.hi):
             xp = namespace(z)
             return 0.0 if float(xp.min(z)) >= self.lo and float(xp.max(z)) <= self.hi else math.inf
-        lo, hi = self._bounds(double(z))
+        lo, hi = self._beside(double(z)).bounds(double(z))
         return 0.0 if bool(namespace(z).all((double(z) >= lo) & (double(z) <= hi))) else math.inf
 
     def violation(self, z: Array) -> float:
@@ -141,28 +145,14 @@ class Box(Functional):
         return far(self, z)
 
     def prox(self, z: Array, step: Any) -> Array:
-        lo, hi = self._bounds(z)
-        xp = namespace(z)
-        above = xp.maximum(z, lo)
-        return above if not is_array(self.hi) and self.hi == math.inf else xp.minimum(above, hi)
-
-    def square_in_box(self, x: Array) -> tuple[Any, float, float, float] | None:
-        return None if is_array(self.lo) or is_array(self.hi) else (0.0, 0.0, self.lo, self.hi)
+        return self._beside(z).clip(z)
 
     def conj(self, q: Array) -> float:
-        q = double(q)
-        xp = namespace(q)
-        lo, hi = self._bounds(q)
-        down, up = q < 0, q > 0
-        if bool(xp.any((down & (lo == -math.inf)) | (up & (hi == math.inf)))):
-            return math.inf
-        lo = xp.where(down, lo, 0.0 * q)
-        hi = xp.where(up, hi, 0.0 * q)
-        return float(xp.sum(lo * q + hi * q))
+        return self._beside(double(q)).conj_box(q)
 
     def feasible(self, q: Array) -> Array:
         xp = namespace(q)
-        lo, hi = self._bounds(q)
+        lo, hi = self._beside(q).bounds(q)
         q = xp.where((q < 0) & (lo == -math.inf), 0 * q, q)
         return xp.where((q > 0) & (hi == math.inf), 0 * q, q)
 
@@ -264,11 +254,3 @@ def _bound(name: str, value: Any) -> Any:
     if isinstance(value, float) and math.isinf(value):
         return value
     return check.number("Box", name, value)
-
-
-def _beside(name: str, value: Any, z: Array) -> Array:
-    """A bound in the library, device and dtype of z; a number becomes an array of one entry per axis."""
-    if is_array(value):
-        return same_place("Box", name, value, z)
-    same_place("Box", name, z, z)
-    return namespace(z).full_like(z[(slice(0, 1),) * z.ndim], value)

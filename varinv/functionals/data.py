@@ -5,17 +5,17 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from varinv import check
 from varinv.backend import Array, Shape, double, is_array, namespace, same_place
+from varinv.forms import Quadratic
 from varinv.functionals.base import Functional
-from varinv.fused.quadratic import filtered_ascent, quadratic_ascent, weighted_square
+from varinv.fused.quadratic import weighted_square
 from varinv.linalg import dot, norm
-from varinv.operators.base import LinearOperator
-from varinv.operators.spectrum import Spectrum
+from varinv.roots import best_of_concave
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -74,21 +74,8 @@ class L2Squared(Functional):
         y, w = self._parts(q)
         return w * (q - step * y) / (w + step)
 
-    def ascend(self, K: LinearOperator, q: Array, x: Array, step: Any, relaxation: float) -> Array:
-        y, w = self._parts(q)
-        if isinstance(step, Spectrum):
-            return filtered_ascent(q, K.forward(x), y, w, self.smoothness, step, relaxation)
-        return quadratic_ascent(q, K.forward(x), y, w, step, relaxation)
-
-    def metric(self) -> Any:
-        """v = w/max w, if > 0 everywhere; None else."""
-        if not is_array(self.weight):
-            return 1.0 if self.weight > 0 else None
-        return self.weight / self.smoothness if self.convexity > 0 else None
-
-    def square_in_box(self, x: Array) -> tuple[Any, float, float, float] | None:
-        y, w = self._parts(x)
-        return None if is_array(w) else (y, w, -math.inf, math.inf)
+    def form(self) -> Quadratic:
+        return Quadratic(self.y, self.weight)
 
     def conj(self, q: Array) -> float:
         q = double(q)
@@ -245,6 +232,20 @@ class KullbackLeibler(Functional):
         mean = float(namespace(self.y).mean(self.y))
         return 1 / mean if mean > 0 else 1.0
 
+    def total(self, value: float) -> float:
+        """T ≥ Σ z where f(z) ≤ value: 2(value + log 2 Σ y), as u − y + y log(y/u) ≥ u/2 − y log 2 for u = z + b."""
+        xp = namespace(self.y)
+        return 2 * (max(value, 0.0) + math.log(2) * float(xp.sum(self.y, dtype=xp.float64)))
+
+    def lifted(self, q: Array, price: Callable[[float, float], float], need: float) -> float:
+        """The best −f*(q') − price over q' = (1 − θ) q + θ·1, in the domain q ≤ 1; θ = t/(1 + t), t ≤ need."""
+
+        def value(t: float) -> float:
+            theta = t / (1 + t)
+            return float(-self.conj((1 - theta) * q + theta) - price(1 - theta, theta))
+
+        return best_of_concave(value, need)
+
     def fits(self, shape: Shape) -> None:
         check.same_shape("KullbackLeibler", "y", self.y, shape)
 
@@ -255,6 +256,7 @@ class KullbackLeibler(Functional):
     def examples(cls) -> Iterator[tuple[Functional, Shape]]:
         yield cls([[1.0, 0.0, 4.5], [2.0, 7.0, 0.1]]), (2, 3)
         yield cls([1.0, 0.0, 3.0], background=[0.5, 0.2, 0.0]), (3,)
+        yield 0.3 * cls([1.0, 0.0, 3.0], background=0.5), (3,)
 
     def __repr__(self) -> str:
         return f"KullbackLeibler({tuple(self.y.shape)} counts)"

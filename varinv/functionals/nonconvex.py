@@ -27,6 +27,7 @@ class Penalty(Functional):
 
     convex = False
     separable = True
+    grows = True
     bounds: ClassVar[dict[str, float]] = {}  # parameters of φ, and what each must exceed
     weight: Any
 

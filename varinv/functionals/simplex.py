@@ -10,9 +10,9 @@ from typing import Any
 
 from varinv import check
 from varinv.backend import Array, Shape, double, namespace
+from varinv.forms import ROUNDING
 from varinv.functionals.base import Functional
 from varinv.functionals.constraints import far
-from varinv.functionals.magnitude import ROUNDING
 
 
 def _level(u: Array, total: float, axis: int | None) -> Array:

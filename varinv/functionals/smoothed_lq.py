@@ -11,8 +11,8 @@ from typing import Any
 
 from varinv import check
 from varinv.backend import Array, Shape, double, is_array, namespace
+from varinv.forms import beside
 from varinv.functionals.base import Functional
-from varinv.functionals.magnitude import _weight
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -55,14 +55,17 @@ class SmoothedLq(Functional):
     def convex(self) -> bool:  # type: ignore[override]
         return self.q >= 1
 
+    def _weight(self, z: Array) -> Any:
+        return beside("SmoothedLq", "weight", self.weight, z, z.shape)
+
     def __call__(self, z: Array) -> float:
         z = double(z)
-        w = _weight("SmoothedLq", self.weight, z)
+        w = self._weight(z)
         return float(namespace(z).sum(w / self.q * (z * z + self.smoothing**2) ** (self.q / 2)))
 
     def quadratic_weight(self, z: Array) -> Array:
         """ω(z) = ∇f(z)/z: f(u) ≤ f(z) + ½⟨ω(z), u² − z²⟩ for all u."""
-        result: Array = _weight("SmoothedLq", self.weight, z) * (z * z + self.smoothing**2) ** (self.q / 2 - 1)
+        result: Array = self._weight(z) * (z * z + self.smoothing**2) ** (self.q / 2 - 1)
         return result
 
     def grad(self, z: Array) -> Array:

@@ -1,25 +1,26 @@
 """Sparsity: L1 of entries, L21 of groups, Huber; with a number or an image of weights.
 
-All three are Σ w φ(n) of a magnitude n, an absolute value or the length of a group: see magnitude.py.
+All three are Σ w φ(n) of a magnitude n, an absolute value or the length of a group: see varinv.forms.Magnitudes.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import functools
+import math
+from abc import abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from varinv import check
 from varinv.backend import Array, Shape, double, is_array, namespace, same_place
+from varinv.forms import Magnitudes
 from varinv.functionals.base import Functional
-from varinv.functionals.magnitude import _conjugate, _length, _project, _shrink, _value, _weight, _words
-from varinv.fused.variation import Variation
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class L1(Variation, Functional):
+class L1(Functional):
     r"""Σ w |z − y|: sparsity for y = 0; for data y, noise with outliers (salt and pepper, dead pixels).
 
     prox: y + sign(z − y) max(|z − y| − t w, 0); conjugate: Σ q y where |q| ≤ w, else ∞.
@@ -56,37 +57,52 @@ class L1(Variation, Functional):
         if many and is_array(self.weight):
             check.same_shape("L1", "weight", self.weight, self.y.shape)
 
-    def _parts(self, z: Array) -> tuple[Any, Any]:
-        """y and weight beside z."""
+    def form(self) -> Magnitudes | None:
+        return None if is_array(self.y) or self.y != 0 else Magnitudes(self.weight)
+
+    @property
+    def grows(self) -> bool:
+        return not is_array(self.y) and self.y == 0
+
+    def _parts(self, z: Array) -> tuple[Any, Magnitudes]:
+        """y and Σ w |·| beside z."""
         if is_array(self.y):
             check.same_shape("L1", "y", self.y, z.shape)
         y = same_place("L1", "y", self.y, z) if is_array(self.y) else self.y
-        return y, _weight("L1", self.weight, z)
+        return y, Magnitudes(self.weight).beside("L1", z, z.shape)
 
     def __call__(self, z: Array) -> float:
-        z = double(z)
-        y, w = self._parts(z)
-        return _value(abs(z - y), w, 0.0)
+        y, f = self._parts(double(z))
+        return f.value(double(z) - y)
 
     def prox(self, z: Array, step: Any) -> Array:
-        y, w = self._parts(z)
-        return y + _shrink(abs(z - y), w, 0.0, step) * (z - y)
+        y, f = self._parts(z)
+        return y + f.shrink(z - y, step)
 
     def prox_conj(self, q: Array, step: Any) -> Array:
-        y, w = self._parts(q)
-        q = q - step * y
-        return _project(abs(q), w, 0.0, step) * q
+        y, f = self._parts(q)
+        return f.project(q - step * y, step)
 
     def conj(self, q: Array) -> float:
         q = double(q)
-        y, w = self._parts(q)
-        return _conjugate(abs(q), w, 0.0) + float(namespace(q).sum(q * y))
+        y, f = self._parts(q)
+        return f.conjugate(q) + float(namespace(q).sum(q * y))
+
+    def conj_within(self, q: Array, lo: Array, hi: Array) -> float:
+        """sup of Σ q z − w|z − y| over lo ≤ z ≤ hi: piecewise linear, so at an end or at y."""
+        xp, (y, f) = namespace(q), self._parts(q)
+        w = f.weight
+        if bool(xp.any(((q < -w) & (lo == -math.inf)) | ((q > w) & (hi == math.inf)))):
+            return math.inf
+        z = xp.minimum(xp.maximum(y + 0 * q, lo), hi)
+        best = q * z - w * abs(z - y)
+        for end in (lo + 0 * q, hi + 0 * q):
+            z = xp.where(abs(end) < math.inf, end, z)
+            best = xp.maximum(best, q * z - w * abs(z - y))
+        return float(xp.sum(best))
 
     def feasible(self, q: Array) -> Array:
         return self.prox_conj(q, 0.0)
-
-    def along_gradient(self) -> tuple[bool, float] | None:
-        return None if is_array(self.y) or self.y != 0 else (False, 0.0)
 
     def fits(self, shape: Shape) -> None:
         for name, value in (("y", self.y), ("weight", self.weight)):
@@ -106,11 +122,56 @@ class L1(Variation, Functional):
         yield cls(0.7, [1.0, -2.0, 0.5]), (3,)
 
     def __repr__(self) -> str:
-        return _words(self) if not is_array(self.y) else f"L1({tuple(self.y.shape)} data)"
+        return words(self) if not is_array(self.y) else f"L1({tuple(self.y.shape)} data)"
+
+
+class OfMagnitudes(Functional):
+    """Σ w φ(n) of magnitudes n: what the form `Magnitudes` says, as a functional; a new one gives `_form`."""
+
+    weight: Any
+    grows = True
+
+    @abstractmethod
+    def _form(self) -> Magnitudes:
+        """f as data."""
+
+    def form(self) -> Magnitudes:
+        return self._form()
+
+    def _beside(self, z: Array) -> Magnitudes:
+        return self._form().beside(type(self).__name__, z, z.shape)
+
+    def __call__(self, z: Array) -> float:
+        z = double(z)
+        return self._beside(z).value(z)
+
+    def prox(self, z: Array, step: Any) -> Array:
+        return self._beside(z).shrink(z, step)
+
+    def prox_conj(self, q: Array, step: Any) -> Array:
+        return self._beside(q).project(q, step)
+
+    def conj(self, q: Array) -> float:
+        q = double(q)
+        return self._beside(q).conjugate(q)
+
+    def feasible(self, q: Array) -> Array:
+        return self.prox_conj(q, 0.0)
+
+    def fits(self, shape: Shape) -> None:
+        if is_array(self.weight):
+            shape = tuple(shape)[1:] if self._form().groups else shape
+            check.same_shape(type(self).__name__, "weight", self.weight, shape)
+
+    def scale(self, lam: float) -> Functional:
+        return dataclasses.replace(self, weight=lam * self.weight)  # type: ignore[type-var]
+
+    def __repr__(self) -> str:
+        return words(self)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class L21(Variation, Functional):
+class L21(OfMagnitudes):
     r"""Σ_i w_i |p_i|₂ of fields p of shape (d, *n): with Gradient, isotropic (space-variant) total variation.
 
     prox: p_i (1 − t w_i/max(|p_i|, t w_i)).  Conjugate: 0 where |q_i|₂ ≤ w_i, else ∞; its prox projects each q_i onto
@@ -131,46 +192,17 @@ class L21(Variation, Functional):
     def __post_init__(self) -> None:
         object.__setattr__(self, "weight", check.weight("L21", self.weight))
 
-    def __call__(self, p: Array) -> float:
-        n = _length(double(p))
-        return _value(n, _weight("L21", self.weight, n), 0.0)
-
-    def prox(self, p: Array, step: Any) -> Array:
-        n = _length(p)
-        return _shrink(n, _weight("L21", self.weight, n), 0.0, step) * p
-
-    def prox_conj(self, q: Array, step: Any) -> Array:
-        m = _length(q)
-        return _project(m, _weight("L21", self.weight, m), 0.0, step) * q
-
-    def along_gradient(self) -> tuple[bool, float] | None:
-        return True, 0.0
-
-    def conj(self, q: Array) -> float:
-        m = _length(double(q))
-        return _conjugate(m, _weight("L21", self.weight, m), 0.0)
-
-    def feasible(self, q: Array) -> Array:
-        return self.prox_conj(q, 0.0)
-
-    def fits(self, shape: Shape) -> None:
-        if is_array(self.weight):
-            check.same_shape("L21", "weight", self.weight, tuple(shape)[1:])
-
-    def scale(self, lam: float) -> Functional:
-        return dataclasses.replace(self, weight=lam * self.weight)
+    def _form(self) -> Magnitudes:
+        return Magnitudes(self.weight, groups=True)
 
     @classmethod
     def examples(cls) -> Iterator[tuple[Functional, Shape]]:
         yield cls(0.8), (2, 3, 2)
         yield cls([[0.5, 0.0], [1.0, 2.0]]), (2, 2, 2)
 
-    def __repr__(self) -> str:
-        return _words(self)
-
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Huber(Variation, Functional):
+class Huber(OfMagnitudes):
     r"""Σ w φ(n), φ(n) = n²/(2δ) for n ≤ δ and n − δ/2 beyond, n = |z| or, with `groups`, the length over axis 0.
 
     δ → 0 is L1 (or L21).  smoothness w/δ.  prox: z (1 − t w/max(n, δ + t w)).
@@ -200,27 +232,12 @@ class Huber(Variation, Functional):
     def separable(self) -> bool:  # type: ignore[override]
         return not self.groups
 
+    def _form(self) -> Magnitudes:
+        return Magnitudes(self.weight, self.delta, self.groups)
+
     def _magnitude(self, z: Array) -> tuple[Array, Any]:
-        n = _length(z) if self.groups else abs(z)
-        return n, _weight("Huber", self.weight, n)
-
-    def __call__(self, z: Array) -> float:
-        return _value(*self._magnitude(double(z)), self.delta)
-
-    def prox(self, z: Array, step: Any) -> Array:
-        return _shrink(*self._magnitude(z), self.delta, step) * z
-
-    def prox_conj(self, q: Array, step: Any) -> Array:
-        return _project(*self._magnitude(q), self.delta, step) * q
-
-    def along_gradient(self) -> tuple[bool, float] | None:
-        return self.groups, self.delta
-
-    def conj(self, q: Array) -> float:
-        return _conjugate(*self._magnitude(double(q)), self.delta)
-
-    def feasible(self, q: Array) -> Array:
-        return self.prox_conj(q, 0.0)
+        f = self._beside(z)
+        return f.magnitude(z), f.weight
 
     def quadratic_weight(self, z: Array) -> Array:
         """ω(z) = ∇f(z)/z: f(u) ≤ f(z) + ½⟨ω(z), u² − z²⟩ for all u."""
@@ -244,13 +261,6 @@ class Huber(Variation, Functional):
         w = self.weight
         return (float(namespace(w).max(w)) if is_array(w) else w) / self.delta
 
-    def fits(self, shape: Shape) -> None:
-        if is_array(self.weight):
-            check.same_shape("Huber", "weight", self.weight, tuple(shape)[1:] if self.groups else shape)
-
-    def scale(self, lam: float) -> Functional:
-        return dataclasses.replace(self, weight=lam * self.weight)
-
     @classmethod
     def examples(cls) -> Iterator[tuple[Functional, Shape]]:
         yield cls(0.3), (2, 3)
@@ -258,5 +268,9 @@ class Huber(Variation, Functional):
         yield cls(0.4, 1.5, groups=True), (3, 4)
         yield cls(0.4, [[0.5, 0.0], [1.0, 2.0]], groups=True), (2, 2, 2)
 
-    def __repr__(self) -> str:
-        return _words(self)
+
+def words(f: Any) -> str:
+    """The name of f with its turning point and its weight."""
+    weight = f"{tuple(f.weight.shape)} weights" if is_array(f.weight) else f"{f.weight:g}"
+    first = [f"{name}={getattr(f, name):g}, " for name in ("delta", "smoothing") if hasattr(f, name)]
+    return f"{type(f).__name__}({''.join(first)}{weight})"

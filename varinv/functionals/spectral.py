@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from varinv import check
 from varinv.backend import Array, Shape, device, double, namespace
+from varinv.forms import ROUNDING
 from varinv.functionals.base import Functional
-from varinv.functionals.magnitude import ROUNDING
 
 
 class _SingularValues(Functional):

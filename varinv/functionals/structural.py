@@ -6,11 +6,11 @@ from typing import Any
 
 from varinv import check
 from varinv.backend import Array, is_array, namespace
+from varinv.functionals.base import Term
 from varinv.functionals.sparsity import L21
 from varinv.operators.directional import Damping
 from varinv.operators.gradient import Gradient
 from varinv.operators.patches import NonlocalGradient
-from varinv.problem import Term
 
 
 def DirectionalTV(

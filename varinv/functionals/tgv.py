@@ -6,11 +6,12 @@ from typing import Any
 
 from varinv import check
 from varinv.backend import is_array
+from varinv.functionals.base import Term
 from varinv.functionals.sparsity import L21
 from varinv.operators.gradient import Gradient
 from varinv.operators.restriction import Part
 from varinv.operators.symmetrised import SymmetrisedGradient
-from varinv.problem import Problem, Term
+from varinv.problem import Problem
 
 
 def TGV(

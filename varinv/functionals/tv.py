@@ -6,11 +6,10 @@ from typing import Any
 
 from varinv import check
 from varinv.backend import is_array, namespace
-from varinv.functionals.base import Functional
+from varinv.functionals.base import Functional, Term
 from varinv.functionals.charbonnier import Charbonnier
 from varinv.functionals.sparsity import L1, L21, Huber
 from varinv.operators.gradient import Gradient
-from varinv.problem import Term
 
 
 def TV(

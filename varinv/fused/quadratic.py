@@ -5,8 +5,32 @@ from __future__ import annotations
 from typing import Any
 
 from varinv.backend import Array, double, is_array, kernel, namespace
+from varinv.forms import Quadratic
+from varinv.fused.table import ascent
 from varinv.linalg import add_scaled, dot
 from varinv.operators.spectrum import Spectrum
+
+
+@ascent(Quadratic, None)
+def _(f: Quadratic, K: Any, q: Array, x: Array, step: Any, relaxation: float, spare: bool) -> Array | None:
+    if f.boxed or f.flat:
+        return None
+    f = f.beside("dual step", q)
+    if isinstance(step, Spectrum):
+        most = f.largest if step.unit is None else step.unit
+        return filtered_ascent(q, K.forward(x), f.y, f.weight, most, step, relaxation)
+    return quadratic_ascent(q, K.forward(x), f.y, f.weight, step, relaxation)
+
+
+def metric(f: Any) -> Any:
+    """v = w/max w of weighted least squares with w > 0 everywhere, the metric of a filtered dual step v^½ S v^½.
+
+    1 where the weight is one number; None where f is something else.
+    """
+    form = f.form()
+    if not isinstance(form, Quadratic) or form.boxed or form.smallest <= 0:
+        return None
+    return form.weight / form.largest if is_array(form.weight) else 1.0
 
 
 @kernel

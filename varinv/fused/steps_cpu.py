@@ -93,25 +93,25 @@ def relaxed(old, new, relaxation):
     return out
 
 
-def square_descent(x, tau, g, y, w, lo, hi, theta):
-    x, g, y = plain(x, g, np.asarray(y, dtype=x.dtype))
+def square_descent(x, tau, slope, g, theta):
+    x, slope, y = plain(x, slope, np.asarray(g.y, dtype=x.dtype))
     new, bar = empty(x.shape, x.dtype, x), empty(x.shape, x.dtype, x)
     flat = new.reshape(-1), bar.reshape(-1)
-    _square(x.reshape(-1), tau, g.reshape(-1), y.reshape(-1), w, lo, hi, theta, *flat)
+    _square(x.reshape(-1), tau, slope.reshape(-1), y.reshape(-1), g.weight, g.lo, g.hi, theta, *flat)
     return new, bar
 
 
-def tv_descent(x, tau, g, p, spacing, axes, y, w, lo, hi, theta, spare=False):
-    if not along_last(x.ndim, axes):
-        return steps.tv_descent.reference(x, tau, g, p, spacing, axes, y, w, lo, hi, theta)
-    g, y = (np.asarray(0 if a is None else a, dtype=x.dtype) for a in (g, y))
-    x, g, p, y = plain(x, g, p, y)
-    there = spare and g.shape == x.shape and g.flags.writeable
-    new, bar = g if there else empty(x.shape, x.dtype, x), empty(x.shape, x.dtype, x)
-    g = np.zeros(1, x.dtype) if there else g
+def tv_descent(x, tau, slope, p, K, g, theta, spare=False):
+    if not along_last(x.ndim, K.axes):
+        return steps.tv_descent.reference(x, tau, slope, p, K, g, theta)
+    slope, y = (np.asarray(0 if a is None else a, dtype=x.dtype) for a in (slope, g.y))
+    x, slope, p, y = plain(x, slope, p, y)
+    there = spare and slope.shape == x.shape and slope.flags.writeable
+    new, bar = slope if there else empty(x.shape, x.dtype, x), empty(x.shape, x.dtype, x)
+    slope = np.zeros(1, x.dtype) if there else slope
     volume = (math.prod(x.shape[:-2]), *x.shape[-2:])
     u, a, b = (c.reshape(volume) for c in (x, new, bar))
-    g, y = (c.reshape(volume if c.size > 1 else (1, 1, 1)) for c in (g, y))
-    rates = 1 / np.asarray(spacing, x.dtype)
-    _along(u, tau, g, p.reshape(len(axes), *volume), rates, y, w, lo, hi, theta, there, a, b)
+    slope, y = (c.reshape(volume if c.size > 1 else (1, 1, 1)) for c in (slope, y))
+    field, rates = p.reshape(len(K.axes), *volume), 1 / np.asarray(K.spacing, x.dtype)
+    _along(u, tau, slope, field, rates, y, g.weight, g.lo, g.hi, theta, there, a, b)
     return new, bar

@@ -22,24 +22,28 @@ def relaxed(old, new, relaxation):
     return out
 
 
-def square_descent(x, tau, g, y, w, lo, hi, theta):
-    if not _fits(x, g, y) or is_array(tau) or is_array(w):
-        return steps.square_descent.reference(x, tau, g, y, w, lo, hi, theta)
-    x, g = cuda_tools.plain(x, g)
-    y, y0 = cuda_tools.pair(y, x)
+def square_descent(x, tau, slope, g, theta):
+    if not _fits(x, slope, g.y) or is_array(tau):
+        return steps.square_descent.reference(x, tau, slope, g, theta)
+    x, slope = cuda_tools.plain(x, slope)
+    y, y0 = cuda_tools.pair(g.y, x)
     new, bar = empty(x.shape, x.dtype, x), empty(x.shape, x.dtype, x)
-    box = (float(w), 1 / (1 + float(tau * w)), float(lo), float(hi), float(theta))
-    cuda_tools.launch(__name__, "square_descent", (x.size,), x, float(tau), g, y, y0, *box, new, bar, x.size, like=x)
+    settings = (x, float(tau), slope, y, y0, *_box(g, tau, theta), new, bar, x.size)
+    cuda_tools.launch(__name__, "square_descent", (x.size,), *settings, like=x)
     return new, bar
 
 
-def tv_descent(x, tau, g, p, spacing, axes, y, w, lo, hi, theta, spare=False):
-    if x.ndim > 3 or not _fits(x, g, y) or is_array(tau) or is_array(w):
-        return steps.tv_descent.reference(x, tau, g, p, spacing, axes, y, w, lo, hi, theta)
+def tv_descent(x, tau, slope, p, K, g, theta, spare=False):
+    if x.ndim > 3 or not _fits(x, slope, g.y) or is_array(tau):
+        return steps.tv_descent.reference(x, tau, slope, p, K, g, theta)
     x, p = cuda_tools.plain(x, p)
-    (g, _), (y, y0) = cuda_tools.pair(g, x), cuda_tools.pair(y, x)
+    (slope, _), (y, y0) = cuda_tools.pair(slope, x), cuda_tools.pair(g.y, x)
     new, bar, size = empty(x.shape, x.dtype, x), empty(x.shape, x.dtype, x), volume(x.shape)
-    box = (float(w), 1 / (1 + float(tau * w)), float(lo), float(hi), float(theta))
-    settings = (*size, *fields(x.ndim, axes, spacing))
-    cuda_tools.launch(__name__, "tv_descent", size, x, float(tau), g, p, *settings, y, y0, *box, new, bar, like=x)
+    place = (*size, *fields(x.ndim, K.axes, K.spacing))
+    settings = (x, float(tau), slope, p, *place, y, y0, *_box(g, tau, theta), new, bar)
+    cuda_tools.launch(__name__, "tv_descent", size, *settings, like=x)
     return new, bar
+
+
+def _box(g, tau, theta):
+    return float(g.weight), 1 / (1 + float(tau * g.weight)), float(g.lo), float(g.hi), float(theta)

@@ -174,19 +174,17 @@ def _volume(u, p, y, weight, tau, w, shrink, lo, hi, rates, steps, smooth, tiny,
         )  # fmt: skip
 
 
-def tv_sweep(u, p, tau, y, w, lo, hi, step, weight, smoothing, spacing, axes, relaxation, count):
-    d = len(axes)
-    if not along_last(u.ndim, axes):
-        return sweep.tv_sweep.reference(
-            u, p, tau, y, w, lo, hi, step, weight, smoothing, spacing, axes, relaxation, count
-        )
+def tv_sweep(u, p, tau, g, sigma, f, K, relaxation, count):
+    d = len(K.axes)
+    if not along_last(u.ndim, K.axes):
+        return sweep.tv_sweep.reference(u, p, tau, g, sigma, f, K, relaxation, count)
     u, p = plain(u, p)
     shape, stacked = u.shape, p.shape
     volume = shape if d == 3 else (math.prod(shape[:-2]), *shape[-2:])
-    y, weight = (_rows(a, volume, u.dtype) for a in (y, weight))
-    rates = 1 / np.asarray(spacing, u.dtype)
-    steps, tiny = np.asarray([step / h for h in spacing], u.dtype), np.finfo(u.dtype).tiny
-    known = y, weight, tau, w, 1 / (1 + tau * w), lo, hi, rates, steps, step * smoothing, tiny, relaxation
+    y, weight = (_rows(a, volume, u.dtype) for a in (g.y, f.weight))
+    rates, shrink, smooth = 1 / np.asarray(K.spacing, u.dtype), 1 / (1 + tau * g.weight), sigma * f.smoothing
+    steps, tiny = np.asarray([sigma / h for h in K.spacing], u.dtype), np.finfo(u.dtype).tiny
+    known = y, weight, tau, g.weight, shrink, g.lo, g.hi, rates, steps, smooth, tiny, relaxation
     images, rows, cols = volume
     band = math.ceil(rows / max(nb.get_num_threads() // max(images, 1), 1))
     most = max(1, min(band // SHARE, WINDOW // (5 * cols * u.itemsize + 1)))

@@ -1,7 +1,7 @@
-"""Total variation without its gradient field: the dual step, the value and the certificate's part, one pass each.
+"""Total variation without its gradient field: dual step, value, the parts of certificates and residuals, one pass each.
 
-All are of Σ w φ(n) behind a Neumann gradient, n the length of (∇x)_i (`groups`) or the magnitude of each difference,
-φ the norm or, with `smoothing` s > 0, its Huber form (see magnitude.py).
+All are of Σ w φ(n) behind forward differences, n the length of (∇x)_i (`groups`) or the magnitude of each difference,
+φ the norm or, with smoothing s > 0, its Huber form (see `varinv.forms.Magnitudes`).
 """
 
 from __future__ import annotations
@@ -9,90 +9,75 @@ from __future__ import annotations
 from typing import Any
 
 from varinv.backend import Array, device, double, kernel, namespace
-from varinv.functionals.magnitude import _length, _project, _value, _weight
-from varinv.operators.base import LinearOperator
-from varinv.operators.gradient import Gradient, differences, minus_divergence
+from varinv.forms import Differences, Magnitudes
+from varinv.fused.table import ascent, moved, pull, value
+from varinv.linalg import dot
+from varinv.operators.gradient import differences, minus_divergence
 
 
-class Variation:
-    """What a functional of magnitudes does behind a Neumann gradient; None where it does not stand behind one."""
+@ascent(Magnitudes, Differences)
+def _(f: Magnitudes, K: Differences, y: Array, x: Array, step: float, relaxation: float, spare: bool) -> Array:
+    return tv_dual_ascent(y, x, step, f.beside("dual step", x, y.shape), K, relaxation, spare)
 
-    weight: Any
 
-    def along_gradient(self) -> tuple[bool, float] | None:
-        """(groups, smoothing); None: the functional is none of magnitudes."""
-        raise NotImplementedError
+@value(Magnitudes, Differences)
+def _(f: Magnitudes, K: Differences, x: Array) -> float:
+    return tv_value(x, _exact(f, x, (len(K.axes), *x.shape)), K)
 
-    def ascend(
-        self, K: LinearOperator, p: Array, x: Array, step: float, relaxation: float, spare: bool = False
-    ) -> Array | None:
-        fused = self.along(K, x)
-        if fused is None:
-            return None
-        w, smoothing, spacing, axes, groups = fused
-        return tv_dual_ascent(p, x, step, w, smoothing, spacing, axes, groups, relaxation, spare)
 
-    def ascend_over(self, K: LinearOperator, p: Array, x: Array, step: float, relaxation: float) -> Array | None:
-        return self.ascend(K, p, x, step, relaxation, spare=True)
+@pull(Magnitudes, Differences)
+def _(f: Magnitudes, K: Differences, q: Array) -> tuple[Array, float]:
+    return tv_pull(q, _exact(f, q, q.shape), K)
 
-    def value_along(self, K: LinearOperator, x: Array) -> float | None:
-        fused = self.along(K, x, exact=True)
-        return None if fused is None else tv_value(x, *fused)
 
-    def pull(self, K: LinearOperator, q: Array) -> tuple[Array, float] | None:
-        fused = self.along(K, q, exact=True)
-        return None if fused is None else tv_pull(q, *fused)
+@moved(Magnitudes, Differences)
+def _(f: Magnitudes, K: Differences, y: Array, x: Array, step: float) -> tuple[float, float]:
+    return tv_moved(y, x, step, _exact(f, y, y.shape), K)
 
-    def along(self, K: LinearOperator, like: Array, exact: bool = False) -> tuple[Any, ...] | None:
-        """Weight (in float64 where it must be `exact`), smoothing, spacing, axes, groups; None: no way."""
-        kind = self.along_gradient()
-        if kind is None or not isinstance(K, Gradient) or K.boundary != "neumann":
-            return None
-        groups, smoothing = kind
-        if exact:
-            xp = namespace(like)
-            like = xp.zeros((1,), dtype=xp.float64, device=device(like))
-        w = _weight(type(self).__name__, self.weight, like, K.domain if groups else K.codomain)
-        return w, smoothing, K.spacing, K.axes or (), groups
+
+def _exact(f: Magnitudes, like: Array, shape: tuple[int, ...]) -> Magnitudes:
+    """f with its weight in float64."""
+    xp = namespace(like)
+    return f.beside("total variation", xp.zeros((1,), dtype=xp.float64, device=device(like)), shape)
+
+
+def pulled(K: Any, y: Array) -> tuple[Array, bool]:
+    """Kᵀy in float64, and whether the array is new, so that the caller may add to it."""
+    form = K.form()
+    if isinstance(form, Differences):
+        return tv_pull(y, Magnitudes(1e300), form)[0], True  # nothing is that long: not shortened
+    return K.adjoint(double(y)), False
 
 
 @kernel
 def tv_dual_ascent(
-    p: Array,
-    x: Array,
-    step: float,
-    weight: Any,
-    smoothing: float,
-    spacing: tuple[float, ...],
-    axes: tuple[int, ...],
-    groups: bool,
-    relaxation: float,
-    spare: bool = False,
+    p: Array, x: Array, step: float, f: Magnitudes, K: Differences, relaxation: float, spare: bool = False
 ) -> Array:
     """(1 − ρ) p + ρ prox_conj(p + σ∇x, σ): the dual step, relaxed (ρ = 1: not); a twin may write over a `spare` p."""
-    q = p + step * differences(x, spacing, axes, "neumann")
-    new = _project(_length(q) if groups else abs(q), weight, smoothing, step) * q
+    new = f.project(p + step * differences(x, *K, "neumann"), step)
     return new if relaxation == 1 else (1 - relaxation) * p + relaxation * new
 
 
 @kernel
-def tv_value(
-    x: Array, weight: Any, smoothing: float, spacing: tuple[float, ...], axes: tuple[int, ...], groups: bool
-) -> float:
+def tv_value(x: Array, f: Magnitudes, K: Differences) -> float:
     """Σ w φ(n) in float64; image-sized weights in float64."""
-    d = differences(double(x), spacing, axes, "neumann")
-    return _value(_length(d) if groups else abs(d), weight, smoothing)
+    return f.value(differences(double(x), *K, "neumann"))
 
 
 @kernel
-def tv_pull(
-    p: Array, weight: Any, smoothing: float, spacing: tuple[float, ...], axes: tuple[int, ...], groups: bool
-) -> tuple[Array, float]:
+def tv_pull(p: Array, f: Magnitudes, K: Differences) -> tuple[Array, float]:
     """(∇ᵀq, f*(q)) in float64 for q, p shortened into the domain of f*; image-sized weights in float64."""
+    q = f._replace(smoothing=0.0).project(double(p), 0.0)
+    m, xp = f.magnitude(q), namespace(q)
+    w = f.weight + 0 * m
+    conjugate = float(xp.sum(f.smoothing * m * m / xp.where(w > 0, 2 * w, xp.ones_like(w)))) if f.smoothing else 0.0
+    return minus_divergence(q, *K, "neumann"), conjugate
+
+
+@kernel
+def tv_moved(p: Array, x: Array, step: float, f: Magnitudes, K: Differences) -> tuple[float, float]:
+    """(‖p − prox_conj(p + σ∇x, σ)‖², ‖∇x‖²) in float64; image-sized weights in float64."""
+    d = differences(double(x), *K, "neumann")
     p = double(p)
-    xp = namespace(p)
-    q = _project(_length(p) if groups else abs(p), weight, 0.0, 0.0) * p
-    m = _length(q) if groups else abs(q)
-    w = weight + 0 * m
-    conjugate = float(xp.sum(smoothing * m * m / xp.where(w > 0, 2 * w, xp.ones_like(w)))) if smoothing else 0.0
-    return minus_divergence(q, spacing, axes, "neumann"), conjugate
+    away = p - f.project(p + step * d, step)
+    return dot(away, away), dot(d, d)

@@ -208,6 +208,40 @@ def _pull(p, w, smooth, rates, groups, out):
     return in_order(parts)
 
 
+@inner
+def _kept(w, smooth, length):
+    """The factor of prox_conj: 0 where w = 0."""
+    return w / max(max(w + smooth, length), np.finfo(np.float64).tiny)
+
+
+@compiled(lambda f: void(ro(f, 4), ro(f, 3), ro(float64, 4), float64, float64, ro(float64, 1), boolean, rw(float64, 2)))
+def _moved(p, x, w, step, smooth, rates, groups, parts):
+    """parts ← (Σ (p − new)², Σ |∇x|²) of each row; a missing axis (2-D) has rate 0 and reads another component."""
+    slices, rows, cols = x.shape
+    d = p.shape[0]
+    deep, image, last = 1.0 if d == 3 else 0.0, w.size > 1, w.shape[0] - 1
+    r0, r1, r2 = rates[0] * deep, rates[d - 2], rates[d - 1]
+    for m in nb.prange(slices * rows):
+        s, i = m // rows, m % rows
+        here, below, behind = x[s, i], x[s, min(i + 1, rows - 1)], x[min(s + 1, slices - 1), i]
+        p0, p1, p2 = p[0, s, i], p[d - 2, s, i], p[d - 1, s, i]
+        w0, w1, w2 = w[0, 0, 0, 0], w[0, 0, 0, 0], w[0, 0, 0, 0]
+        away, size = 0.0, 0.0
+        for j in range(cols):
+            if image:
+                w0, w1, w2 = w[0, s, i, j], w[min(d - 2, last), s, i, j], w[min(d - 1, last), s, i, j]
+            h = np.float64(here[j])
+            c, a, b = (behind[j] - h) * r0, (below[j] - h) * r1, (here[min(j + 1, cols - 1)] - h) * r2
+            size += a * a + b * b + c * c
+            c, a, b = deep * p0[j] + step * c, p1[j] + step * a, p2[j] + step * b
+            if groups:
+                f0 = f1 = f2 = _kept(w0, smooth, np.sqrt(a * a + b * b + c * c))
+            else:
+                f0, f1, f2 = _kept(w0, smooth, abs(c)), _kept(w1, smooth, abs(a)), _kept(w2, smooth, abs(b))
+            away += (deep * p0[j] - f0 * c) ** 2 + (p1[j] - f1 * a) ** 2 + (p2[j] - f2 * b) ** 2
+        parts[0, m], parts[1, m] = away, size
+
+
 def _volume(shape):
     """The image's shape as (slices, rows, columns)."""
     return (math.prod(shape[:-2]), *shape[-2:])
@@ -219,41 +253,54 @@ def _weights(weight, x, dtype=np.float64):
     return w.reshape((1, 1, 1, 1) if w.size == 1 else (-1, *x.shape))
 
 
-def tv_dual_ascent(p, x, step, weight, smoothing, spacing, axes, groups, relaxation, spare=False):
+def tv_dual_ascent(p, x, step, f, K, relaxation, spare=False):
+    spacing, axes = K
     d = len(axes)
     if not along_last(x.ndim, axes):
-        return variation.tv_dual_ascent.reference(p, x, step, weight, smoothing, spacing, axes, groups, relaxation)
+        return variation.tv_dual_ascent.reference(p, x, step, f, K, relaxation)
     p, x = plain(p, x)
     there = spare and p.flags.writeable
     out, volume = p if there else empty(p.shape, p.dtype, p), x.reshape(_volume(x.shape))
     field = np.empty((1, 1, 1, 1), p.dtype) if there else p.reshape(d, *volume.shape)
     to, tiny = out.reshape(d, *volume.shape), np.finfo(x.dtype).tiny
-    w, rates = _weights(weight, volume, x.dtype), [step / h for h in spacing]
-    if groups:
+    w, rates = _weights(f.weight, volume, x.dtype), [step / h for h in spacing]
+    if f.groups:
         ascend = _ascend2 if d == 2 else _ascend3
-        ascend(field, volume, w[0], step * smoothing, *rates, tiny, relaxation, there, to)
+        ascend(field, volume, w[0], step * f.smoothing, *rates, tiny, relaxation, there, to)
     else:
-        _ascend_apart(field, volume, w, step * smoothing, np.asarray(rates, x.dtype), tiny, relaxation, there, to)
+        _ascend_apart(field, volume, w, step * f.smoothing, np.asarray(rates, x.dtype), tiny, relaxation, there, to)
     return out
 
 
-def tv_value(x, weight, smoothing, spacing, axes, groups):
-    if not along_last(x.ndim, axes):
-        return variation.tv_value.reference(x, weight, smoothing, spacing, axes, groups)
+def tv_value(x, f, K):
+    if not along_last(x.ndim, K.axes):
+        return variation.tv_value.reference(x, f, K)
     x = plain(x)
     volume = x.reshape(_volume(x.shape))
-    return float(
-        _value(volume, _weights(weight, volume), float(smoothing), 1 / np.asarray(spacing, float), bool(groups))
-    )
+    w, rates = _weights(f.weight, volume), 1 / np.asarray(K.spacing, float)
+    return float(_value(volume, w, float(f.smoothing), rates, bool(f.groups)))
 
 
-def tv_pull(p, weight, smoothing, spacing, axes, groups):
-    shape, d = p.shape[1:], len(axes)
-    if not along_last(len(shape), axes):
-        return variation.tv_pull.reference(p, weight, smoothing, spacing, axes, groups)
+def tv_pull(p, f, K):
+    shape, d = p.shape[1:], len(K.axes)
+    if not along_last(len(shape), K.axes):
+        return variation.tv_pull.reference(p, f, K)
     p = plain(p)
     out = empty(shape, np.float64, p)
     volume = out.reshape(_volume(shape))
     field = p.reshape(d, *volume.shape)
-    w = _weights(weight, field[0])
-    return out, float(_pull(field, w, float(smoothing), 1 / np.asarray(spacing, float), bool(groups), volume))
+    w, rates = _weights(f.weight, field[0]), 1 / np.asarray(K.spacing, float)
+    return out, float(_pull(field, w, float(f.smoothing), rates, bool(f.groups), volume))
+
+
+def tv_moved(p, x, step, f, K):
+    if not along_last(x.ndim, K.axes):
+        return variation.tv_moved.reference(p, x, step, f, K)
+    p, x = plain(p, x)
+    volume = x.reshape(_volume(x.shape))
+    parts = np.empty((2, volume.shape[0] * volume.shape[1]))
+    field, w = p.reshape(len(K.axes), *volume.shape), _weights(f.weight, volume)
+    rates = 1 / np.asarray(K.spacing, float)
+    _moved(field, volume, w, step, step * f.smoothing, rates, bool(f.groups), parts)
+    away, size = parts.sum(axis=1).tolist()
+    return away, size

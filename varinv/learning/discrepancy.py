@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from varinv import check
-from varinv.backend import Array, double, is_array
-from varinv.functionals.data import L2Squared
-from varinv.problem import Problem, as_problem
+from varinv.backend import Array
+from varinv.problem import as_problem
 from varinv.solvers.base import Solver
+from varinv.solvers.least_squares import data_misfit
 
 STEP = math.log(10.0)  # first step of the search for a bracket, in log λ
 
@@ -208,7 +208,7 @@ def discrepancy(
             raise TypeError(f"{who}: problem_at(lam) must return a Problem such as L2Squared(y) @ A + lam * TV(shape)")
         begin = done[min(done, key=lambda t: abs(t - theta))].x if done else x0
         done[theta] = found = solve(problem, solver, x0=begin, stop=stop)
-        return float(residual(found.x)) if residual is not None else data_residual(problem, found.x)
+        return float(residual(found.x)) if residual is not None else data_misfit("discrepancy", problem, found.x)
 
     root = find_level(solved, target, start=math.log(start), bounds=(math.log(low), math.log(high)), tol=tol, most=most)
     result = done[root.theta]
@@ -216,14 +216,3 @@ def discrepancy(
     return DiscrepancyResult(
         math.exp(root.theta), result.x, root.value, target, root.found, root.why, len(path), path, result
     )
-
-
-def data_residual(problem: Problem, x: Array) -> float:
-    """√Σ weight |K x − y|² over the least-squares terms of a problem that have data, in float64.
-
-    Raises ValueError where there is none.
-    """
-    terms = [t for t in problem.terms if isinstance(t.f, L2Squared) and is_array(t.f.y)]
-    if not terms:
-        raise ValueError(f"discrepancy: {problem} has no least-squares term with data; pass residual=")
-    return math.sqrt(2 * sum(t(double(x)) for t in terms))

@@ -7,10 +7,10 @@ from typing import Any
 
 from varinv import check
 from varinv.backend import Array, device, is_array, like, namespace
-from varinv.functionals.data import L2Squared
 from varinv.learning.lower import convexity, gradient, smoothness
 from varinv.linalg import dot
-from varinv.problem import Problem, Term, as_problem
+from varinv.problem import Problem, as_problem
+from varinv.solvers.least_squares import Square, split
 
 DIFFERENCES = 16  # most parameters whose mixed derivatives are taken by central differences
 
@@ -108,30 +108,30 @@ def sensitivity(family: Any, theta: Array, y: Array, problem: Problem, x: Array,
     return like(result, theta)
 
 
-def data_term(problem: Problem, y: Array, first: Term | None = None, who: str = "choose") -> Term:
+def data_term(problem: Problem, y: Array, first: Square | None = None, who: str = "choose") -> Square:
     """The least-squares term of the data y: one alone, in the shape of y, with the weights that `first` has.
 
     Raises ValueError where that is not so.
     """
-    found = [t for t in problem.terms if isinstance(t.f, L2Squared) and is_array(t.f.y) and t.f.y.ndim > 0]
-    found = [t for t in found if t.f.y is y] if len(found) > 1 else found  # type: ignore[attr-defined]
+    found = [s for s in split(problem.terms)[0] if s.data and s.y.ndim > 0]
+    found = [s for s in found if s.y is y] if len(found) > 1 else found
     if len(found) != 1:
         raise ValueError(
             f"{who}: {problem} has {len(found)} least-squares terms with data and the rules need exactly one, "
             "L2Squared(y) or L2Squared(y, weight) @ A"
         )
-    f: Any = found[0].f
+    f = found[0]
     if tuple(f.y.shape) != tuple(y.shape):
         raise ValueError(
             f"{who}: y has shape {tuple(y.shape)}, but the family makes data of shape {tuple(f.y.shape)} of it; "
             "pass y as the family uses it"
         )
     if first is None:
-        return found[0]
-    w, was = f.weight, first.f.weight  # type: ignore[attr-defined]
+        return f
+    w, was = f.weight, first.weight
     if is_array(w) != is_array(was) or (is_array(w) and not bool(namespace(w).all(w == was))):
         raise ValueError(
             f"{who}: the array of weights of the data term says how accurate each measurement is and must not depend "
             "on theta; put the parameter before the other terms"
         )
-    return found[0]
+    return f

@@ -162,7 +162,7 @@ def unsupervised(
         if A is not None:
             check.same_shape(who, f"data[{i}]", y, A.codomain)
         t = None if term is None else term(y)
-        cases.append(stein(y, A, noise, source) if t is None else stein(y, t.K, noise, source, t.f.weight))
+        cases.append(stein(y, A, noise, source) if t is None else stein(y, t.K, noise, source, t.weight))
     if not cases:
         raise ValueError(f"{who}: no data")
     return cases

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 from varinv.backend import Array, double, is_array, namespace
 from varinv.operators.elementary import Identity
-from varinv.problem import Term
+from varinv.solvers.least_squares import Square
 
 ROOT3 = math.sqrt(3)
 DETAIL = tuple(c / (4 * math.sqrt(2)) for c in (1 - ROOT3, ROOT3 - 3, ROOT3 + 3, -1 - ROOT3))  # Daubechies' 4 taps
@@ -32,15 +31,14 @@ def estimate(image: Array) -> float:
     return float(sizes[(n - 1) // 2] + sizes[n // 2]) / 2 / QUARTILE if n else 0.0
 
 
-def noise_level(who: str, noise: float | None, y: Array, term: Term) -> float:
+def noise_level(who: str, noise: float | None, y: Array, term: Square) -> float:
     """The given standard deviation, or its estimate where the data are an image (A = I).
 
     Of a stack (slices or channels first) the mean of the estimates.  Raises ValueError where there is no estimate.
     """
     if noise is not None:
         return noise
-    f: Any = term.f
-    if (term.K is not None and not isinstance(term.K, Identity)) or is_array(f.weight) or y.ndim not in (2, 3):
+    if (term.K is not None and not isinstance(term.K, Identity)) or is_array(term.weight) or y.ndim not in (2, 3):
         what = f"behind {term.K}" if term.K is not None else f"of shape {tuple(y.shape)} with such weights"
         raise ValueError(
             f"{who}: the noise level can be estimated from images only (A = I), not from data {what}; pass "

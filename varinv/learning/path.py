@@ -8,13 +8,15 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from varinv.backend import Array, is_array, namespace
+from varinv.functionals.base import Term
 from varinv.functionals.data import L2Squared
 from varinv.learning.family import data_term, made_by, parameters, same_unknown
 from varinv.learning.losses import difference, signs, whitening
 from varinv.learning.lower import convexity, gradient, minimise, smoothness
 from varinv.learning.oracle import LOWER
 from varinv.linalg import dot, norm
-from varinv.problem import Problem, Term
+from varinv.problem import Problem
+from varinv.solvers.least_squares import Square
 from varinv.solvers.rules import iterations, residual
 
 SLOW = 1e-5  # condition μ/L below which the certified accelerated gradient is left for what `solve` picks
@@ -68,7 +70,7 @@ class Sweep:
         self.solves = self.iterations = 0
         self._first: float | None = None
         self._probe: Array | None = None
-        self._whole: Term | None = None
+        self._whole: Square | None = None
 
     def masked(self, keep: Array) -> Sweep:
         """The same family, its data term restricted to entries where `keep` is 1."""
@@ -87,15 +89,15 @@ class Sweep:
         self.fits[theta] = fit = Fit(theta, problem, x, self._residual(whole, x), error, reached, count, why)
         return fit
 
-    def problem(self, theta: float, y: Array) -> tuple[Problem, Term]:
+    def problem(self, theta: float, y: Array) -> tuple[Problem, Square]:
         """(the problem to solve, the data term on all entries)."""
         made = made_by("choose", self.family, parameters([theta]), y)
         whole = data_term(made, y, self._whole)
         self._whole = whole if self._whole is None else self._whole
         if self.keep is None:
             return made, whole
-        kept = Term(L2Squared(whole.f.y, whole.f.weight * self.keep), whole.K)  # type: ignore[attr-defined]
-        return Problem(tuple(kept if t is whole else t for t in made.terms)), whole
+        kept = Term(L2Squared(whole.y, whole.weight * self.keep), whole.K)
+        return Problem(tuple(kept if t is whole.term else t for t in made.terms)), whole
 
     def _solve(
         self, theta: float, problem: Problem, x: Array | None, epsilon: float, fine: bool = False
@@ -130,21 +132,20 @@ class Sweep:
         L = float(family_L(parameters([theta]))) if family_L is not None else smoothness(problem)
         return mu, max(L, mu)
 
-    def _residual(self, term: Term, x: Array) -> Array:
-        f: Any = term.f
-        r = (x if term.K is None else term.K(x)) - f.y
-        return namespace(r).sqrt(f.weight) * r if is_array(f.weight) else r
+    def _residual(self, term: Square, x: Array) -> Array:
+        r = (x if term.K is None else term.K(x)) - term.y
+        return namespace(r).sqrt(term.weight) * r if is_array(term.weight) else r
 
     # ------------------------------------------------------------------------------------------- degrees of freedom
 
     @property
     def m(self) -> int:
         """How many measurements count: those of positive weight."""
-        w: Any = self.term.f.weight  # type: ignore[attr-defined]
+        w: Any = self.term.weight
         return int(namespace(w).sum(w > 0)) if is_array(w) else math.prod(self.y.shape)
 
     @property
-    def term(self) -> Term:
+    def term(self) -> Square:
         """The data term, on all entries."""
         if self._whole is None:
             raise RuntimeError("choose: no problem has been solved yet")
@@ -167,7 +168,7 @@ class Sweep:
         K = term.K
         epsilon = SHARE * t * math.sqrt(self.m) / (1.0 if K is None else float(K.norm()))
         fit = self.at(theta, epsilon)
-        root, along = whitening(term.f.weight, self.probe)
+        root, along = whitening(term.weight, self.probe)
         problem, _ = self.problem(theta, self.y + t * along)
         near = min(self.moved, key=lambda key: abs(key[0] - theta), default=None)
         begin = fit.x if near is None else fit.x + self.moved[near][0]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from varinv.backend import Array, namespace
-from varinv.fused.steps import ascend, descend
+from varinv.fused.steps import dual_step, primal_step
 from varinv.learning.lower import Adjoint, Lower, gradient, hessian
 from varinv.linalg import add_scaled, norm
 from varinv.problem import Problem
@@ -55,8 +55,8 @@ class Piggyback:
         slope, bar, k = gradient(problem, x), x, 1
         while look.wants_more((x, slope), norm(slope)) and k < most:
             for _ in range(min(EVERY, most - k)):
-                ys = [ascend(t.f, t.K, y, bar, sigma) for t, y in zip(terms, ys, strict=True)]
-                x, bar = descend(problem.simple, operators, ys, x, tau, 1 / (1 + nu))
+                ys = [dual_step(t.f, t.K, y, bar, sigma) for t, y in zip(terms, ys, strict=True)]
+                x, bar = primal_step(problem.simple, operators, ys, x, tau, 1 / (1 + nu))
                 k += 1
             slope, k = gradient(problem, x), k + 1
         (x, slope), size = look.best, look.size

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from varinv import check
 from varinv.learning.path import Sweep
@@ -91,8 +91,8 @@ class Evidence(ChoiceRule):
         fit = sweep.at(theta)
         x = fit.x
 
-        def R(problem: object, x: object) -> float:
-            return float(problem(x) - sweep.term(x))  # type: ignore[operator]
+        def R(problem: Any, x: Any) -> float:
+            return float(problem(x) - sweep.term(x))
 
         one, two, next_ = R(fit.problem, x), R(fit.problem, 2 * x), R(sweep.problem(theta + 1, sweep.y)[0], x)
         scale = 1e-3 * abs(one) + 1e-12

@@ -55,7 +55,7 @@ class HoldOut(ChoiceRule):
             fit = part.at(theta)
             sweep.solves += part.solves - before[0]
             sweep.iterations += part.iterations - before[1]
-            w: Any = part.term.f.weight
+            w: Any = part.term.weight
             valid = namespace(w).astype(w > 0, out.dtype) if is_array(w) else 1.0
             total, count = total + dot(out * fit.r, fit.r), count + dot(out * valid, out)
             seen += dot((1 - out) * fit.r, fit.r)

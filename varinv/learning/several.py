@@ -56,7 +56,7 @@ def several(
         raise ValueError("choose: theta0 must lie within the bounds")
     term = data_term(lower_problem(family, start, y), y)
     noise = noise_level("SURE", rule.noise, y, term)
-    weight = term.f.weight  # type: ignore[attr-defined]
+    weight = term.weight
     data, loss = stein(y, term.K, noise, random.Random(seed), weight)
     problem = Bilevel(family=family, cases=[(data, loss)], theta0=start, mu=mu)
     A, scale = loss.A, loss.m * noise**2

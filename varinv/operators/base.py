@@ -64,6 +64,10 @@ class LinearOperator(ABC):
     def norm(self) -> float:
         """An upper bound of the largest singular value, proved or certified (never a power iteration)."""
 
+    def form(self) -> Any:
+        """What K is, as data (varinv.forms); None: none of these."""
+        return None
+
     def absolute(self) -> LinearOperator | None:
         """The operator of the magnitudes |K_ij| (`self` where no entry is negative); None: not known."""
         return None

@@ -9,6 +9,7 @@ from typing import Any
 
 from varinv import check
 from varinv.backend import Array, Shape, kernel, namespace
+from varinv.forms import Differences
 from varinv.operators.base import LinearOperator
 
 BOUNDARIES = ("neumann", "periodic", "dirichlet")
@@ -84,6 +85,9 @@ class Gradient(LinearOperator):
 
     def adjoint(self, y: Array) -> Array:
         return minus_divergence(y, self.spacing, self.axes or (), self.boundary)
+
+    def form(self) -> Differences | None:
+        return Differences(self.spacing, self.axes or ()) if self.boundary == "neumann" else None
 
     def norm(self) -> float:
         largest: dict[str, Callable[[int], float]] = {

@@ -18,13 +18,15 @@ class Spectrum(NamedTuple):
     """The symmetric, positive filter that multiplies frequencies along `axes` by `weights`.
 
     weights : NumPy float64, in the layout of `varinv.operators.sobolev.filtered`.
+    unit : w₀ of the metric v = w/w₀ in which weighted least squares steps, v^½ S v^½; None: their largest weight.
     """
 
     weights: Array
     axes: tuple[int, ...]
+    unit: float | None = None
 
     def times(self, scale: float) -> Spectrum:
-        return Spectrum(scale * self.weights, self.axes)
+        return Spectrum(scale * self.weights, self.axes, self.unit)
 
     def apply(self, y: Array, of: Callable[[Array], Array]) -> Array:
         """y with its frequencies multiplied by of(weights)."""

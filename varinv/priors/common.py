@@ -11,24 +11,26 @@ from varinv.linalg import norm
 from varinv.priors.plug_and_play import PnP
 from varinv.problem import Problem
 from varinv.solvers.cg import CG
+from varinv.solvers.least_squares import Square, split
 
 
-def data_term(who: str, problem: Problem, alone: bool = False) -> tuple[L2Squared, Any]:
+def data_term(who: str, problem: Problem, alone: bool = False) -> tuple[Square, Any]:
     """(f, A) of the one term L2Squared(y) @ A with data of weight 1, `alone` the only term; an error otherwise."""
-    found: list[tuple[Any, Any]] = [(t.f, t.K) for t in problem.terms if isinstance(t.f, L2Squared)]
-    if len(found) != 1 or found[0][1] is None or not is_array(found[0][0].y) or is_array(found[0][0].weight):
+    found = split(problem.terms)[0]
+    if len(found) != 1 or found[0].K is None or not found[0].data or is_array(found[0].weight):
         raise ValueError(
             f"{who}: the problem must have one term L2Squared(y) @ A with data and no weights, got {problem}; "
             "use Identity(shape) for denoising"
         )
-    if found[0][0].weight != 1:
-        raise ValueError(f"{who}: the data term must have weight 1, got {found[0][0].weight:g}; put 1/weight into lam")
+    f = found[0]
+    if f.weight != 1:
+        raise ValueError(f"{who}: the data term must have weight 1, got {f.weight:g}; put 1/weight into lam")
     if alone and len(problem.terms) != 1:
         raise ValueError(f"{who}: the problem must be L2Squared(y) @ A and nothing else, got {problem}")
-    return found[0]
+    return f, f.K
 
 
-def data_and_denoiser(who: str, problem: Problem) -> tuple[L2Squared, Any, PnP]:
+def data_and_denoiser(who: str, problem: Problem) -> tuple[Square, Any, PnP]:
     """(f, A, prior) of L2Squared(y) @ A + PnP(denoiser); an error otherwise."""
     priors = [t.f for t in problem.terms if isinstance(t.f, PnP) and t.K is None]
     if len(problem.terms) != 2 or len(priors) != 1:

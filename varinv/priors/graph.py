@@ -11,11 +11,12 @@ from varinv.backend import Array, is_array, same_place
 from varinv.functionals.data import L2Squared
 from varinv.functionals.smoothed_lq import SmoothedLq
 from varinv.functionals.sparsity import L1
-from varinv.learning.discrepancy import data_residual, discrepancy
+from varinv.learning.discrepancy import discrepancy
 from varinv.operators.base import LinearOperator
 from varinv.operators.graph import GraphLaplacian
 from varinv.problem import Problem
 from varinv.solvers.base import Solver
+from varinv.solvers.least_squares import data_misfit
 
 
 def graph_la(
@@ -116,4 +117,4 @@ def graph_la(
     weight = 1.0 if lam is None else check.number(who, "lam", lam, low=0.0)
     result = solve(data + weight * penalty, solver, stop=stop, x0=guide)
     notes = {"lam": weight * getattr(result.state, "lam", 1.0)}
-    return dataclasses.replace(result, notes={**notes, "residual": data_residual(result.problem, result.x)})
+    return dataclasses.replace(result, notes={**notes, "residual": data_misfit("graph_la", result.problem, result.x)})

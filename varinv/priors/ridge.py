@@ -9,9 +9,9 @@ from typing import Any
 import array_api_compat.numpy as host
 
 from varinv import check
+from varinv.functionals.base import Term
 from varinv.functionals.charbonnier import Charbonnier
 from varinv.operators.convolution_bank import ConvolutionBank
-from varinv.problem import Term
 
 
 @functools.cache

@@ -13,8 +13,8 @@ from varinv.linalg import distance
 from varinv.problem import Problem
 from varinv.solvers.base import Solver, refuse, zero_duals
 from varinv.solvers.chambolle_pock import ChambollePock
-from varinv.solvers.joint_steps import joint_steps
 from varinv.solvers.optimality import natural_residual
+from varinv.solvers.step_sizes import joint_steps
 
 RELAXATION = 1.9
 SAMPLE = 1 << 12

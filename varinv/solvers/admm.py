@@ -13,11 +13,12 @@ from varinv.functionals.data import L2Squared
 from varinv.linalg import add_scaled, dot, norm
 from varinv.operators.elementary import Identity
 from varinv.operators.symbol import gram_symbol, multiply, shift_invariant
-from varinv.problem import Problem, Term
+from varinv.problem import Problem
 from varinv.solvers.base import Solver
 from varinv.solvers.cg import conjugate_gradients
-from varinv.solvers.chambolle_pock import _balanced
+from varinv.solvers.least_squares import Square, split
 from varinv.solvers.sirt import relaxed
+from varinv.solvers.step_sizes import balanced
 
 
 class ADMMState(NamedTuple):
@@ -56,9 +57,9 @@ class ADMMState(NamedTuple):
         pulled = [t.K.adjoint(double(p)) for t, p in zip(terms, duals, strict=True)]
         total, size = add(pulled), sum((dot(g, g) for g in pulled), start=0.0)
         small = 1.0 if len(terms) == 1 else 1e-12
-        for t, r in zip(terms, (*(1.0 for _ in squares), *self.rho), strict=True):
-            z = t.K.forward(double(self.u))
-            g = t.K.adjoint(t.f.hvp(z, z) if isinstance(t.f, L2Squared) else r * z)
+        images = [t.K.forward(double(self.u)) for t in terms]
+        for t, a in zip(terms, _weighted(squares, self.rho, images), strict=True):
+            g = t.K.adjoint(a)
             size += small * dot(g, g)
         apart, there = 0.0, 0.0
         for Ku, z, w, rho in zip(self.Ku, self.z, self.w, self.rho, strict=True):
@@ -135,21 +136,21 @@ class ADMM(Solver):
                 raise TypeError(f"ADMM needs a prox of every term but squares; {t.f} has none")
         Ku = tuple(t.K.forward(x) for t in splits)
         w = tuple(0 * a for a in Ku)
-        q = tuple(t.f.grad(t.K.forward(x)) for t in squares)
-        where = {id(t): i for i, t in enumerate((*squares, *splits))}
+        q = tuple(t.slope(t.image(x)) for t in squares)
+        where = {id(t): i for i, t in enumerate((*(s.term for s in squares), *splits))}
         order = tuple(where[id(t)] for t in problem.coupled)
         return ADMMState(x, x, q, Ku, Ku, w, self.penalties(problem), order)
 
     def step(self, problem: Problem, s: ADMMState) -> ADMMState:
         squares, splits = parts(problem)
         u, scale = self.quadratic_step(squares, splits, s)
-        q = tuple(t.f.grad(t.K.forward(u)) for t in squares)
+        q = tuple(t.slope(t.image(u)) for t in squares)
         Ku = tuple(t.K.forward(u) for t in splits)
         ahead = [add_scaled(self.relaxation * a, 1 - self.relaxation, b) for a, b in zip(Ku, s.z, strict=True)]
         pairs = [add_scaled(a, 1 / r, w) for a, r, w in zip(ahead, s.rho, s.w, strict=True)]
         z = tuple(t.f.prox(v, 1 / r) for t, v, r in zip(splits, pairs, s.rho, strict=True))
         w = tuple(r * (v - b) for v, b, r in zip(pairs, z, s.rho, strict=True))
-        rho = tuple(map(self.balanced, s.rho, Ku, z, s.z, w, [s.k + 1] * len(z)))
+        rho = tuple(map(self.rebalanced, s.rho, Ku, z, s.z, w, [s.k + 1] * len(z)))
         x = z[-1] if splits and splits[-1].f is problem.simple else u
         return ADMMState(x, u, q, Ku, z, w, rho, s.order, scale, s.k + 1)
 
@@ -160,21 +161,19 @@ class ADMM(Solver):
         r = -add([t.K.adjoint(p) for t, p in zip(terms, (*s.q, *pushed), strict=True)])
         size = norm(r)
         scale = max(s.scale, size) if s.k <= self.adapt else s.scale
-        weights = (*(t.f.weight for t in squares), *s.rho)
+        weights = (*(t.weight for t in squares), *s.rho)
         if all(not is_array(c) and shift_invariant(t.K) for t, c in zip(terms, weights, strict=True)):
             symbol = add([c * gram_symbol(t.K, r) for t, c in zip(terms, weights, strict=True)])
             return add_scaled(s.u, 1.0, multiply(r, inverse(symbol))), scale
 
         def H(p: Array) -> Array:
-            images = [t.K.forward(p) for t in terms]
-            weighted = [t.f.hvp(a, a) for t, a in zip(squares, images, strict=False)]
-            weighted += [r * a for r, a in zip(s.rho, images[len(squares) :], strict=True)]
+            weighted = _weighted(squares, s.rho, [t.K.forward(p) for t in terms])
             return add([t.K.adjoint(a) for t, a in zip(terms, weighted, strict=True)])
 
         enough = min(self.accuracy * size, scale * (s.k + 1) ** -1.2)
         return add_scaled(s.u, 1.0, conjugate_gradients(H, r, tol=enough, absolute=True, most=200)[0]), scale
 
-    def balanced(self, rho: float, Ku: Array, z: Array, before: Array, w: Array, k: int) -> float:
+    def rebalanced(self, rho: float, Ku: Array, z: Array, before: Array, w: Array, k: int) -> float:
         """ρ after iteration k, by the balance of its two residuals."""
         if k > self.adapt or k < 20 or k % 10:
             return rho
@@ -215,14 +214,19 @@ class ADMM(Solver):
         yield cls(), L2Squared(y) @ Blur((2, 3), [1.0, 3.0, 1.0]) + periodic + NonNegative()
 
 
-def parts(problem: Problem) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+class Split(NamedTuple):
+    """f(K u) with a split variable z = K u."""
+
+    f: Any
+    K: Any
+
+
+def parts(problem: Problem) -> tuple[tuple[Square, ...], tuple[Any, ...]]:
     """(squares, the other terms), each with an operator; the terms of the image itself come last, with the identity."""
     found = problem.__dict__.get("_split")
     if found is None:
-        own = () if problem.simple is None else (Term(problem.simple, Identity(problem.domain)),)
-        terms = (*problem.coupled, *own)
-        squares = tuple(t for t in terms if isinstance(t.f, L2Squared))
-        found = problem.__dict__["_split"] = squares, tuple(t for t in terms if not isinstance(t.f, L2Squared))
+        own = () if problem.simple is None else (Split(problem.simple, Identity(problem.domain)),)
+        found = problem.__dict__["_split"] = split((*problem.coupled, *own))
     return found
 
 
@@ -233,7 +237,16 @@ def defaults(problem: Problem) -> tuple[float, ...]:
     """
     gamma = max(problem.simple.convexity, 0.0) if problem.simple is not None else 0.0
     norms = [t.K.norm() for t in problem.coupled]
-    return tuple(map(float, _balanced(problem, norms, 10 * gamma)))  # its σ there is 0.099 γ/(n‖K‖²), for Algorithm 2
+    return tuple(map(float, balanced(problem, norms, 10 * gamma)))  # its σ there is 0.099 γ/(n‖K‖²), for Algorithm 2
+
+
+def _weighted(squares: Sequence[Square], rho: Sequence[float], images: Sequence[Array]) -> list[Array]:
+    """W_j A_j u of the squares, ρ_i K_i u of the other terms."""
+    n = len(squares)
+    return [
+        *(s.weighted(a) for s, a in zip(squares, images, strict=False)),
+        *(r * a for r, a in zip(rho, images[n:], strict=True)),
+    ]
 
 
 def add(arrays: Sequence[Array]) -> Array:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from varinv.functionals.data import L2Squared
 from varinv.linalg import add_scaled, dot, norm
 from varinv.problem import Problem
 from varinv.solvers.base import Solver
+from varinv.solvers.least_squares import all_squares, gradient, normal
 
 
 def conjugate_gradients(
@@ -119,7 +119,7 @@ class CGState(NamedTuple):
 
     def residual(self, problem: Problem, previous: Any) -> float:
         """‖∇(x)‖/‖∇(0)‖ computed anew, as r may have parted from it (relative to the start where ∇(0) = 0)."""
-        return norm(problem.grad(self.x)) / self.size if self.gamma > 0 else 0.0
+        return norm(gradient(all_squares("CG", problem), self.x)) / self.size if self.gamma > 0 else 0.0
 
 
 @dataclass(frozen=True)
@@ -145,17 +145,17 @@ class CG(Solver):
     """
 
     def init(self, problem: Problem, x: Array) -> CGState:
-        squares(type(self).__name__, problem)
-        r = -problem.grad(x)
+        squares = all_squares("CG", problem)
+        r = -gradient(squares, x)
         gamma = dot(r, r)
-        size = norm(problem.grad(0 * x))
+        size = norm(gradient(squares, 0 * x))
         rounding = 4 * float(namespace(x).finfo(x.dtype).eps) * max(size, math.sqrt(gamma))
         return CGState(x, r, r, gamma, size if size > 0 else math.sqrt(gamma), rounding)
 
     def step(self, problem: Problem, s: CGState) -> CGState:
         if math.sqrt(s.gamma) <= s.rounding:  # solved: further steps would follow rounding, and diverge
             return s._replace(k=s.k + 1)
-        Hp = curvature(problem, s.p)
+        Hp = normal(all_squares("CG", problem), s.p)
         curved, square = dot(s.p, Hp), dot(s.p, s.p)
         eps = float(namespace(s.x).finfo(s.x.dtype).eps)
         if curved <= eps * s.largest * square:  # a direction that the operators do not see
@@ -176,19 +176,3 @@ class CG(Solver):
         a = xp.reshape(xp.asarray([0.5, 1.2, 0.9, 0.2, 0.3, 1.1]), (2, 3))
         yield cls(), L2Squared(1 - a, weight=1 + a) @ Diagonal(a) + 0.3 * L2Squared() @ Gradient((2, 3))
         yield cls(), L2Squared(a) + 0.5 * L2Squared(xp.stack([a, a * a])) @ Gradient((2, 3))
-
-
-def squares(who: str, problem: Problem) -> None:
-    """A ValueError naming the first term that is not a square."""
-    for t in problem.terms:
-        if not isinstance(t.f, L2Squared):
-            raise ValueError(
-                f"{who} takes squares only, got the term {t}; use ChambollePock() or, where it is smooth, LBFGS()"
-            )
-
-
-def curvature(problem: Problem, p: Array) -> Array:
-    """∇² p = Σ K_iᵀ W_i K_i p of a quadratic problem, which is the same at every image."""
-    images = ((t, p if t.K is None else t.K.forward(p)) for t in problem.terms)
-    parts = (t.f.hvp(z, z) if t.K is None else t.K.adjoint(t.f.hvp(z, z)) for t, z in images)
-    return functools.reduce(lambda a, b: add_scaled(a, 1.0, b), parts)

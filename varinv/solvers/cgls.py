@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from varinv import check
-from varinv.backend import Array, is_array, namespace, same_place
+from varinv.backend import Array, is_array, namespace
 from varinv.functionals.data import L2Squared
 from varinv.linalg import add_scaled, dot, norm
 from varinv.problem import Problem
 from varinv.solvers.base import Solver
+from varinv.solvers.least_squares import the_square
 
 
 class CGLSState(NamedTuple):
@@ -32,12 +33,12 @@ class CGLSState(NamedTuple):
     def residual(self, problem: Problem, previous: Any) -> float:
         """‖Aᵀ W (y − A x)‖/‖Aᵀ W y‖ computed anew, as r may have parted from y − A x (relative to the start where
         Aᵀ W y = 0)."""
-        return norm(problem.grad(self.x)) / self.size if self.gamma > 0 else 0.0
+        return norm(the_square("CGLS", problem).gradient(self.x)) / self.size if self.gamma > 0 else 0.0
 
     def misfit(self, problem: Problem) -> float:
         """‖A x − y‖_W without another application of A."""
-        f, _ = _parts(problem)
-        return float(dot(self.r, _weighted(f, self.r)) ** 0.5)
+        f = the_square("CGLS", problem)
+        return float(dot(self.r, f.weighted(self.r)) ** 0.5)
 
 
 @dataclass(frozen=True)
@@ -70,27 +71,29 @@ class CGLS(Solver):
     """
 
     def init(self, problem: Problem, x: Array) -> CGLSState:
-        f, A = _parts(problem)
+        f = the_square("CGLS", problem)
+        A = f.K
         data = f.y if is_array(f.y) else 0 * A.forward(x) + f.y
         data = namespace(x, data).astype(data, x.dtype) if data.dtype != x.dtype else data
         r = add_scaled(data, -1.0, A.forward(x))
-        s = A.adjoint(_weighted(f, r))
+        s = A.adjoint(f.weighted(r))
         gamma = dot(s, s)
-        size = norm(A.adjoint(_weighted(f, data)))
+        size = norm(A.adjoint(f.weighted(data)))
         return CGLSState(x, r, s, gamma, size if size > 0 else math.sqrt(gamma))
 
     def step(self, problem: Problem, s: CGLSState) -> CGLSState:
-        f, A = _parts(problem)
-        rounding = (16 * float(namespace(s.x).finfo(s.x.dtype).eps)) ** 2 * s.largest * dot(s.r, _weighted(f, s.r))
+        f = the_square("CGLS", problem)
+        A = f.K
+        rounding = (16 * float(namespace(s.x).finfo(s.x.dtype).eps)) ** 2 * s.largest * dot(s.r, f.weighted(s.r))
         if s.gamma <= rounding:  # solved: further steps would follow rounding, and diverge
             return s._replace(k=s.k + 1)
         q = A.forward(s.p)
-        curved = dot(q, _weighted(f, q))
+        curved = dot(q, f.weighted(q))
         if curved <= 0:
             return s._replace(k=s.k + 1)
         alpha = s.gamma / curved
         x, r = add_scaled(s.x, alpha, s.p), add_scaled(s.r, -alpha, q)
-        slope = A.adjoint(_weighted(f, r))
+        slope = A.adjoint(f.weighted(r))
         gamma = dot(slope, slope)
         largest = max(s.largest, curved / dot(s.p, s.p))
         return CGLSState(x, r, add_scaled(slope, gamma / s.gamma, s.p), gamma, s.size, largest, s.k + 1)
@@ -105,20 +108,6 @@ class CGLS(Solver):
         a = xp.reshape(xp.asarray([0.5, 1.2, 0.9, 0.2, 0.3, 1.1]), (2, 3))
         yield cls(), Problem((L2Squared(1 - a) @ Diagonal(a),))
         yield cls(), Problem((L2Squared(xp.stack([a, a * a]), weight=xp.stack([1 + a, a])) @ Gradient((2, 3)),))
-
-
-def _parts(problem: Problem) -> tuple[L2Squared, Any]:
-    terms = problem.terms
-    if len(terms) != 1 or not isinstance(terms[0].f, L2Squared) or terms[0].K is None:
-        raise ValueError(f"CGLS: the problem must be L2Squared(y) @ A and nothing else, got {problem}")
-    return terms[0].f, terms[0].K
-
-
-def _weighted(f: L2Squared, r: Array) -> Array:
-    """W r."""
-    if not is_array(f.weight):
-        return r if f.weight == 1 else f.weight * r
-    return same_place("CGLS", "weight", f.weight, r) * r
 
 
 def scale(A: Any, y: Array, steps: int = 12) -> float:

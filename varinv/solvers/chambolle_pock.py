@@ -8,14 +8,12 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from varinv import check
-from varinv.backend import Array, device, double, is_array, namespace
-from varinv.functionals.base import Scaled
-from varinv.functionals.constraints import Box
-from varinv.fused.steps import ascend, descend
-from varinv.linalg import dot, slabs
+from varinv.backend import Array, double
+from varinv.fused.steps import dual_step, primal_step
 from varinv.problem import Problem
 from varinv.solvers.base import Solver, refuse, zero_duals
 from varinv.solvers.optimality import relative_residual
+from varinv.solvers.step_sizes import balanced
 
 
 class ChambollePockState(NamedTuple):
@@ -94,9 +92,9 @@ class ChambollePock(Solver):
         gamma = self.strength(problem) if problem.coupled else 0.0
         theta = 1 / math.sqrt(1 + 2 * gamma * s.tau)
         y = tuple(
-            ascend(t.f, t.K, y, s.x_bar, sigma) for t, y, sigma in zip(problem.coupled, s.y, s.sigma, strict=True)
+            dual_step(t.f, t.K, y, s.x_bar, sigma) for t, y, sigma in zip(problem.coupled, s.y, s.sigma, strict=True)
         )
-        x, x_bar = descend(problem.simple, [t.K for t in problem.coupled], y, s.x, s.tau, theta)
+        x, x_bar = primal_step(problem.simple, [t.K for t in problem.coupled], y, s.x, s.tau, theta)
         return ChambollePockState(x, x_bar, y, theta * s.tau, tuple(sigma / theta for sigma in s.sigma), s.k + 1)
 
     def strength(self, problem: Problem) -> float:
@@ -117,7 +115,7 @@ class ChambollePock(Solver):
         gamma = self.strength(problem)
         if self.sigma is None:
             # without acceleration τ stays what it is: 50 times shorter
-            sigma = _balanced(problem, norms, gamma or 50 * ChambollePock().strength(problem))
+            sigma = balanced(problem, norms, gamma or 50 * ChambollePock().strength(problem))
             if self.tau is not None:  # in the same proportions
                 total = sum(s * K**2 for s, K in zip(sigma, norms, strict=True))
                 sigma = tuple(0.99 * s / (self.tau * total) for s in sigma) if total > 0 else sigma
@@ -151,80 +149,3 @@ class ChambollePock(Solver):
         y = xp.reshape(xp.asarray([0.1, 1.2, 0.9, -0.2, 0.3, 1.1]), (2, 3))
         yield cls(), L2Squared(y) + 0.1 * TV((2, 3))
         yield cls(), L2Squared(y) @ Diagonal(1 + abs(y)) + 0.1 * TV((2, 3)) + NonNegative()
-
-
-def scalar_steps(problem: Problem) -> tuple[float, tuple[float, ...]]:
-    """τ and σ that other primal–dual methods start from, free of scale: those of Algorithm 1.
-
-    Remembered on the problem.
-    """
-    if "_scalar_steps" not in problem.__dict__:
-        problem.__dict__["_scalar_steps"] = ChambollePock(gamma=0.0).steps(problem)
-    steps: tuple[float, tuple[float, ...]] = problem.__dict__["_scalar_steps"]
-    return steps
-
-
-def _balanced(problem: Problem, norms: list[float], gamma: float) -> tuple[float, ...]:
-    """Scale-free default σ, one per coupled term (see the class docstring); a zero operator counts as one of norm 1."""
-    terms = problem.coupled
-    nonzero = [K if K > 0 else 1.0 for K in norms]
-    if not terms:
-        return ()
-    data = [(t, K) for t, K in zip(terms, nonzero, strict=True) if 0 < t.f.curvature < math.inf]
-    if data:
-        t, A = max(data, key=lambda pair: pair[0].f.curvature * pair[1] ** 2)
-        first = t.f.curvature * max(0.03, 3 / _spread(problem, t.K, A))
-        return tuple(first * (A / K) ** 2 for K in nonzero)
-    if gamma > 0:
-        return tuple(0.099 * gamma / (len(terms) * K**2) for K in nonzero)
-    A = next((K for t, K in zip(terms, nonzero, strict=True) if t.f.data() is not None), nonzero[0])
-    return tuple(_scale(problem) * (A / K) ** 2 for K in nonzero)
-
-
-def _spread(problem: Problem, K: Any, norm: float) -> float:
-    """n‖K‖²/‖K‖_F², the largest squared singular value over their mean: 1 for an identity, about 100 for CT.
-
-    ‖K‖_F² is ‖K z‖² on average over signs z; one fixed image of signs (a quadratic Weyl sequence) is enough here.
-    """
-    like = problem.zeros()
-    xp, n, place = namespace(like), math.prod(K.domain), device(like)
-    del like
-    z = xp.ones(K.domain, dtype=xp.float64, device=place)
-    row = n // K.domain[0]
-    for rows in slabs(K.domain[0]):
-        k = xp.arange(rows.start * row, rows.stop * row, dtype=xp.float64, device=place)
-        turns = k * k * ((math.sqrt(5) - 1) / 2)
-        z[rows, ...] = xp.reshape(
-            xp.where(turns - xp.floor(turns) < 0.5, xp.ones_like(turns), -1.0), z[rows, ...].shape
-        )
-    Kz = K.forward(z)
-    size = dot(Kz, Kz)
-    return max(n * norm**2 / size, 1.0) if size > 0 else 1.0
-
-
-def _scale(problem: Problem) -> float:
-    """σ where nothing is smooth or strongly convex: size of the dual over that of the data, in any order of the terms.
-
-    The dual is as large as the weights of the terms without data; of all, where each has data.
-    """
-    free = [t for t in problem.coupled if t.f.data() is None] or problem.coupled
-    dual = max(_largest(_weight(t.f)) for t in free)
-    data = next((d for t in problem.terms if (d := t.f.data()) is not None), None)
-    if data is not None:
-        primal = math.sqrt(dot(data, data) / math.prod(data.shape))
-    else:
-        boxes = [t.f for t in problem.terms if isinstance(t.f, Box)]
-        primal = max((_largest(end) for box in boxes for end in (box.lo, box.hi)), default=0.0)
-    return (dual or 1.0) / (primal or 1.0)
-
-
-def _weight(f: Any) -> Any:
-    return f.lam * _weight(f.f) if isinstance(f, Scaled) else getattr(f, "weight", 1.0)
-
-
-def _largest(value: Any) -> float:
-    """The largest finite magnitude in it, 0 where there is none."""
-    if not is_array(value):
-        return abs(value) if math.isfinite(value) else 0.0
-    xp = namespace(value)
-    return float(xp.max(xp.where(xp.isfinite(value), abs(value), xp.zeros_like(value))))

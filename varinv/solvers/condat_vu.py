@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 
 from varinv import check
 from varinv.backend import Array, double
-from varinv.fused.steps import ascend, descend
+from varinv.fused.steps import dual_step, primal_step
 from varinv.problem import Problem
 from varinv.solvers.base import Solver, refuse, zero_duals
-from varinv.solvers.chambolle_pock import scalar_steps
 from varinv.solvers.optimality import relative_residual
+from varinv.solvers.step_sizes import scalar_steps
 
 
 class CondatVuState(NamedTuple):
@@ -72,10 +72,10 @@ class CondatVu(Solver):
 
     def step(self, problem: Problem, s: CondatVuState) -> CondatVuState:
         y = tuple(
-            t.f.grad(t.K.forward(s.x)) if smooth(t) else ascend(t.f, t.K, y, s.x_bar, sigma)
+            t.f.grad(t.K.forward(s.x)) if smooth(t) else dual_step(t.f, t.K, y, s.x_bar, sigma)
             for t, y, sigma in zip(problem.coupled, s.y, s.sigma, strict=True)
         )
-        x, x_bar = descend(problem.simple, [t.K for t in problem.coupled], y, s.x, s.tau, 1.0)
+        x, x_bar = primal_step(problem.simple, [t.K for t in problem.coupled], y, s.x, s.tau, 1.0)
         return CondatVuState(x, x_bar, y, s.tau, s.sigma, s.k + 1)
 
     def steps(self, problem: Problem) -> tuple[float, tuple[float, ...]]:

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from varinv.backend import Array
-from varinv.functionals.data import L2Squared
 from varinv.problem import Problem
 from varinv.solvers.adaptive_chambolle_pock import AdaptiveChambollePock
 from varinv.solvers.base import Solver
@@ -15,6 +14,7 @@ from varinv.solvers.cg import CG
 from varinv.solvers.cgls import CGLS
 from varinv.solvers.condat_vu import CondatVu
 from varinv.solvers.fista import FISTA
+from varinv.solvers.least_squares import split
 from varinv.solvers.mmgks import MMGKS
 from varinv.solvers.proximal_gradient import ProximalGradient
 
@@ -61,7 +61,8 @@ def candidates(problem: Problem) -> Iterator[tuple[Solver, str]]:
     coupled, simple = problem.coupled, problem.simple
     functionals = [t.f for t in coupled] + ([simple] if simple is not None else [])
     convex = all(f.convex and f.convexity >= 0 for f in functionals)
-    squares = all(isinstance(t.f, L2Squared) for t in problem.terms)
+    found, others = split(problem.terms)
+    squares = not others
     if squares and len(problem.terms) == 1 and problem.terms[0].K is not None:
         yield CGLS(), "least squares alone: conjugate gradients are the best Krylov method for it"
     if squares:
@@ -75,8 +76,8 @@ def candidates(problem: Problem) -> Iterator[tuple[Solver, str]]:
         yield FISTA(), "smooth terms behind operators, a proximal map for the image: accelerated gradients"
     if convex:
         yield CondatVu(), "convex: smooth terms by their gradients, the others by their duals"
-    majorised = all(isinstance(t.f, L2Squared) or hasattr(t.f, "quadratic_weight") for t in problem.terms)
-    if majorised and any(isinstance(t.f, L2Squared) for t in problem.terms):
+    majorised = all(hasattr(t.f, "quadratic_weight") for t in others)
+    if majorised and found:
         yield MMGKS(), "squares and terms below a quadratic, not convex: majorised, to a critical point"
     if smooth and all(math.isfinite(t.f.smoothness) for t in coupled):
         yield ProximalGradient(), "not convex: proximal gradient steps, which never rise, to a critical point"

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from varinv.backend import Array, double, namespace
+from varinv.functionals.base import Term
 from varinv.linalg import add_scaled, dot, norm
 from varinv.operators.base import LinearOperator
 from varinv.operators.elementary import Identity
-from varinv.problem import Problem, Term
+from varinv.problem import Problem
 
 
 @dataclass(frozen=True)

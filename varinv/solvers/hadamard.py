@@ -12,6 +12,7 @@ from varinv.functionals.data import L2Squared
 from varinv.linalg import add_scaled, norm
 from varinv.problem import Problem
 from varinv.solvers.base import Solver
+from varinv.solvers.least_squares import Square, the_square
 
 
 class HadamardState(NamedTuple):
@@ -25,7 +26,7 @@ class HadamardState(NamedTuple):
 
     def residual(self, problem: Problem, previous: Any) -> float:
         """‖AᵀW(Ax − y)‖/‖AᵀWy‖ (relative to the start where AᵀWy = 0)."""
-        return norm(problem.grad(self.x)) / self.size if self.size > 0 else 0.0
+        return norm(_square(problem).gradient(self.x)) / self.size if self.size > 0 else 0.0
 
 
 @dataclass(frozen=True)
@@ -67,11 +68,10 @@ class HadamardGradient(Solver):
         object.__setattr__(self, "alpha", alpha)
 
     def init(self, problem: Problem, x: Array) -> HadamardState:
-        if len(problem.terms) != 1 or not isinstance(problem.terms[0].f, L2Squared):
-            raise ValueError(f"HadamardGradient: the problem must be L2Squared(y) @ A and nothing else, got {problem}")
+        f = _square(problem)
         xp = namespace(x)
-        g = problem.grad(0 * x)
-        L = largest(problem)
+        g = f.gradient(0 * x)
+        L = f.curvature
         s = float(xp.max(abs(g))) / L if L > 0 else 0.0
         # w² − u² = x with the product wu of a start at zero, α² s: w² = (|x| + √(x² + 4α⁴s²))/2 for x ≥ 0
         floor = self.alpha**2 * s
@@ -79,12 +79,13 @@ class HadamardGradient(Solver):
         small = floor / xp.where(big > 0, big, xp.ones_like(big))
         w, u = xp.where(x >= 0, big, small), xp.where(x >= 0, small, big)
         size = norm(g)
-        return HadamardState(w * w - u * u, w, u, size if size > 0 else norm(problem.grad(x)))
+        return HadamardState(w * w - u * u, w, u, size if size > 0 else norm(f.gradient(x)))
 
     def step(self, problem: Problem, s: HadamardState) -> HadamardState:
         xp = namespace(s.x)
-        g = problem.grad(s.x)
-        bend = 8 * largest(problem) * float(xp.max(s.w * s.w + s.u * s.u)) + 4 * float(xp.max(abs(g)))
+        f = _square(problem)
+        g = f.gradient(s.x)
+        bend = 8 * f.curvature * float(xp.max(s.w * s.w + s.u * s.u)) + 4 * float(xp.max(abs(g)))
         eta = 1 / bend if bend > 0 else 0.0
         w, u = add_scaled(s.w, -2 * eta, s.w * g), add_scaled(s.u, 2 * eta, s.u * g)
         return HadamardState(w * w - u * u, w, u, s.size, s.k + 1)
@@ -99,7 +100,5 @@ class HadamardGradient(Solver):
         yield cls(alpha=0.1), Problem((L2Squared(1 - a) @ Diagonal(1 + a),))
 
 
-def largest(problem: Problem) -> float:
-    """L = max W ‖A‖²."""
-    t = problem.terms[0]
-    return t.f.smoothness * (1.0 if t.K is None else t.K.norm() ** 2)
+def _square(problem: Problem) -> Square:
+    return the_square("HadamardGradient", problem, operator=False)

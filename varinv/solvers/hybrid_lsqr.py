@@ -16,6 +16,7 @@ from varinv.linalg import add_scaled, dot, norm
 from varinv.problem import Problem
 from varinv.solvers import forward_backward
 from varinv.solvers.base import Solver
+from varinv.solvers.least_squares import Square, the_square
 from varinv.solvers.lsqr import back, residuals, rows
 
 
@@ -88,26 +89,23 @@ class HybridLSQR(Solver):
         object.__setattr__(self, "factor", check.number(who, "factor", self.factor, low=1.0))
 
     def init(self, problem: Problem, x: Array) -> HybridLSQRState:
-        terms = problem.terms
-        if len(terms) != 1 or not isinstance(terms[0].f, L2Squared):
-            raise ValueError(
-                f"HybridLSQR: the problem must be L2Squared(y) @ A alone, the weight of ‖x‖² is found; got {problem}"
-            )
+        squares = _square(problem)
         if norm(x) > 0:
             raise ValueError("HybridLSQR starts from zero: another start would change the objective; leave x0 out")
-        u = -residuals(problem, x)[0]
+        u = -residuals(squares, x)[0]
         beta = norm(u)
         return HybridLSQRState(x, (u / beta if beta > 0 else u,), (), (), (beta,))
 
     def step(self, problem: Problem, s: HybridLSQRState) -> HybridLSQRState:
+        squares = _square(problem)
         eps = float(namespace(s.x).finfo(s.x.dtype).eps)
         top = 10 * eps * max((*s.alpha, *s.beta[1:]), default=0.0)
         if s.beta[-1] <= top:  # the space is exhausted
             return s._replace(k=s.k + 1)
-        v, alpha = _orthonormal(back(problem, (s.U[-1],)), s.V)
+        v, alpha = _orthonormal(back(squares, (s.U[-1],)), s.V)
         if alpha <= top:
             return s._replace(k=s.k + 1)
-        u, beta = _orthonormal(rows(problem, v)[0], s.U)
+        u, beta = _orthonormal(rows(squares, v)[0], s.U)
         s = s._replace(U=(*s.U, u), V=(*s.V, v), alpha=(*s.alpha, alpha), beta=(*s.beta, beta), k=s.k + 1)
         n = len(s.V)
         B = xnp.zeros((n + 1, n))
@@ -150,6 +148,10 @@ class HybridLSQR(Solver):
 
         a = xnp.reshape(xnp.asarray([0.5, 1.2, 0.9, 0.2, 0.3, 1.1]), (2, 3))
         yield cls(noise=1e-9), Problem((L2Squared(a * a) @ Diagonal(a),))  # consistent: x = a
+
+
+def _square(problem: Problem) -> tuple[Square]:
+    return (the_square("HybridLSQR", problem, operator=False, advice="; the weight of ‖x‖² is found"),)
 
 
 def _least(f: Callable[[Array], Array], low: float, high: float) -> float:

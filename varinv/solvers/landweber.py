@@ -10,8 +10,9 @@ from varinv import check
 from varinv.backend import Array
 from varinv.functionals.data import L2Squared
 from varinv.linalg import add_scaled, norm
-from varinv.problem import Problem, Term
+from varinv.problem import Problem
 from varinv.solvers.base import Solver
+from varinv.solvers.least_squares import Square, the_square
 
 
 class LandweberState(NamedTuple):
@@ -54,7 +55,7 @@ class Landweber(Solver):
             object.__setattr__(self, "step_size", value)
 
     def init(self, problem: Problem, x: Array) -> LandweberState:
-        largest = curvature(part("Landweber", problem))
+        largest = part("Landweber", problem).curvature
         if self.step_size is not None and self.step_size * largest >= 2:
             raise ValueError(
                 f"Landweber: step_size={self.step_size:g} must be below 2/(max w ‖A‖²) = {2 / largest:.4g}; "
@@ -64,8 +65,8 @@ class Landweber(Solver):
 
     def step(self, problem: Problem, s: LandweberState) -> LandweberState:
         term = part("Landweber", problem)
-        eta = inverse(curvature(term)) if self.step_size is None else self.step_size
-        return LandweberState(add_scaled(s.x, -eta, term.grad(s.x)), s.k + 1)
+        eta = inverse(term.curvature) if self.step_size is None else self.step_size
+        return LandweberState(add_scaled(s.x, -eta, term.gradient(s.x)), s.k + 1)
 
     @classmethod
     def examples(cls) -> Iterator[tuple[Solver, Problem]]:
@@ -122,7 +123,7 @@ class NuMethod(Solver):
     def step(self, problem: Problem, s: NuMethodState) -> NuMethodState:
         term = part("NuMethod", problem)
         mu, omega = coefficients(s.k + 1, self.nu)
-        x = add_scaled(s.x, -omega * inverse(curvature(term)), term.grad(s.x))
+        x = add_scaled(s.x, -omega * inverse(term.curvature), term.gradient(s.x))
         return NuMethodState(add_scaled(x, mu, s.x - s.before), s.x, s.k + 1)
 
     @classmethod
@@ -139,17 +140,9 @@ def coefficients(k: int, nu: float) -> tuple[float, float]:
     return mu, 4 * (2 * k + 2 * nu - 1) * (k + nu - 1) / below
 
 
-def part(who: str, problem: Problem) -> Term:
+def part(who: str, problem: Problem) -> Square:
     """The one term L2Squared @ A, or an error."""
-    terms = problem.terms
-    if len(terms) != 1 or not isinstance(terms[0].f, L2Squared) or terms[0].K is None:
-        raise ValueError(f"{who}: the problem must be L2Squared(y) @ A and nothing else, got {problem}; use CG()")
-    return terms[0]
-
-
-def curvature(term: Term) -> float:
-    """max w · ‖A‖²: a proved bound of the curvature."""
-    return float(term.f.smoothness * term.K.norm() ** 2)  # type: ignore[union-attr]
+    return the_square(who, problem, advice="; use CG()")
 
 
 def inverse(value: float) -> float:
@@ -157,8 +150,8 @@ def inverse(value: float) -> float:
 
 
 def slope(problem: Problem, x: Array) -> float:
-    size = norm(problem.grad(0 * x))
-    here = norm(problem.grad(x))
+    term = part("Landweber", problem)
+    size, here = norm(term.gradient(0 * x)), norm(term.gradient(x))
     return here / size if size > 0 else here
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,10 +10,10 @@ from typing import Any, NamedTuple
 
 from varinv import check
 from varinv.backend import Array, double, namespace
-from varinv.functionals.constraints import Box
-from varinv.joint import _intersection as intersection
+from varinv.forms import Quadratic, quadratic
+from varinv.functionals.base import Term
 from varinv.linalg import add_scaled, dot, norm
-from varinv.problem import Problem, Term
+from varinv.problem import Problem
 from varinv.solvers import forward_backward
 from varinv.solvers.base import Solver
 
@@ -157,14 +158,14 @@ def outside(free: Any, a: Array) -> Array:
     return 0 * a if free is None else (1 - free) * a
 
 
-def _parts(problem: Problem) -> tuple[tuple[Term, ...], Box | None]:
+def _parts(problem: Problem) -> tuple[tuple[Term, ...], Quadratic | None]:
     """The smooth terms, and the boxes of the image itself as one; None: there are none."""
-    boxes: list[Any] = [t.f for t in problem.terms if isinstance(t.f, Box) and t.K is None]
-    terms = tuple(t for t in problem.terms if t.K is not None or not isinstance(t.f, Box))
-    return terms, intersection(boxes) if boxes else None
+    boxes = [f for t in problem.terms if t.K is None and (f := quadratic(t.f)) is not None and f.flat]
+    terms = tuple(t for t in problem.terms if t.K is not None or (f := quadratic(t.f)) is None or not f.flat)
+    return terms, functools.reduce(lambda a, b: a & b, boxes) if boxes else None
 
 
-def _free(box: Box | None, x: Array, gradient: Array, tau: float) -> Array | None:
+def _free(box: Quadratic | None, x: Array, gradient: Array, tau: float) -> Array | None:
     """1 on free entries, 0 on those near a bound towards which −∇f points; None without a box.
 
     Near: within the largest change that a gradient step of length τ makes, and no more than 1e-3 of the largest entry.
@@ -174,6 +175,6 @@ def _free(box: Box | None, x: Array, gradient: Array, tau: float) -> Array | Non
     xp = namespace(x)
     change = float(xp.max(abs(x - forward_backward.prox(box, add_scaled(x, -tau, gradient), 1.0))))
     near = min(change, 1e-3 * float(xp.max(abs(x))))
-    lo, hi = box._bounds(x)
+    lo, hi = box.beside("LBFGS", x).bounds(x)
     held = ((x <= lo + near) & (gradient > 0)) | ((x >= hi - near) & (gradient < 0))
     return xp.astype(~held, x.dtype)

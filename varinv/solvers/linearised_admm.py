@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from varinv.backend import Array, double
-from varinv.fused.steps import ascend, descend
+from varinv.fused.steps import dual_step, primal_step
 from varinv.linalg import add_scaled, dot
 from varinv.problem import Problem
 from varinv.solvers.admm import defaults
@@ -86,8 +86,8 @@ class LinearisedADMM(Solver):
         return LinearisedADMMState(x, s.y, s.y, s.tau, s.sigma)
 
     def step(self, problem: Problem, s: LinearisedADMMState) -> LinearisedADMMState:
-        x, _ = descend(problem.simple, [t.K for t in problem.coupled], s.y_bar, s.x, s.tau, 0.0)
-        y = tuple(ascend(t.f, t.K, a, x, rho) for t, a, rho in zip(problem.coupled, s.y, s.rho, strict=True))
+        x, _ = primal_step(problem.simple, [t.K for t in problem.coupled], s.y_bar, s.x, s.tau, 0.0)
+        y = tuple(dual_step(t.f, t.K, a, x, rho) for t, a, rho in zip(problem.coupled, s.y, s.rho, strict=True))
         y_bar = tuple(add_scaled(2 * a, -1.0, old) for a, old in zip(y, s.y, strict=True))
         return LinearisedADMMState(x, y, y_bar, s.tau, s.rho, s.k + 1)
 

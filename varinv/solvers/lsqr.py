@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from varinv.backend import Array, is_array, namespace, same_place
+from varinv.backend import Array, is_array, namespace
 from varinv.functionals.data import L2Squared
 from varinv.linalg import add_scaled, dot, norm
 from varinv.problem import Problem
 from varinv.solvers.base import Solver
-from varinv.solvers.cg import squares
+from varinv.solvers.least_squares import Square, all_squares, gradient
 
 Rows = tuple[Array, ...]  # one array of whitened data per term
 
@@ -36,7 +37,9 @@ class LSQRState(NamedTuple):
 
     def residual(self, problem: Problem, previous: Any) -> float:
         """‖∇(x)‖/‖∇(0)‖ computed anew, as |φ̄ ρ̄| may have parted from ‖∇(x)‖ (relative to the start where ∇(0) = 0)."""
-        return norm(problem.grad(self.x)) / self.scale[1] if self.phi_bar * self.rho_bar else 0.0
+        return (
+            norm(gradient(all_squares("LSQR", problem), self.x)) / self.scale[1] if self.phi_bar * self.rho_bar else 0.0
+        )
 
     def misfit(self, problem: Problem) -> float | None:
         """‖A x − y‖_W = φ̄ without another application of A; None with several terms."""
@@ -72,23 +75,24 @@ class LSQR(Solver):
     """
 
     def init(self, problem: Problem, x: Array) -> LSQRState:
-        squares("LSQR", problem)
-        y = tuple(-a for a in residuals(problem, 0 * x))
-        u = tuple(-a for a in residuals(problem, x))
+        squares = all_squares("LSQR", problem)
+        y = tuple(-a for a in residuals(squares, 0 * x))
+        u = tuple(-a for a in residuals(squares, x))
         beta, u = normalised(u)
-        v = back(problem, u)
+        v = back(squares, u)
         alpha = norm(v)
         v = v / alpha if alpha > 0 else v
-        size = norm(back(problem, y))
+        size = norm(back(squares, y))
         scale = (length(y), size if size > 0 else alpha * beta)
         return LSQRState(x, u, v, v, alpha, beta, alpha, scale)
 
     def step(self, problem: Problem, s: LSQRState) -> LSQRState:
+        squares = all_squares("LSQR", problem)
         eps = float(namespace(s.x).finfo(s.x.dtype).eps)
         if abs(s.rho_bar) <= eps * math.sqrt(s.spread) or s.phi_bar <= eps * s.scale[0]:  # solved, up to rounding
             return s._replace(k=s.k + 1)
-        beta, u = normalised(tuple(add_scaled(a, -s.alpha, b) for a, b in zip(rows(problem, s.v), s.u, strict=True)))
-        v = add_scaled(back(problem, u), -beta, s.v)
+        beta, u = normalised(tuple(add_scaled(a, -s.alpha, b) for a, b in zip(rows(squares, s.v), s.u, strict=True)))
+        v = add_scaled(back(squares, u), -beta, s.v)
         alpha = norm(v)
         v = v / alpha if alpha > 0 else v
         rho = math.hypot(s.rho_bar, beta)
@@ -110,34 +114,26 @@ class LSQR(Solver):
         yield cls(), L2Squared(xp.stack([a, a * a])) @ Gradient((2, 3)) + 0.5 * L2Squared(a)
 
 
-def _root(f: Any, z: Array) -> Any:
+def _root(s: Square, z: Array) -> Any:
     """√W beside z."""
-    if not is_array(f.weight):
-        return math.sqrt(f.weight)
-    w = same_place("LSQR", "weight", f.weight, z)
-    return namespace(w).sqrt(w)
+    w = s.beside(z)[1]
+    return namespace(w).sqrt(w) if is_array(w) else math.sqrt(w)
 
 
-def rows(problem: Problem, x: Array) -> Rows:
+def rows(squares: Sequence[Square], x: Array) -> Rows:
     """√W_i K_i x."""
-    images = ((t.f, x if t.K is None else t.K.forward(x)) for t in problem.terms)
-    return tuple(_root(f, z) * z for f, z in images)
+    return tuple(_root(s, z) * z for s in squares for z in (s.image(x),))
 
 
-def residuals(problem: Problem, x: Array) -> Rows:
+def residuals(squares: Sequence[Square], x: Array) -> Rows:
     """√W_i (K_i x − y_i)."""
-    images: Any = ((t.f, x if t.K is None else t.K.forward(x)) for t in problem.terms)
-    return tuple(_root(f, z) * (z - f._parts(z)[0]) for f, z in images)
+    return tuple(_root(s, z) * (z - s.beside(z)[0]) for s in squares for z in (s.image(x),))
 
 
-def back(problem: Problem, u: Rows) -> Array:
+def back(squares: Sequence[Square], u: Rows) -> Array:
     """Σ K_iᵀ √W_i u_i."""
-    pulled = (_root(t.f, a) * a for t, a in zip(problem.terms, u, strict=True))
-    parts = [a if t.K is None else t.K.adjoint(a) for t, a in zip(problem.terms, pulled, strict=True)]
-    total = parts[0]
-    for a in parts[1:]:
-        total = add_scaled(total, 1.0, a)
-    return total
+    parts = [s.pull(_root(s, a) * a) for s, a in zip(squares, u, strict=True)]
+    return functools.reduce(lambda a, b: add_scaled(a, 1.0, b), parts)
 
 
 def length(u: Rows) -> float:

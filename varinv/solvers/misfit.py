@@ -7,9 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from varinv import check
-from varinv.backend import double, is_array
-from varinv.functionals.data import L2Squared
 from varinv.problem import Problem
+from varinv.solvers.least_squares import data_misfit
 from varinv.solvers.rules import Rule
 
 
@@ -46,7 +45,7 @@ class misfit(Rule):
         if state.k % self.every:
             return None
         known = state.misfit(problem) if hasattr(state, "misfit") else None
-        value = data_misfit(problem, state.x) if known is None else known
+        value = data_misfit("misfit", problem, state.x) if known is None else known
         self.readings = {"misfit": value}
         target = self.factor * self.noise
         if value <= target:
@@ -57,11 +56,3 @@ class misfit(Rule):
         self.turn, self.before = 2 * state.k, value
         words = f"misfit {value:.4g} falls no more and is above {target:.4g}: is the noise larger, or the model wrong?"
         return words if stuck else None
-
-
-def data_misfit(problem: Problem, x: Any) -> float:
-    """√Σ ‖K_i x − y_i‖²_{W_i} over the squares with an array of data, in float64."""
-    data = [t for t in problem.terms if isinstance(t.f, L2Squared) and is_array(t.f.y)]
-    if not data:
-        raise ValueError(f"misfit: {problem} has no L2Squared(y) with data; stop with another rule")
-    return math.sqrt(2 * sum(t(double(x)) for t in data))

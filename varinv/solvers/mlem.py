@@ -9,11 +9,12 @@ from typing import Any, NamedTuple
 
 from varinv import check
 from varinv.backend import Array, namespace
-from varinv.certificate import is_cone
+from varinv.forms import quadratic
+from varinv.functionals.base import Term
 from varinv.functionals.constraints import Box
 from varinv.functionals.data import KullbackLeibler
 from varinv.linalg import dot
-from varinv.problem import Problem, Term
+from varinv.problem import Problem
 from varinv.solvers.base import Solver
 from varinv.solvers.sirt import inverse, largest, split, sums
 
@@ -211,7 +212,8 @@ def parts(who: str, problem: Problem) -> Term:
             f"{problem}: use ChambollePock()"
         )
     g = problem.simple
-    if g is not None and not is_cone(g):
+    form = quadratic(g)
+    if g is not None and (form is None or not form.cone):
         raise ValueError(f"{who} takes NonNegative() beside the counts, which it implies, got {g}; use ChambollePock()")
     term: Term = data[0]
     A: Any = term.K

@@ -12,11 +12,13 @@ import array_api_compat.numpy as xnp
 
 from varinv import check
 from varinv.backend import Array
+from varinv.functionals.base import Term
 from varinv.functionals.data import L2Squared
 from varinv.linalg import add_scaled, dot, norm
-from varinv.problem import Problem, Term
+from varinv.problem import Problem
 from varinv.solvers import forward_backward
 from varinv.solvers.base import Solver
+from varinv.solvers.least_squares import Square, split
 
 Column = tuple[Array, ...]  # an image, or what the operators of several terms make of it
 
@@ -36,8 +38,8 @@ class MMGKSState(NamedTuple):
 
     def residual(self, problem: Problem, previous: Any) -> float:
         """‖∇‖ of the objective with the λ of this state, relative to its terms: a restart does not lower it."""
-        squares, others = _parts(problem)
-        return forward_backward.stationarity((*squares, *(self.lam * t for t in others)), self.x)
+        squares, others = split(problem.terms)
+        return forward_backward.stationarity((*(s.term for s in squares), *(self.lam * t for t in others)), self.x)
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,7 @@ class MMGKS(Solver):
             object.__setattr__(self, "noise", check.number("MMGKS", "noise", self.noise, low=0.0, strict=True))
 
     def init(self, problem: Problem, x: Array) -> MMGKSState:
-        _, others = _parts(problem)
+        _, others = split(problem.terms)
         for t in others:
             if not (hasattr(t.f, "grad") and (hasattr(t.f, "quadratic_weight") or not self.adaptive)):
                 raise TypeError(
@@ -109,9 +111,10 @@ class MMGKS(Solver):
         return _fresh(problem, MMGKSState(x, (), (), (), (), (), ()))
 
     def step(self, problem: Problem, s: MMGKSState) -> MMGKSState:
-        squares, others = _parts(problem)
+        squares, others = split(problem.terms)
+        terms = (*(t.term for t in squares), *(s.lam * t for t in others))
         s = _fresh(problem, s) if len(s.V) >= self.restart else s
-        s = _grow(problem, s, forward_backward.total((*squares, *(s.lam * t for t in others)), s.x))
+        s = _grow(problem, s, forward_backward.total(terms, s.x))
         if (
             len(s.V) == 1 and s.z[0] == 0
         ):  # from x = 0, where L x = 0 would hold a non-convex f: the best fit along Aᵀ W y
@@ -137,11 +140,11 @@ class MMGKS(Solver):
                     c[j] += dot(columns[j], w * u - t.f.grad(u))
         return M + xnp.tril(M, k=-1).T, c
 
-    def _discrepancy(self, squares: Sequence[Term], s: MMGKSState, M: Array, c: Array) -> float:
+    def _discrepancy(self, squares: Sequence[Square], s: MMGKSState, M: Array, c: Array) -> float:
         """λ with ‖A V z(λ) − y‖_W = factor·δ, by bisection of log λ: the residual rises with λ."""
         target = (self.factor * self.noise) ** 2  # type: ignore[operator]
         H, b = _normal(s)
-        offset = 2 * sum(t.f(0 * a) for t, a in zip(squares, s.AV[0], strict=True))
+        offset = 2 * sum(float(t.term.f(0 * a)) for t, a in zip(squares, s.AV[0], strict=True))
 
         def excess(log_lam: float) -> float:
             lam = math.exp(log_lam)
@@ -168,11 +171,6 @@ class MMGKS(Solver):
         yield cls(adaptive=False, restart=4), data + 0.1 * Charbonnier(0.2) @ Gradient((2, 3)) + 0.1 * L2Squared()
 
 
-def _parts(problem: Problem) -> tuple[tuple[Term, ...], tuple[Term, ...]]:
-    squares = tuple(t for t in problem.terms if isinstance(t.f, L2Squared))
-    return squares, tuple(t for t in problem.terms if not isinstance(t.f, L2Squared))
-
-
 def _grow(problem: Problem, s: MMGKSState, r: Array) -> MMGKSState:
     """The state with the direction r, orthogonal to V, as one more column; unchanged where V holds r already."""
     size = norm(r)
@@ -182,11 +180,12 @@ def _grow(problem: Problem, s: MMGKSState, r: Array) -> MMGKSState:
     length = norm(r)
     if not length > 1e-12 * size:
         return s
-    squares, others = _parts(problem)
+    squares, others = split(problem.terms)
     v = r / length
-    a, u = (tuple(v if t.K is None else t.K.forward(v) for t in terms) for terms in (squares, others))
-    row = [sum(dot(t.f.hvp(p, p), q) for t, p, q in zip(squares, a, b, strict=True)) for b in (*s.AV, a)]
-    slope = -sum(dot(t.f.grad(0 * p), p) for t, p in zip(squares, a, strict=True))
+    a = tuple(t.image(v) for t in squares)
+    u = tuple(v if t.K is None else t.K.forward(v) for t in others)
+    row = [sum(dot(t.weighted(p), q) for t, p, q in zip(squares, a, b, strict=True)) for b in (*s.AV, a)]
+    slope = -sum(dot(t.slope(0 * p), p) for t, p in zip(squares, a, strict=True))
     return s._replace(V=(*s.V, v), AV=(*s.AV, a), LV=(*s.LV, u), H=(*s.H, tuple(row)), b=(*s.b, slope), z=(*s.z, 0.0))
 
 

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from varinv.backend import Array, double, is_array, namespace
-from varinv.fused.looks import pulled, tv_moved
+from varinv.fused.table import moved_of
+from varinv.fused.variation import pulled
 from varinv.linalg import add_scaled, distance, dot, norm
 
 
@@ -75,9 +76,9 @@ def natural_residual(problem: Any, x: Array, y: Sequence[Array], tau: float, sig
     v, own, size, above, below, several = None, False, 0.0, 0.0, 0.0, 0
     for t, a, s in zip(terms, y, sigma, strict=True):
         # fields go as soon as they can: here a run holds the most
-        settings = t.f.along(t.K, a, exact=True) if hasattr(t.f, "along") else None
-        if settings is not None:
-            away, long = tv_moved(a, x, s, *settings)
+        fused = moved_of(t.f, t.K, a, x, s)
+        if fused is not None:
+            away, long = fused
         else:
             Kx = t.K.forward(double(x))
             long = dot(Kx, Kx)

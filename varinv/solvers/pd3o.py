@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from varinv.backend import Array, double
-from varinv.fused.steps import ascend, descend
+from varinv.fused.steps import dual_step, primal_step
 from varinv.linalg import add_scaled
 from varinv.operators.elementary import Identity
 from varinv.problem import Problem
 from varinv.solvers.base import Solver, zero_duals
-from varinv.solvers.chambolle_pock import scalar_steps
 from varinv.solvers.condat_vu import (
     check_steps,
     constants,
@@ -22,6 +21,7 @@ from varinv.solvers.condat_vu import (
     sigmas,
     smooth,
 )
+from varinv.solvers.step_sizes import scalar_steps
 
 
 class PD3OState(NamedTuple):
@@ -80,11 +80,12 @@ class PD3O(Solver):
         descent = slope(problem, y, s.x)
         x_bar = add_scaled(s.ahead, -s.tau, descent)
         y = tuple(
-            y if smooth(t) else ascend(t.f, t.K, y, x_bar, sigma) for t, y, sigma in zip(terms, y, s.sigma, strict=True)
+            y if smooth(t) else dual_step(t.f, t.K, y, x_bar, sigma)
+            for t, y, sigma in zip(terms, y, s.sigma, strict=True)
         )
         dual = [(t.K, y) for t, y in zip(terms, y, strict=True) if not smooth(t)]
         operators, arrays = [Identity(problem.domain), *(K for K, _ in dual)], [descent, *(a for _, a in dual)]
-        x, twice = descend(problem.simple, operators, arrays, s.x, s.tau, 1.0)
+        x, twice = primal_step(problem.simple, operators, arrays, s.x, s.tau, 1.0)
         return PD3OState(x, add_scaled(twice, s.tau, descent), y, s.tau, s.sigma, s.k + 1)
 
     def steps(self, problem: Problem) -> tuple[float, tuple[float, ...]]:

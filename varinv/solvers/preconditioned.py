@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from varinv.backend import Array, double, is_array, namespace
-from varinv.fused.steps import ascend
+from varinv.fused.steps import dual_step
 from varinv.linalg import add_scaled
 from varinv.problem import Problem
 from varinv.solvers.base import Solver, refuse, zero_duals
-from varinv.solvers.chambolle_pock import ChambollePock, scalar_steps
+from varinv.solvers.chambolle_pock import ChambollePock
 from varinv.solvers.optimality import relative_residual
+from varinv.solvers.step_sizes import scalar_steps
 
 
 class PreconditionedState(NamedTuple):
@@ -73,7 +74,7 @@ class PreconditionedChambollePock(Solver):
         y = tuple(
             t.f.prox_conj(y + sigma * t.K.forward(s.x_bar), sigma)
             if is_array(sigma)
-            else ascend(t.f, t.K, y, s.x_bar, sigma)
+            else dual_step(t.f, t.K, y, s.x_bar, sigma)
             for t, y, sigma in zip(problem.coupled, s.y, s.sigma, strict=True)
         )
         x = s.x

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from varinv.backend import Array, double
-from varinv.fused.steps import ascend, descend
+from varinv.fused.steps import dual_step, primal_step
 from varinv.linalg import add_scaled, dot
 from varinv.problem import Problem
 from varinv.solvers.adaptive_chambolle_pock import distances
 from varinv.solvers.base import Solver, refuse, zero_duals
-from varinv.solvers.chambolle_pock import ChambollePock, scalar_steps
+from varinv.solvers.chambolle_pock import ChambollePock
 from varinv.solvers.optimality import natural_residual
+from varinv.solvers.step_sizes import scalar_steps
 
 LOOK = 8  # steps between two looks at the residual, which cost a K each
 
@@ -76,8 +77,10 @@ class RestartedChambollePock(Solver):
         return RestartedState(x, x, x, y, y, y, *scalar_steps(problem))
 
     def step(self, problem: Problem, s: RestartedState) -> RestartedState:
-        x, x_bar = descend(problem.simple, [t.K for t in problem.coupled], s.v, s.u, s.tau, 1.0)
-        y = tuple(ascend(t.f, t.K, v, x_bar, sigma) for t, v, sigma in zip(problem.coupled, s.v, s.sigma, strict=True))
+        x, x_bar = primal_step(problem.simple, [t.K for t in problem.coupled], s.v, s.u, s.tau, 1.0)
+        y = tuple(
+            dual_step(t.f, t.K, v, x_bar, sigma) for t, v, sigma in zip(problem.coupled, s.v, s.sigma, strict=True)
+        )
         r_0, r = s.r_0, s.r
         if s.j % LOOK == 0:
             r = _distance(problem, s, x, y)

@@ -9,11 +9,13 @@ from typing import Any, NamedTuple
 
 from varinv import check
 from varinv.backend import Array, device, library, namespace
-from varinv.functionals.constraints import Box
+from varinv.forms import quadratic
+from varinv.functionals.base import Term
 from varinv.functionals.data import L2Squared
 from varinv.linalg import dot
-from varinv.problem import Problem, Term
+from varinv.problem import Problem
 from varinv.solvers.base import Solver
+from varinv.solvers.least_squares import Square, square_of, unknown
 from varinv.solvers.subsets import subsets, views
 
 
@@ -28,8 +30,7 @@ class SIRTState(NamedTuple):
         term, box = parts("SIRT", problem)
         r, c = sums(term, self.x)
         moved = corrected(term, r, inverse(c), box, self.x, 1.0) - self.x
-        f: Any = term.f
-        pulled = term.K.adjoint(r * f._parts(r)[0])  # type: ignore[union-attr]
+        pulled = term.K.adjoint(r * square(term).beside(r)[0])  # type: ignore[union-attr]
         size, distance = dot(pulled, inverse(c) * pulled), dot(moved, c * moved)
         return math.sqrt(distance / size) if size > 0 else (0.0 if distance == 0 else math.inf)
 
@@ -88,7 +89,7 @@ class SIRT(Solver):
     def minimises(self, problem: Problem) -> Problem:
         """The problem whose solution SIRT finds: the weights R in place of those given."""
         term, box = parts("SIRT", problem)
-        f = L2Squared(term.f.y, sums(term, problem.zeros())[0])  # type: ignore[attr-defined]
+        f = L2Squared(square(term).y, sums(term, problem.zeros())[0])
         return f @ term.K + box if box is not None else Problem((f @ term.K,))
 
     @classmethod
@@ -180,12 +181,11 @@ class SART(Solver):
 # --------------------------------------------------------------------------------------------------------- the pieces
 
 
-def corrected(term: Term, r: Array, C: Array, box: Box | None, x: Array, relaxation: float) -> Array:
+def corrected(term: Term, r: Array, C: Array, box: Any, x: Array, relaxation: float) -> Array:
     """P(x + λ C Aᵀ R (y − A x)); the projection onto a box is the same in every diagonal metric."""
-    f: Any = term.f
     K: Any = term.K
     z = K.forward(x)
-    new = x + relaxation * C * K.adjoint(r * (f._parts(z)[0] - z))
+    new = x + relaxation * C * K.adjoint(r * (square(term).beside(z)[0] - z))
     return new if box is None else box.prox(new, 1.0)
 
 
@@ -223,8 +223,8 @@ def sums(term: Term, x: Array) -> tuple[Array, Array]:
         xp, A = namespace(x), term.K.absolute()  # type: ignore[union-attr]
         rows = without_noise(A.forward(xp.ones_like(x)))  # type: ignore[union-attr]
         used = xp.where(rows > 0, xp.ones_like(rows), xp.zeros_like(rows))
-        if isinstance(term.f, L2Squared):
-            used = used * term.f._parts(rows)[1]
+        if (least := square_of(term)) is not None:
+            used = used * least.beside(rows)[1]
         columns = without_noise(A.adjoint(used))  # type: ignore[union-attr]
         known[key] = used * inverse(rows), columns
     return known[key]
@@ -250,13 +250,20 @@ def relaxed(who: str, value: Any) -> float:
     return result
 
 
-def parts(who: str, problem: Problem) -> tuple[Term, Box | None]:
+def square(term: Term) -> Square:
+    found = square_of(term)
+    assert found is not None
+    return found
+
+
+def parts(who: str, problem: Problem) -> tuple[Term, Any]:
     """The data term and the box of a problem that these iterations solve, or an error naming what they do not."""
     data = [t for t in problem.terms if t.K is not None]
-    if len(data) != 1 or not isinstance(data[0].f, L2Squared):
-        raise ValueError(f"{who}: the problem must be L2Squared(y) @ A, and a Box if wanted, got {problem}")
-    box = problem.simple
-    if (box is not None and not isinstance(box, Box)) or len(problem.coupled) != 1:
+    if len(data) != 1 or square_of(data[0]) is None:
+        why = unknown(data[0].f) if data else ""
+        raise ValueError(f"{who}: the problem must be L2Squared(y) @ A, and a Box if wanted, got {problem}{why}")
+    box, form = problem.simple, quadratic(problem.simple)
+    if (box is not None and (form is None or not form.flat)) or len(problem.coupled) != 1:
         raise ValueError(f"{who} takes Box or NonNegative() beside the data, got {problem}; use ChambollePock()")
     term = data[0]
     if term.K is None or term.K.absolute() is None:

@@ -12,14 +12,15 @@ from typing import Any, NamedTuple
 from varinv import check
 from varinv.backend import Array
 from varinv.functionals.base import Functional
-from varinv.fused.steps import ascend, descend
+from varinv.fused.steps import dual_step, primal_step
 from varinv.linalg import add_scaled
 from varinv.operators.base import LinearOperator
 from varinv.operators.elementary import Identity
 from varinv.problem import Problem
 from varinv.solvers.base import Solver, refuse, zero_duals
-from varinv.solvers.chambolle_pock import ChambollePock, scalar_steps
+from varinv.solvers.chambolle_pock import ChambollePock
 from varinv.solvers.optimality import natural_residual
+from varinv.solvers.step_sizes import scalar_steps
 from varinv.solvers.subsets import join, split, subsets, views
 
 
@@ -95,12 +96,12 @@ class SPDHG(Solver):
         identity, draw = [Identity(problem.domain)], random.Random((self.seed << 48) + s.k)
         ends = list(itertools.accumulate(b.p for b in blocks))
         for _ in range(draws):
-            x, _ = descend(problem.simple, identity, [z_bar], x, tau, 0.0)
+            x, _ = primal_step(problem.simple, identity, [z_bar], x, tau, 0.0)
             if not blocks:
                 break
             i = min(bisect.bisect(ends, draw.random()), len(blocks) - 1)
             b, old = blocks[i], y[i]
-            y[i] = ascend(b.f, b.K, old, x, b.sigma)
+            y[i] = dual_step(b.f, b.K, old, x, b.sigma)
             delta = b.K.adjoint(add_scaled(y[i], -1.0, old))
             z = add_scaled(z, 1.0, delta)
             z_bar = add_scaled(z, 1 / b.p, delta)

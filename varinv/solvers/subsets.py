@@ -8,10 +8,10 @@ from typing import Any
 
 from varinv import check
 from varinv.backend import Array, indices_like, namespace
+from varinv.functionals.base import Term
 from varinv.operators.algebra import Composition, Scaled, Sum
 from varinv.operators.base import LinearOperator
 from varinv.operators.elementary import Diagonal
-from varinv.problem import Term
 
 ORDERS = ("interleaved", "consecutive")
 

@@ -41,7 +41,7 @@ def advance(solver: Any, problem: Any) -> Any:
 
 
 def rows(run: Run) -> Iterator[Row]:
-    from varinv.fused.steps import ascend, descend
+    from varinv.fused.steps import dual_step, primal_step
 
     case = "kernels, float32, shares of the measured ceilings"
     memory, peak = bandwidth(), multiply_add_peak()
@@ -84,11 +84,11 @@ def rows(run: Run) -> Iterator[Row]:
         yield row(f"gradient {n}²", lambda: D(x), 3 * image, 3 * image, 2 * pixels, None, "3 images moved")  # noqa: B023
         yield row(f"divergence {n}²", lambda: D.T(p), 3 * image, 3 * image, 4 * pixels, None, "3 images moved")  # noqa: B023
         yield row(
-            f"dual step of TV {n}²", lambda: ascend(tv.f, tv.K, p, x, 0.1), 5 * image, 5 * image, 12 * pixels, None,  # noqa: B023
+            f"dual step of TV {n}²", lambda: dual_step(tv.f, tv.K, p, x, 0.1), 5 * image, 5 * image, 12 * pixels, None,  # noqa: B023
             "reads p, x̄, writes p: 5 images",
         )  # fmt: skip
         yield row(
-            f"primal step of TV {n}²", lambda: descend(problem.simple, [tv.K], [p], x, 0.1, 1.0), 6 * image,  # noqa: B023
+            f"primal step of TV {n}²", lambda: primal_step(problem.simple, [tv.K], [p], x, 0.1, 1.0), 6 * image,  # noqa: B023
             6 * image, 12 * pixels, None, "reads x, p, y, writes x, x̄: 6 images",
         )  # fmt: skip
         asked = 60.0 if n == 2048 else None
