@@ -5,6 +5,7 @@ same fused steps, certificates and solvers as the built-in ones: nothing asks fo
 
 ============ =====================================================================================================
 Quadratic    ½ Σ weight (z − y)² on lo ≤ z ≤ hi: least squares, boxes, both
+Counts       Σ z + b − y + y log(y/(z + b)): Poisson counts y over a background b
 Magnitudes   Σ weight φ(n), n = |z| or the lengths of groups: ℓ1, ℓ2,1 and their Huber smoothing
 Differences  forward differences with a Neumann boundary
 ============ =====================================================================================================
@@ -162,6 +163,13 @@ class Quadratic(NamedTuple):
             return float(-0.5 * alpha**2 * a - alpha * slope)
 
         return best_of_concave(value, need)
+
+
+class Counts(NamedTuple):
+    """Σ z + b − y + y log(y/(z + b)): the Kullback–Leibler divergence of counts y over a background b."""
+
+    y: Any
+    background: Any = 0.0
 
 
 class Magnitudes(NamedTuple):

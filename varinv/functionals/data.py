@@ -11,7 +11,7 @@ from typing import Any
 
 from varinv import check
 from varinv.backend import Array, Shape, double, is_array, namespace, same_place
-from varinv.forms import Quadratic
+from varinv.forms import Counts, Quadratic
 from varinv.functionals.base import Functional
 from varinv.fused.quadratic import weighted_square
 from varinv.linalg import dot, norm
@@ -231,6 +231,9 @@ class KullbackLeibler(Functional):
         """1 / mean count: the second derivative y/(z+b)² at z + b = y, typically."""
         mean = float(namespace(self.y).mean(self.y))
         return 1 / mean if mean > 0 else 1.0
+
+    def form(self) -> Counts:
+        return Counts(self.y, self.background)
 
     def total(self, value: float) -> float:
         """T ≥ Σ z where f(z) ≤ value: 2(value + log 2 Σ y), as u − y + y log(y/u) ≥ u/2 − y log 2 for u = z + b."""

@@ -8,7 +8,6 @@ from typing import Any
 from varinv.backend import Array, double, is_array, namespace
 from varinv.functionals.data import L2Squared
 from varinv.linalg import norm
-from varinv.priors.plug_and_play import PnP
 from varinv.problem import Problem
 from varinv.solvers.cg import CG
 from varinv.solvers.least_squares import Square, split
@@ -30,9 +29,9 @@ def data_term(who: str, problem: Problem, alone: bool = False) -> tuple[Square, 
     return f, f.K
 
 
-def data_and_denoiser(who: str, problem: Problem) -> tuple[Square, Any, PnP]:
+def data_and_denoiser(who: str, problem: Problem) -> tuple[Square, Any, Any]:
     """(f, A, prior) of L2Squared(y) @ A + PnP(denoiser); an error otherwise."""
-    priors = [t.f for t in problem.terms if isinstance(t.f, PnP) and t.K is None]
+    priors = [t.f for t in problem.terms if hasattr(t.f, "denoiser") and hasattr(t.f, "prox") and t.K is None]
     if len(problem.terms) != 2 or len(priors) != 1:
         raise ValueError(f"{who}: the problem must be L2Squared(y) @ A + PnP(denoiser), got {problem}")
     f, A = data_term(who, problem)

@@ -88,18 +88,18 @@ def graph_la(
     guide = same_place(who, "the image of psi", guide, data.data() if isinstance(data, Problem) else data.f.data())
     L = GraphLaplacian(guide, radius, scale, normalise)
 
+    exact = q == 1 and smoothing is None and noise is None
     if q == 2:
         penalty: Any = L2Squared() @ L
-    elif q == 1 and smoothing is None and noise is None:
+    elif exact:
         penalty = L1() @ L
     else:
         size = 0.1 * float(abs(L.forward(guide)).max()) if smoothing is None else smoothing
         penalty = SmoothedLq(q, check.number(who, "smoothing", size, low=0.0, strict=True)) @ L
-    exact = isinstance(penalty.f, L1)
+    stop = residual(1e-4) | iterations(300 if solver is None and not exact else 2000) if stop is None else stop
     default: Any = CG() if q == 2 else ChambollePock() if exact else MMGKS(noise=noise, factor=tau)
     solver = default if solver is None else solver
-    stop = residual(1e-4) | iterations(2000 if isinstance(solver, ChambollePock) else 300) if stop is None else stop
-    if noise is not None and not isinstance(solver, MMGKS):
+    if noise is not None and getattr(solver, "noise", None) is None:  # the solver does not find the weight itself
         begin = (A.norm() / L.norm()) ** 2  # where both terms are of one size
         found = discrepancy(
             lambda weight: data + weight * penalty,

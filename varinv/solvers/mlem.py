@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from varinv import check
 from varinv.backend import Array, namespace
-from varinv.forms import quadratic
+from varinv.forms import Counts, beside, quadratic
 from varinv.functionals.base import Term
 from varinv.functionals.constraints import Box
 from varinv.functionals.data import KullbackLeibler
@@ -154,7 +154,7 @@ def dual(term: Term, x: Array) -> Array:
     f: Any = term.f
     z = term.K.forward(x)  # type: ignore[union-attr]
     xp = namespace(z)
-    y, b = f._parts(z)
+    y, b = measured(f, z)
     u = z + b
     counted = (y > 0) & (u > 0)
     return 1 - xp.where(counted, y / xp.where(counted, u, xp.ones_like(u)), xp.zeros_like(u))
@@ -182,7 +182,7 @@ def positive(who: str, term: Term, x: Array) -> Array:
     f: Any = term.f
     xp = namespace(x)
     rows = term.K.forward(xp.ones_like(x))  # type: ignore[union-attr]
-    y, b = f._parts(rows)
+    y, b = measured(f, rows)
     lost = xp.sum(xp.astype((y > 0) & (b + 0 * y == 0) & (rows <= 0), xp.int64))
     if int(lost):
         raise ValueError(
@@ -203,10 +203,16 @@ def positive(who: str, term: Term, x: Array) -> Array:
     return x
 
 
+def measured(f: Any, z: Array) -> tuple[Any, Any]:
+    """Counts and background beside z."""
+    form: Counts = f.form()
+    return tuple(beside(repr(f), name, a, z, z.shape) for name, a in zip(form._fields, form, strict=True))
+
+
 def parts(who: str, problem: Problem) -> Term:
     """The data term of a problem that EM solves, or an error naming what it does not."""
     data = problem.coupled
-    if len(data) != 1 or data[0].K is None or not isinstance(data[0].f, KullbackLeibler):
+    if len(data) != 1 or data[0].K is None or not isinstance(data[0].f.form(), Counts):
         raise ValueError(
             f"{who}: the problem must be KullbackLeibler(y, background) @ A, with NonNegative() or without; got "
             f"{problem}: use ChambollePock()"
