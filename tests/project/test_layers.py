@@ -29,7 +29,7 @@ LAYERS: list[tuple[str, ...]] = [
     ("solvers", "solvers.*"),
     ("phantom", "filters"),
     ("scan", "scan.*"),
-    ("learning", "learning.*", "plot_choice"),
+    ("learning", "learning.*"),
     ("priors", "priors.*"),
     ("tomography", "tomography.*"),
     ("testing", "testing.*", "cli", "__main__"),

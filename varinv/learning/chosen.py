@@ -109,8 +109,8 @@ class Chosen:
         return save_image(path, self.x, {"choice": json.dumps(self.report())})
 
     def plot(self, path: str | os.PathLike[str] | None = None) -> Any:
-        """The criterion, residual and degrees of freedom over theta, and the image; see varinv.plot_choice."""
-        from varinv.plot_choice import choice
+        """The criterion, residual and degrees of freedom over theta, and the image; see varinv.plot.choice."""
+        from varinv.plot import choice
 
         return choice(self, path)
 
