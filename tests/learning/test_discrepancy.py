@@ -130,7 +130,7 @@ def test_bad_input():
         ({"start": -1.0}, "start must be greater than 0, got -1"),
         ({"most": 0}, "most must be at least 1, got 0"),
         ({"problem_at": lambda lam: 3.0}, r"problem_at\(lam\) must return a Problem"),
-        ({"problem_at": lambda lam: vi.KullbackLeibler(y) + lam * vi.L1()}, "no least-squares term with data"),
+        ({"problem_at": lambda lam: vi.KullbackLeibler(y) + lam * vi.L1()}, "has no L2Squared\\(y\\) with data"),
     ):
         with pytest.raises((TypeError, ValueError), match=text):
             vi.discrepancy(**({"problem_at": at, "noise": 1.0} | arguments))

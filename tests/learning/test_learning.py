@@ -127,6 +127,9 @@ def test_bad_input_says_what_came_and_what_to_do() -> None:
         return vi.L2Squared(np.zeros((rows, 6))) + vi.families.TV((rows, 6))(theta, np.zeros((rows, 6)))
 
     class Broken(vi.L2Squared):
+        prox, prox_conj, grad, hvp = (getattr(vi.L2Squared, name) for name in ("prox", "prox_conj", "grad", "hvp"))
+        smoothness, convexity = vi.L2Squared.smoothness, vi.L2Squared.convexity
+
         def __call__(self, z: Any) -> float:
             return math.nan
 
