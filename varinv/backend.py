@@ -1,8 +1,8 @@
-"""Which array library is this?  The only module that asks.
+"""Arrays of any library, the pool of buffers, and the choice of a kernel by the device an array is on.
 
 Everything else takes ``xp = namespace(x)`` and calls the array API standard.  The rules (docs/decisions/0001):
 array in, same library, device and dtype out; constants follow the image; images never move between devices
-on their own; Python floats for steps.
+on their own; Python floats for steps.  What kinds of arrays there are says varinv.arrays.
 """
 
 from __future__ import annotations
@@ -22,13 +22,15 @@ import array_api_compat as compat
 import array_api_compat.numpy as xnp
 import numpy as np
 
+from varinv.arrays import given_back, kind_of, taken, views
+
 Array = Any
 Shape = tuple[int, ...]
 
 
 def is_array(x: object) -> bool:
-    """True for an array of any library that follows the array API (not for lists and Python numbers)."""
-    return type(x) is np.ndarray or (compat.is_array_api_obj(x) and not isinstance(x, np.generic))
+    """True for an array of any library and for containers of numbers (not for lists and Python numbers)."""
+    return type(x) is np.ndarray or kind_of(x) is not None
 
 
 REAL = (np.dtype(np.float64), np.dtype(np.float32))
@@ -39,23 +41,56 @@ def plain_real(x: object) -> bool:
     return type(x) is np.ndarray and x.dtype in REAL
 
 
+_NAMESPACES: dict[type, Any] = {np.ndarray: xnp}
+
+
 def namespace(*arrays: Any) -> Any:
     """The array API namespace of the arrays among the arguments; a TypeError where they mix libraries."""
+    if len(arrays) == 1 and (known := _NAMESPACES.get(type(arrays[0]))) is not None:
+        return known
     found = [a for a in arrays if type(a) is not np.ndarray and is_array(a)]
     if not found:
         return xnp
-    if len(found) < sum(map(is_array, arrays)) or len({type(a).__module__.split(".")[0] for a in found}) > 1:
+    if len(found) < sum(map(is_array, arrays)) or len({library(a) for a in found}) > 1:
         kinds = sorted({library(a) for a in arrays if is_array(a)})
         raise TypeError(
             f"arrays of different libraries: {', '.join(kinds)}; convert one side first, "
             "e.g. with numpy.asarray(x) or cupy.asarray(x)"
         )
-    return compat.array_namespace(*found)
+    xp = compat.array_namespace(*found)
+    if type(found[0]).__module__.startswith(("torch", "jax", "cupy")):  # one namespace a type
+        _NAMESPACES[type(found[0])] = xp
+    return xp
 
 
 def library(x: Array) -> str:
-    """'numpy', 'cupy', 'torch', …: the name of the library that owns `x`."""
-    return type(x).__module__.split(".")[0]
+    """'numpy', 'cupy', 'torch', 'jax', …: the name of the library that owns `x`, for messages."""
+    kind = kind_of(x)
+    return type(x).__module__.split(".")[0] if kind is None else kind.library
+
+
+def place(x: Array) -> tuple[str, str, str]:
+    """Library, device and dtype of `x`: the key under which constants made for such arrays are remembered."""
+    return library(x), str(device(x)), str(x.dtype)
+
+
+def on_cpu(x: Array) -> np.ndarray[Any, Any] | None:
+    """The memory of `x` as a NumPy array, nothing copied; None where it is not in the memory of the processor."""
+    found = views((x,))
+    return None if found is None or type(found[0]) is not np.ndarray else found[0]
+
+
+def through_numpy(function: Callable[..., Any], x: Array, *rest: Any) -> Any:
+    """A function of NumPy arrays on arrays in CPU memory; its arrays come back in the kind of the first one.
+
+    Raises a TypeError where an array cannot be seen as NumPy's: the caller says what to do.
+    """
+    if type(x) is np.ndarray:
+        return function(x, *rest)
+    seen = views((x, *rest))
+    if seen is None or type(seen[0]) is not np.ndarray:
+        raise TypeError(f"a {library(x)} array that is not in the memory of the processor")
+    return given_back(function(*seen), x)
 
 
 def device(x: Array) -> Any:
@@ -71,7 +106,7 @@ def to_numpy(x: Array) -> np.ndarray[Any, Any]:
         return np.asarray(x.get())
     if library(x) == "torch":
         return np.asarray(x.detach().cpu().numpy())
-    return np.asarray(x)
+    return np.asarray(x if (kind := kind_of(x)) is None or not kind.contains else taken("to_numpy", "x", x))
 
 
 def like(constant: Any, x: Array) -> Array:
@@ -109,6 +144,9 @@ def same_place(who: str, name: str, value: Array, x: Array) -> Array:
     if type(value) is np.ndarray and type(x) is np.ndarray:
         return value if value.dtype == x.dtype else value.astype(x.dtype)
     if library(value) != library(x):
+        view, kind = on_cpu(value), kind_of(x)
+        if view is not None and kind is not None and on_cpu(x) is not None:  # no move: the memory is the same
+            return same_place(who, name, kind.back(view), x)  # type: ignore[misc]
         raise TypeError(
             f"{who}: {name} is a {library(value)} array but the image is a {library(x)} array; "
             f"convert {name} first, e.g. {library(x)}.asarray({name})"
@@ -170,7 +208,7 @@ class _Pool:
                     return np.ndarray(shape, dtype, b[1])
             self.drop(256, limit=self.limit - size)
             self.made += 1
-            new: list[Any] = [self.requests, np.empty(size, np.uint8), self.requests]
+            new: list[Any] = [self.requests, _aligned(size), self.requests]
             self.buffers = sorted([*self.buffers, new], key=lambda b: b[1].size)
             return np.ndarray(shape, dtype, new[1])
 
@@ -200,6 +238,14 @@ class _Pool:
                 self.limit = before
 
 
+def _aligned(size: int) -> np.ndarray[Any, Any]:
+    """Bytes that start at a multiple of 64: what JAX asks of memory that it shares."""
+    owner = np.empty(size + 63, np.uint8)
+    start = -owner.ctypes.data % 64
+    # through a memoryview: of an array of arrays NumPy would hold the first one, and the count that is looked at is ours
+    return np.frombuffer(memoryview(owner)[start : start + size], np.uint8)  # type: ignore[arg-type]
+
+
 POOL = _Pool()
 
 
@@ -216,6 +262,16 @@ def normal(like: Array, *seeds: int) -> Array:
     if type(like) is np.ndarray:
         return values.astype(like.dtype)
     return namespace(like).asarray(values, dtype=like.dtype, device=device(like))
+
+
+def unshared(result: Array, x: Array) -> Array:
+    """`result`, copied where it is `x` or a view of it: what a caller gets is his own."""
+    if result is x:
+        return namespace(x).asarray(x, copy=True)
+    below = getattr(result, "base", None) if type(x) is np.ndarray else getattr(result, "_base", None)
+    if below is not None and (below is x or below is getattr(x, "base", None) or below is getattr(x, "_base", None)):
+        return namespace(x).asarray(result, copy=True)
+    return result
 
 
 def release() -> None:
@@ -239,12 +295,22 @@ class Kernel(Generic[_P, _T]):
         self.twins: dict[str, Callable[_P, _T]] = {}
 
     def __call__(self, *args: _P.args, **kwargs: _P.kwargs) -> _T:
-        plain = bool(args) and type(args[0]) is np.ndarray
-        name = "numpy" if plain else next((library(a) for a in args if is_array(a)), "numpy")
-        twin = self.twins.get(name)
+        if args and type(args[0]) is np.ndarray:
+            return self.twin("cpu")(*args, **kwargs)
+        first = next((a for a in args if kind_of(a) is not None), None)
+        seen = views(args)
+        if first is None or seen is None:
+            return self.twin("cpu" if first is None else "")(*args, **kwargs)
+        found = self.twin("cpu" if np.ndarray in map(type, seen) else "cuda")(*seen, **kwargs)  # type: ignore[call-arg]
+        result: _T = given_back(found, first)
+        return result
+
+    def twin(self, where: str) -> Callable[_P, _T]:
+        """The function that runs on a device: "cpu", "cuda", or "" for what only the reference knows."""
+        twin = self.twins.get(where)
         if twin is None:
-            twin = self.twins[name] = _twin(self.reference, name)
-        return twin(*args, **kwargs)
+            twin = self.twins[where] = _twin(self.reference, where)
+        return twin
 
 
 KERNELS: list[Kernel[Any, Any]] = []  # one generic test holds every twin to its reference
@@ -260,10 +326,9 @@ def kernel(reference: Callable[_P, _T]) -> Kernel[_P, _T]:
     return call
 
 
-def _twin(reference: Callable[..., Any], name: str) -> Callable[..., Any]:
-    suffix = {"numpy": "cpu", "cupy": "cuda"}.get(name)
-    module = f"{reference.__module__}_{suffix}"
-    if suffix is None or importlib.util.find_spec(module) is None:
+def _twin(reference: Callable[..., Any], where: str) -> Callable[..., Any]:
+    module = f"{reference.__module__}_{where}"
+    if not where or importlib.util.find_spec(module) is None:
         return reference
     found: Callable[..., Any] = getattr(importlib.import_module(module), reference.__name__, reference)
     return found

@@ -14,6 +14,7 @@ from varinv.functionals.constraints import Box
 from varinv.joint import together
 from varinv.operators.base import LinearOperator
 from varinv.operators.elementary import Identity
+from varinv.views import on_views
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -37,6 +38,7 @@ class Term:
             except ValueError as error:
                 raise ValueError(f"{error}; {self.K} maps {tuple(self.K.domain)} to {tuple(self.K.codomain)}") from None
 
+    @on_views
     def __call__(self, x: Array) -> float:
         """f(K x) in float64, K x in the dtype of x."""
         x = _image(x)
@@ -49,6 +51,7 @@ class Term:
         fast = self.f.value_along(self.K, x) if hasattr(self.f, "value_along") else None
         return float(self.f(self.K(double(x)))) if fast is None else float(fast)
 
+    @on_views
     def grad(self, x: Array) -> Array:
         """Kᵀ ∇f(K x)."""
         if not hasattr(self.f, "grad"):
@@ -56,6 +59,7 @@ class Term:
         x = _image(x)
         return self.f.grad(x) if self.K is None else self.K.T(self.f.grad(self.K(x)))
 
+    @on_views
     def hvp(self, x: Array, p: Array) -> Array:
         """Kᵀ ∇²f(K x) K p."""
         if not hasattr(self.f, "hvp"):
@@ -153,20 +157,24 @@ class Problem:
         """The terms with an operator; the dual is a tuple of arrays, one per coupled term."""
         return self._parts[1]
 
+    @on_views
     def __call__(self, x: Array) -> float:
         """The objective at x, in float64."""
         x = check.real_array("Problem", "x", x, finite=False)
         check.same_shape("Problem", "x", x, self.domain)
         return sum((t.exactly(x) for t in self.terms), start=0.0)
 
+    @on_views
     def grad(self, x: Array) -> Array:
         """Σ Kᵀ ∇f(K x); a TypeError names the term without a gradient."""
         return functools.reduce(lambda a, b: a + b, (t.grad(x) for t in self.terms))
 
+    @on_views
     def hvp(self, x: Array, p: Array) -> Array:
         """Σ Kᵀ ∇²f(K x) K p."""
         return functools.reduce(lambda a, b: a + b, (t.hvp(x, p) for t in self.terms))
 
+    @on_views
     def gap(self, x: Array, duals: tuple[Array, ...], bound: float | None = None) -> Gap:
         """Objective at x and the lower bound that the dual arrays prove, made feasible first.
 
