@@ -36,6 +36,9 @@ class Kind(NamedTuple):
     contains: bool = False  # a container, whose `take` gives the array of another kind
 
 
+NDARRAY = np.ndarray
+NUMBERS = (bool, int, float, np.generic)  # numbers, and NumPy's among them
+
 _KINDS: dict[type, Kind | None] = {}
 
 
@@ -62,7 +65,7 @@ def views(arguments: tuple[Any, ...]) -> list[Any] | None:
 
 
 def given_back(value: Any, like: Any) -> Any:
-    """The arrays in what a function on views returned (arrays, tuples of them, numbers), as arrays of the kind of `like`.
+    """The arrays in what a function on views returned (arrays, tuples of them, numbers), of the kind of `like`.
 
     Nothing is copied, but for what NumPy alone can describe: negative steps, and for JAX any.
     """
@@ -109,8 +112,9 @@ def _kind(cls: type) -> Kind | None:
             return Kind("numpy.ma", take=_masked, contains=True)
         if first == "xarray" and name in ("DataArray", "Variable"):
             return Kind("xarray", take=_xarray, contains=True)
-    if issubclass(cls, np.ndarray):
-        return Kind("numpy", take=lambda who, name, x: np.asarray(x), contains=True)
+    if issubclass(cls, np.ndarray):  # a matrix multiplies otherwise; a memory map and others are seen as they are
+        matrix = issubclass(cls, np.matrix)
+        return Kind("numpy.matrix" if matrix else "numpy", None if matrix else np.asarray, _itself, _plain, True)
     if root == "cupy" and cls.__name__ == "ndarray":
         return Kind("cupy", _itself, _itself)
     if hasattr(cls, "__array_namespace__"):
@@ -124,6 +128,10 @@ def _itself(x: Any) -> Any:
     return x
 
 
+def _plain(who: object, name: str, x: Any) -> Any:
+    return np.asarray(x)
+
+
 # ------------------------------------------------------------------------------------------------- other libraries
 
 
@@ -131,7 +139,7 @@ def _torch_view(x: Any) -> Any:
     try:
         return x.numpy()
     except (TypeError, RuntimeError):  # it records gradients, is on another device, sparse, bfloat16, inside torch.func
-        x = _torch_take("a kernel", "an argument", x)
+        x = _torch_take("varinv", "an argument", x)
     if x.layout is not sys.modules["torch"].strided:
         return None
     try:

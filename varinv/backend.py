@@ -1,4 +1,4 @@
-"""Arrays of any library, the pool of buffers, and the choice of a kernel by the device an array is on.
+"""Arrays of any library, and the choice of a kernel by the device an array is on.
 
 Everything else takes ``xp = namespace(x)`` and calls the array API standard.  The rules (docs/decisions/0001):
 array in, same library, device and dtype out; constants follow the image; images never move between devices
@@ -7,15 +7,10 @@ on their own; Python floats for steps.  What kinds of arrays there are says vari
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import importlib
 import importlib.util
-import math
-import sys
-import sysconfig
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, Generic, ParamSpec, TypeVar
 
 import array_api_compat as compat
@@ -23,6 +18,8 @@ import array_api_compat.numpy as xnp
 import numpy as np
 
 from varinv.arrays import given_back, kind_of, taken, views
+from varinv.pool import POOL as POOL
+from varinv.pool import _Pool as _Pool
 
 Array = Any
 Shape = tuple[int, ...]
@@ -48,9 +45,13 @@ def namespace(*arrays: Any) -> Any:
     """The array API namespace of the arrays among the arguments; a TypeError where they mix libraries."""
     if len(arrays) == 1 and (known := _NAMESPACES.get(type(arrays[0]))) is not None:
         return known
-    found = [a for a in arrays if type(a) is not np.ndarray and is_array(a)]
+    found = [a for a in arrays if type(a) is not np.ndarray and is_array(a) and library(a) != "numpy"]
     if not found:
         return xnp
+    for a in found:
+        if (kind := kind_of(a)) is not None and kind.contains:
+            taken("varinv", "an argument", a)  # what must not be taken says so
+            raise TypeError(f"a {kind.library} {type(a).__name__} where an array is meant; pass numpy.asarray(x)")
     if len(found) < sum(map(is_array, arrays)) or len({library(a) for a in found}) > 1:
         kinds = sorted({library(a) for a in arrays if is_array(a)})
         raise TypeError(
@@ -58,7 +59,7 @@ def namespace(*arrays: Any) -> Any:
             "e.g. with numpy.asarray(x) or cupy.asarray(x)"
         )
     xp = compat.array_namespace(*found)
-    if type(found[0]).__module__.startswith(("torch", "jax", "cupy")):  # one namespace a type
+    if library(found[0]) in ("torch", "jax", "cupy"):  # one namespace a type
         _NAMESPACES[type(found[0])] = xp
     return xp
 
@@ -76,6 +77,8 @@ def place(x: Array) -> tuple[str, str, str]:
 
 def on_cpu(x: Array) -> np.ndarray[Any, Any] | None:
     """The memory of `x` as a NumPy array, nothing copied; None where it is not in the memory of the processor."""
+    if type(x) is np.ndarray:
+        return x
     found = views((x,))
     return None if found is None or type(found[0]) is not np.ndarray else found[0]
 
@@ -170,85 +173,6 @@ def double(x: Array) -> Array:
     return wide
 
 
-# ---------------------------------------------------------------------------------------------------------- buffers
-
-
-class _Pool:
-    """Buffers that are handed out again once nobody can see them any more.
-
-    States are immutable and a long run still allocates nothing: a buffer returns to use only when its reference
-    count shows that neither it nor a view of it is held.  Any shape and dtype that fits takes the smallest idle buffer,
-    unless a fifth of it would lie idle.  Idle ones not asked for in 256 requests are dropped.
-    """
-
-    small = 1 << 14  # bytes; below, the allocator is as fast
-
-    def __init__(self) -> None:
-        self.lock = threading.RLock()
-        # [request it was last handed out for, bytes, first request], the smallest first
-        self.buffers: list[list[Any]] = []
-        self.limit = math.inf  # bytes that idle buffers may fill up beside those in use
-        self.requests = 0
-        self.made = 0  # buffers allocated so far: the tests watch it
-        probe = [0, np.empty(1)]
-        self.unseen = sys.getrefcount(probe[1])
-        self.enabled = not sysconfig.get_config_var("Py_GIL_DISABLED")
-
-    def take(self, shape: Shape, dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
-        size = math.prod(shape) * dtype.itemsize
-        if not self.enabled or size < self.small:
-            return np.empty(shape, dtype)
-        with self.lock:
-            self.requests += 1
-            for b in self.buffers:
-                if 4 * b[1].size > 5 * size:
-                    break
-                if b[1].size >= size and sys.getrefcount(b[1]) == self.unseen:
-                    b[0] = self.requests
-                    return np.ndarray(shape, dtype, b[1])
-            self.drop(256, limit=self.limit - size)
-            self.made += 1
-            new: list[Any] = [self.requests, _aligned(size), self.requests]
-            self.buffers = sorted([*self.buffers, new], key=lambda b: b[1].size)
-            return np.ndarray(shape, dtype, new[1])
-
-    def held(self) -> int:
-        """Bytes of all buffers."""
-        return sum(b[1].size for b in self.buffers)
-
-    def drop(self, age: int, since: float = math.inf, limit: float = math.inf) -> None:
-        """Forget idle buffers: those not asked for in `age` requests, made after `since`, any while above `limit`."""
-        idle = [b for b in self.buffers if sys.getrefcount(b[1]) == self.unseen]
-        held = self.held()
-        for b in sorted(idle, key=lambda b: int(b[0])):
-            if self.requests - b[0] >= age or b[2] > since or held > limit:
-                held -= b[1].size
-                self.buffers = [kept for kept in self.buffers if kept is not b]
-
-    @contextlib.contextmanager
-    def guest(self) -> Iterator[None]:
-        """Inside, new buffers take the place of idle ones; at the end they are forgotten."""
-        with self.lock:
-            before, self.limit, began = self.limit, min(self.limit, self.held()), self.requests
-        try:
-            yield
-        finally:
-            with self.lock:
-                self.drop(256, since=began)
-                self.limit = before
-
-
-def _aligned(size: int) -> np.ndarray[Any, Any]:
-    """Bytes that start at a multiple of 64: what JAX asks of memory that it shares."""
-    owner = np.empty(size + 63, np.uint8)
-    start = -owner.ctypes.data % 64
-    # through a memoryview: of an array of arrays NumPy would hold the first one, and the count that is looked at is ours
-    return np.frombuffer(memoryview(owner)[start : start + size], np.uint8)  # type: ignore[arg-type]
-
-
-POOL = _Pool()
-
-
 def empty(shape: Shape, dtype: Any, like: Array) -> Array:
     """An uninitialised array in the library and on the device of `like`; NumPy buffers come from the pool."""
     if type(like) is np.ndarray:
@@ -296,20 +220,20 @@ class Kernel(Generic[_P, _T]):
 
     def __call__(self, *args: _P.args, **kwargs: _P.kwargs) -> _T:
         if args and type(args[0]) is np.ndarray:
-            return self.twin("cpu")(*args, **kwargs)
-        first = next((a for a in args if kind_of(a) is not None), None)
+            return (self.twins.get("numpy") or self.twin("numpy"))(*args, **kwargs)
+        at = next((i for i, a in enumerate(args) if kind_of(a) is not None), None)
         seen = views(args)
-        if first is None or seen is None:
-            return self.twin("cpu" if first is None else "")(*args, **kwargs)
-        found = self.twin("cpu" if np.ndarray in map(type, seen) else "cuda")(*seen, **kwargs)  # type: ignore[call-arg]
-        result: _T = given_back(found, first)
+        if at is None or seen is None:
+            return self.twin("numpy" if at is None else "")(*args, **kwargs)
+        twin: Callable[..., _T] = self.twin("numpy" if type(seen[at]) is np.ndarray else "cupy")
+        result: _T = given_back(twin(*seen, **kwargs), args[at])
         return result
 
-    def twin(self, where: str) -> Callable[_P, _T]:
-        """The function that runs on a device: "cpu", "cuda", or "" for what only the reference knows."""
-        twin = self.twins.get(where)
+    def twin(self, name: str) -> Callable[_P, _T]:
+        """The function for arrays of "numpy" or "cupy", as which all on their devices are seen; the reference else."""
+        twin = self.twins.get(name)
         if twin is None:
-            twin = self.twins[where] = _twin(self.reference, where)
+            twin = self.twins[name] = _twin(self.reference, name)
         return twin
 
 
@@ -326,9 +250,10 @@ def kernel(reference: Callable[_P, _T]) -> Kernel[_P, _T]:
     return call
 
 
-def _twin(reference: Callable[..., Any], where: str) -> Callable[..., Any]:
-    module = f"{reference.__module__}_{where}"
-    if not where or importlib.util.find_spec(module) is None:
+def _twin(reference: Callable[..., Any], name: str) -> Callable[..., Any]:
+    suffix = {"numpy": "cpu", "cupy": "cuda"}.get(name)
+    module = f"{reference.__module__}_{suffix}"
+    if suffix is None or importlib.util.find_spec(module) is None:
         return reference
     found: Callable[..., Any] = getattr(importlib.import_module(module), reference.__name__, reference)
     return found

@@ -97,7 +97,7 @@ def real_array(who: object, name: str, value: Any, *, finite: bool = True, like_
         raise ValueError(f"{who}: {name} is empty, shape {tuple(value.shape)}")
     if finite:
         view = on_cpu(value)
-        xp, look = (namespace(view), view) if view is not None else (xp, value)
+        xp, look = (xp, value) if view is None or view is value else (namespace(view), view)
         bad = int(xp.sum(xp.astype(~xp.isfinite(look), xp.int64)))
         if bad:
             raise ValueError(

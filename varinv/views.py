@@ -13,11 +13,9 @@ import weakref
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-import numpy as np
+from varinv.arrays import NDARRAY, NUMBERS, given_back, kind_of
 
-from varinv.arrays import given_back, kind_of
-
-PLAIN = (type(None), str, bytes, bool, int, float, slice, range, type(Ellipsis), np.generic, np.dtype)
+PLAIN = (*NUMBERS, type(None), str, bytes, slice, range, type(Ellipsis))
 HOME = ("numpy", "cupy")  # their arrays are what others are seen as
 
 # what was seen once is kept with its norms, as long as what it was made of lives; None: it is NumPy's already
@@ -45,24 +43,30 @@ def seen(x: Any, *parts: Any) -> list[Any] | None:
         return None
 
 
-def on_views(method: _F) -> _F:
-    """Let a method of (self, x, …) run on views of x and of the arrays inside `self`; it gives back arrays like x."""
+def on_views(function: _F) -> _F:
+    """Let a function run on views of its arrays and of those inside `self`; it gives back arrays like the first one."""
 
-    @functools.wraps(method)
+    @functools.wraps(function)
     def call(*args: Any, **named: Any) -> Any:
-        x = args[1] if len(args) > 1 else next(iter(named.values()), None)
-        if type(x) is np.ndarray or (kind := kind_of(x)) is None or kind.library in HOME:
-            return method(*args, **named)
+        if len(args) == 2 and type(args[1]) is NDARRAY:
+            return function(*args, **named)
+        for x in (*args, *named.values()) if named else args:
+            if (kind := kind_of(x)) is not None:
+                break
+        else:
+            return function(*args, **named)
+        if kind.library in HOME:
+            return function(*args, **named)
         if kind.take is not None and not kind.contains:
-            kind.take(args[0] if args else method.__name__, "the input", x)
+            kind.take(args[0] if args and args[0] is not x else function.__name__, "the input", x)
         found = seen(x, args, named)
-        return method(*args, **named) if found is None else given_back(method(*found[0], **found[1]), x)
+        return function(*args, **named) if found is None else given_back(function(*found[0], **found[1]), x)
 
     return call  # type: ignore[return-value]
 
 
 def _seen(value: Any) -> Any:
-    if isinstance(value, PLAIN) or type(value) is np.ndarray:
+    if isinstance(value, PLAIN):
         return value
     if (kind := kind_of(value)) is not None:
         view = kind.view(value) if kind.view else None
@@ -77,6 +81,8 @@ def _seen(value: Any) -> Any:
     if isinstance(value, dict):
         named = {key: _seen(v) for key, v in value.items()}
         return value if all(v is value[key] for key, v in named.items()) else named
+    if type(value).__module__.startswith("scipy."):  # a sparse matrix
+        return value
     if not type(value).__module__.startswith("varinv.") or not dataclasses.is_dataclass(value):
         raise _Unknown
     return _known(value) if type(value).__hash__ is object.__hash__ else _replaced(value)

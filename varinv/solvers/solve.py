@@ -74,10 +74,10 @@ def solve(
     like = x0 if (data := problem.data()) is None else data
     if (inside := seen(like, problem, solver, x0, stop)) is not None:
         watch = observe if observe is None else lambda state: observe(given_back(state, like))
-        viewed, method, begin, rule = inside
-        found = solve(viewed, method, x0=begin, stop=rule, observe=watch, progress=progress, checkpoint=checkpoint)
-        ends = {name: given_back(getattr(found, name), like) for name in ("x", "state")}
-        return dataclasses.replace(found, problem=problem, solver=solver or found.solver, **ends)
+        viewed, method, begin, until = inside
+        done = solve(viewed, method, x0=begin, stop=until, observe=watch, progress=progress, checkpoint=checkpoint)
+        x, state = given_back(done.x, like), given_back(done.state, like)
+        return dataclasses.replace(done, x=x, state=state, problem=problem, solver=solver or done.solver)
     x = start(problem, x0)
     if stop is not None and (not callable(stop) or isinstance(stop, type)):
         raise TypeError(f"solve: stop must be a rule such as gap(1e-4) | iterations(500), got {stop!r}")
