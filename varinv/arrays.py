@@ -57,6 +57,9 @@ def views(arguments: tuple[Any, ...]) -> list[Any] | None:
     found = []
     for a in arguments:
         kind = kind_of(a)
+        if kind is not None and kind.view is None and kind.take is not None:
+            a = kind.take("varinv", "an argument", a)
+            kind = kind_of(a)
         view = a if kind is None else None if kind.view is None else kind.view(a)
         if view is None and a is not None:
             return None

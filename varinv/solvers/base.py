@@ -72,8 +72,9 @@ def start(problem: Problem, x: Array | None) -> Array:
         return problem.zeros()
     x = check.real_array("solve", "x0", x)
     check.same_shape("solve", "x0", x, problem.domain)
-    xp, data = namespace(x), problem.data()
-    return xp.asarray(x if data is None else same_place("solve", "x0", x, data), copy=True)
+    data = problem.data()
+    x = x if data is None else same_place("solve", "x0", x, data)
+    return namespace(x).asarray(x, copy=True)
 
 
 def zero_duals(problem: Problem, x: Array) -> tuple[Array, ...]:
