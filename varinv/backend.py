@@ -1,34 +1,33 @@
-"""Which array library is this?  The only module that asks.
+"""Arrays of any library, and the choice of a kernel by the device an array is on.
 
 Everything else takes ``xp = namespace(x)`` and calls the array API standard.  The rules (docs/decisions/0001):
 array in, same library, device and dtype out; constants follow the image; images never move between devices
-on their own; Python floats for steps.
+on their own; Python floats for steps.  What kinds of arrays there are says varinv.arrays.
 """
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import importlib
 import importlib.util
-import math
-import sys
-import sysconfig
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, Generic, ParamSpec, TypeVar
 
 import array_api_compat as compat
 import array_api_compat.numpy as xnp
 import numpy as np
 
+from varinv.arrays import given_back, kind_of, taken, views
+from varinv.pool import POOL as POOL
+from varinv.pool import _Pool as _Pool
+
 Array = Any
 Shape = tuple[int, ...]
 
 
 def is_array(x: object) -> bool:
-    """True for an array of any library that follows the array API (not for lists and Python numbers)."""
-    return type(x) is np.ndarray or (compat.is_array_api_obj(x) and not isinstance(x, np.generic))
+    """True for an array of any library and for containers of numbers (not for lists and Python numbers)."""
+    return type(x) is np.ndarray or kind_of(x) is not None
 
 
 REAL = (np.dtype(np.float64), np.dtype(np.float32))
@@ -39,23 +38,62 @@ def plain_real(x: object) -> bool:
     return type(x) is np.ndarray and x.dtype in REAL
 
 
+_NAMESPACES: dict[type, Any] = {np.ndarray: xnp}
+
+
 def namespace(*arrays: Any) -> Any:
     """The array API namespace of the arrays among the arguments; a TypeError where they mix libraries."""
-    found = [a for a in arrays if type(a) is not np.ndarray and is_array(a)]
+    if len(arrays) == 1 and (known := _NAMESPACES.get(type(arrays[0]))) is not None:
+        return known
+    found = [a for a in arrays if type(a) is not np.ndarray and is_array(a) and library(a) != "numpy"]
     if not found:
         return xnp
-    if len(found) < sum(map(is_array, arrays)) or len({type(a).__module__.split(".")[0] for a in found}) > 1:
+    for a in found:
+        if (kind := kind_of(a)) is not None and kind.contains:
+            taken("varinv", "an argument", a)  # what must not be taken says so
+            raise TypeError(f"a {kind.library} {type(a).__name__} where an array is meant; pass numpy.asarray(x)")
+    if len(found) < sum(map(is_array, arrays)) or len({library(a) for a in found}) > 1:
         kinds = sorted({library(a) for a in arrays if is_array(a)})
         raise TypeError(
             f"arrays of different libraries: {', '.join(kinds)}; convert one side first, "
             "e.g. with numpy.asarray(x) or cupy.asarray(x)"
         )
-    return compat.array_namespace(*found)
+    xp = compat.array_namespace(*found)
+    if library(found[0]) in ("torch", "jax", "cupy"):  # one namespace a type
+        _NAMESPACES[type(found[0])] = xp
+    return xp
 
 
 def library(x: Array) -> str:
-    """'numpy', 'cupy', 'torch', …: the name of the library that owns `x`."""
-    return type(x).__module__.split(".")[0]
+    """'numpy', 'cupy', 'torch', 'jax', …: the name of the library that owns `x`, for messages."""
+    kind = kind_of(x)
+    return type(x).__module__.split(".")[0] if kind is None else kind.library
+
+
+def place(x: Array) -> tuple[str, str, str]:
+    """Library, device and dtype of `x`: the key under which constants made for such arrays are remembered."""
+    return library(x), str(device(x)), str(x.dtype)
+
+
+def on_cpu(x: Array) -> np.ndarray[Any, Any] | None:
+    """The memory of `x` as a NumPy array, nothing copied; None where it is not in the memory of the processor."""
+    if type(x) is np.ndarray:
+        return x
+    found = views((x,))
+    return None if found is None or type(found[0]) is not np.ndarray else found[0]
+
+
+def through_numpy(function: Callable[..., Any], x: Array, *rest: Any) -> Any:
+    """A function of NumPy arrays on arrays in CPU memory; its arrays come back in the kind of the first one.
+
+    Raises a TypeError where an array cannot be seen as NumPy's: the caller says what to do.
+    """
+    if type(x) is np.ndarray:
+        return function(x, *rest)
+    seen = views((x, *rest))
+    if seen is None or type(seen[0]) is not np.ndarray:
+        raise TypeError(f"a {library(x)} array that is not in the memory of the processor")
+    return given_back(function(*seen), x)
 
 
 def device(x: Array) -> Any:
@@ -71,7 +109,7 @@ def to_numpy(x: Array) -> np.ndarray[Any, Any]:
         return np.asarray(x.get())
     if library(x) == "torch":
         return np.asarray(x.detach().cpu().numpy())
-    return np.asarray(x)
+    return np.asarray(x if (kind := kind_of(x)) is None or not kind.contains else taken("to_numpy", "x", x))
 
 
 def like(constant: Any, x: Array) -> Array:
@@ -109,6 +147,9 @@ def same_place(who: str, name: str, value: Array, x: Array) -> Array:
     if type(value) is np.ndarray and type(x) is np.ndarray:
         return value if value.dtype == x.dtype else value.astype(x.dtype)
     if library(value) != library(x):
+        view, kind = on_cpu(value), kind_of(x)
+        if view is not None and kind is not None and on_cpu(x) is not None:  # no move: the memory is the same
+            return same_place(who, name, kind.back(view), x)  # type: ignore[misc]
         raise TypeError(
             f"{who}: {name} is a {library(value)} array but the image is a {library(x)} array; "
             f"convert {name} first, e.g. {library(x)}.asarray({name})"
@@ -132,77 +173,6 @@ def double(x: Array) -> Array:
     return wide
 
 
-# ---------------------------------------------------------------------------------------------------------- buffers
-
-
-class _Pool:
-    """Buffers that are handed out again once nobody can see them any more.
-
-    States are immutable and a long run still allocates nothing: a buffer returns to use only when its reference
-    count shows that neither it nor a view of it is held.  Any shape and dtype that fits takes the smallest idle buffer,
-    unless a fifth of it would lie idle.  Idle ones not asked for in 256 requests are dropped.
-    """
-
-    small = 1 << 14  # bytes; below, the allocator is as fast
-
-    def __init__(self) -> None:
-        self.lock = threading.RLock()
-        # [request it was last handed out for, bytes, first request], the smallest first
-        self.buffers: list[list[Any]] = []
-        self.limit = math.inf  # bytes that idle buffers may fill up beside those in use
-        self.requests = 0
-        self.made = 0  # buffers allocated so far: the tests watch it
-        probe = [0, np.empty(1)]
-        self.unseen = sys.getrefcount(probe[1])
-        self.enabled = not sysconfig.get_config_var("Py_GIL_DISABLED")
-
-    def take(self, shape: Shape, dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
-        size = math.prod(shape) * dtype.itemsize
-        if not self.enabled or size < self.small:
-            return np.empty(shape, dtype)
-        with self.lock:
-            self.requests += 1
-            for b in self.buffers:
-                if 4 * b[1].size > 5 * size:
-                    break
-                if b[1].size >= size and sys.getrefcount(b[1]) == self.unseen:
-                    b[0] = self.requests
-                    return np.ndarray(shape, dtype, b[1])
-            self.drop(256, limit=self.limit - size)
-            self.made += 1
-            new: list[Any] = [self.requests, np.empty(size, np.uint8), self.requests]
-            self.buffers = sorted([*self.buffers, new], key=lambda b: b[1].size)
-            return np.ndarray(shape, dtype, new[1])
-
-    def held(self) -> int:
-        """Bytes of all buffers."""
-        return sum(b[1].size for b in self.buffers)
-
-    def drop(self, age: int, since: float = math.inf, limit: float = math.inf) -> None:
-        """Forget idle buffers: those not asked for in `age` requests, made after `since`, any while above `limit`."""
-        idle = [b for b in self.buffers if sys.getrefcount(b[1]) == self.unseen]
-        held = self.held()
-        for b in sorted(idle, key=lambda b: int(b[0])):
-            if self.requests - b[0] >= age or b[2] > since or held > limit:
-                held -= b[1].size
-                self.buffers = [kept for kept in self.buffers if kept is not b]
-
-    @contextlib.contextmanager
-    def guest(self) -> Iterator[None]:
-        """Inside, new buffers take the place of idle ones; at the end they are forgotten."""
-        with self.lock:
-            before, self.limit, began = self.limit, min(self.limit, self.held()), self.requests
-        try:
-            yield
-        finally:
-            with self.lock:
-                self.drop(256, since=began)
-                self.limit = before
-
-
-POOL = _Pool()
-
-
 def empty(shape: Shape, dtype: Any, like: Array) -> Array:
     """An uninitialised array in the library and on the device of `like`; NumPy buffers come from the pool."""
     if type(like) is np.ndarray:
@@ -216,6 +186,16 @@ def normal(like: Array, *seeds: int) -> Array:
     if type(like) is np.ndarray:
         return values.astype(like.dtype)
     return namespace(like).asarray(values, dtype=like.dtype, device=device(like))
+
+
+def unshared(result: Array, x: Array) -> Array:
+    """`result`, copied where it is `x` or a view of it: what a caller gets is his own."""
+    if result is x:
+        return namespace(x).asarray(x, copy=True)
+    below = getattr(result, "base", None) if type(x) is np.ndarray else getattr(result, "_base", None)
+    if below is not None and (below is x or below is getattr(x, "base", None) or below is getattr(x, "_base", None)):
+        return namespace(x).asarray(result, copy=True)
+    return result
 
 
 def release() -> None:
@@ -239,12 +219,22 @@ class Kernel(Generic[_P, _T]):
         self.twins: dict[str, Callable[_P, _T]] = {}
 
     def __call__(self, *args: _P.args, **kwargs: _P.kwargs) -> _T:
-        plain = bool(args) and type(args[0]) is np.ndarray
-        name = "numpy" if plain else next((library(a) for a in args if is_array(a)), "numpy")
+        if args and type(args[0]) is np.ndarray:
+            return (self.twins.get("numpy") or self.twin("numpy"))(*args, **kwargs)
+        at = next((i for i, a in enumerate(args) if kind_of(a) is not None), None)
+        seen = views(args)
+        if at is None or seen is None:
+            return self.twin("numpy" if at is None else "")(*args, **kwargs)
+        twin: Callable[..., _T] = self.twin("numpy" if type(seen[at]) is np.ndarray else "cupy")
+        result: _T = given_back(twin(*seen, **kwargs), args[at])
+        return result
+
+    def twin(self, name: str) -> Callable[_P, _T]:
+        """The function for arrays of "numpy" or "cupy", as which all on their devices are seen; the reference else."""
         twin = self.twins.get(name)
         if twin is None:
             twin = self.twins[name] = _twin(self.reference, name)
-        return twin(*args, **kwargs)
+        return twin
 
 
 KERNELS: list[Kernel[Any, Any]] = []  # one generic test holds every twin to its reference

@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Iterable
 from typing import Any
 
-from varinv.backend import Array, Shape, is_array, like, namespace, plain_real
-
-
-def outside() -> int:
-    """The `stacklevel` of a warning that points to the line outside this package from which all of it was called."""
-    frame, level = sys._getframe(1), 1
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "varinv":
-        frame, level = frame.f_back, level + 1
-    return level
+from varinv.arrays import outside as outside
+from varinv.arrays import taken as taken
+from varinv.backend import Array, Shape, is_array, like, namespace, on_cpu, plain_real
 
 
 def number(
     who: str, name: str, value: Any, *, low: float = -math.inf, high: float = math.inf, strict: bool = False
 ) -> float:
     """A finite Python float in [low, high], or (low, high] if strict."""
+    value = taken(who, name, value)
     try:
         if isinstance(value, (str, bytes, bool)) or (is_array(value) and math.prod(value.shape) != 1):
             raise TypeError
@@ -79,7 +73,8 @@ def axes(who: str, value: Any, shape: Shape) -> tuple[int, ...]:
 def describe(value: Any) -> str:
     """What came, in words; never the numbers of an array."""
     if is_array(value):
-        return f"an array of shape {tuple(value.shape)} and dtype {value.dtype}"
+        dtype = getattr(value, "dtype", None)  # a table has several
+        return f"an array of shape {tuple(value.shape)}" + ("" if dtype is None else f" and dtype {dtype}")
     return repr(value) if len(repr(value)) < 80 else f"a {type(value).__name__}"
 
 
@@ -87,10 +82,12 @@ def real_array(who: object, name: str, value: Any, *, finite: bool = True, like_
     """A real floating-point array of at least one entry, finite unless said otherwise.
 
     Integers and booleans become float64, float16 becomes float32, foreign byte order becomes native;
-    lists and numbers become NumPy arrays.  Complex numbers, text and objects are refused.
+    lists and numbers become NumPy arrays, and so do containers of numbers (xarray, pandas, h5py, zarr, np.matrix).
+    Complex numbers, text and objects are refused, and masked arrays, dask arrays, arrays that record gradients.
     """
     if not finite and plain_real(value) and value.size > 0:
         return value
+    value = taken(who, name, value)
     if not is_array(value):
         value = like(_plain(who, name, value), like_array) if like_array is not None else _plain(who, name, value)
     xp = namespace(value)
@@ -99,7 +96,9 @@ def real_array(who: object, name: str, value: Any, *, finite: bool = True, like_
     if math.prod(value.shape) == 0:
         raise ValueError(f"{who}: {name} is empty, shape {tuple(value.shape)}")
     if finite:
-        bad = int(xp.sum(xp.astype(~xp.isfinite(value), xp.int64)))
+        view = on_cpu(value)
+        xp, look = (xp, value) if view is None or view is value else (namespace(view), view)
+        bad = int(xp.sum(xp.astype(~xp.isfinite(look), xp.int64)))
         if bad:
             raise ValueError(
                 f"{who}: {name} has {bad} NaN or infinite of {math.prod(value.shape)} values; "
@@ -134,6 +133,8 @@ def _plain(who: object, name: str, value: Any) -> Array:
     import array_api_compat.numpy as xnp
 
     try:
+        if isinstance(value, (list, tuple)):
+            value = [taken(who, name, v) for v in value]
         result = xnp.asarray(value)
     except ValueError:
         raise TypeError(f"{who}: {name} must be an array, got {describe(value)}") from None

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from varinv import check
-from varinv.backend import Array, device, library, namespace, same_place
+from varinv.backend import Array, device, namespace, place, same_place
 from varinv.operators.base import LinearOperator, check_input
 from varinv.operators.elementary import Diagonal
 from varinv.operators.symbol import gram_symbol, multiply, shift_invariant
@@ -130,7 +130,7 @@ def _decomposed(A: LinearOperator, y: Array) -> tuple[Array, Array, Array]:
             "use Landweber(), NuMethod() or CGLS() with a stop"
         )
     known: dict[Any, Any] = A.__dict__.setdefault("_decomposed", {})
-    if (key := (library(y), str(device(y)), str(y.dtype))) not in known:
+    if (key := place(y)) not in known:
         xp = namespace(y)
         eye = xp.eye(columns, dtype=xp.float64, device=device(y))
         images = [xp.reshape(A.forward(xp.reshape(eye[j, :], A.domain)), (-1,)) for j in range(columns)]

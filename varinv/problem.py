@@ -17,6 +17,7 @@ from varinv.forms import quadratic
 from varinv.joint import combine
 from varinv.operators.base import LinearOperator
 from varinv.operators.elementary import Identity
+from varinv.views import on_views
 
 
 class Summand:
@@ -95,20 +96,24 @@ class Problem(Summand):
         """The terms with an operator; the dual is a tuple of arrays, one per coupled term."""
         return self._parts[1]
 
+    @on_views
     def __call__(self, x: Array) -> float:
         """The objective at x, in float64."""
         x = check.real_array("Problem", "x", x, finite=False)
         check.same_shape("Problem", "x", x, self.domain)
         return sum((t.exactly(x) for t in self.terms), start=0.0)
 
+    @on_views
     def grad(self, x: Array) -> Array:
         """Σ Kᵀ ∇f(K x); a TypeError names the term without a gradient."""
         return functools.reduce(lambda a, b: a + b, (t.grad(x) for t in self.terms))
 
+    @on_views
     def hvp(self, x: Array, p: Array) -> Array:
         """Σ Kᵀ ∇²f(K x) K p."""
         return functools.reduce(lambda a, b: a + b, (t.hvp(x, p) for t in self.terms))
 
+    @on_views
     def gap(self, x: Array, duals: tuple[Array, ...], bound: float | None = None) -> Gap:
         """Objective at x and the lower bound that the dual arrays prove, made feasible first.
 

@@ -15,6 +15,7 @@ from varinv.capabilities import guard, lost
 from varinv.fused import table
 from varinv.operators.base import LinearOperator
 from varinv.problem import Summand
+from varinv.views import on_views
 
 # what defines a functional, and what describes the functional so defined: a subclass that overrides one of the former
 # keeps none of its parent's others (varinv.capabilities)
@@ -299,6 +300,7 @@ class Term(Summand):
             except ValueError as error:
                 raise ValueError(f"{error}; {self.K} maps {tuple(self.K.domain)} to {tuple(self.K.codomain)}") from None
 
+    @on_views
     def __call__(self, x: Array) -> float:
         """f(K x) in float64, K x in the dtype of x."""
         x = _image(x)
@@ -311,6 +313,7 @@ class Term(Summand):
         fast = table.value_of(self.f, self.K, x)
         return float(self.f(self.K(double(x)))) if fast is None else fast
 
+    @on_views
     def grad(self, x: Array) -> Array:
         """Kᵀ ∇f(K x)."""
         if not hasattr(self.f, "grad"):
@@ -321,6 +324,7 @@ class Term(Summand):
         x = _image(x)
         return self.f.grad(x) if self.K is None else self.K.T(self.f.grad(self.K(x)))
 
+    @on_views
     def hvp(self, x: Array, p: Array) -> Array:
         """Kᵀ ∇²f(K x) K p."""
         if not hasattr(self.f, "hvp"):

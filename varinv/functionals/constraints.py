@@ -235,6 +235,7 @@ def Support(mask: Any) -> Box:
 def _mask(who: str, mask: Any, shape: Shape | None) -> Array:
     import array_api_compat.numpy as host
 
+    mask = check.taken(who, "mask", mask)
     mask = mask if is_array(mask) else host.asarray(mask)
     if not namespace(mask).isdtype(mask.dtype, "bool"):
         raise TypeError(f"{who}: mask must be a boolean array, got {check.describe(mask)}; write e.g. mask > 0")

@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from varinv import check
-from varinv.backend import Array, Shape, is_array, namespace
+from varinv.backend import Array, Shape, is_array, unshared
 from varinv.operators.norms import collatz_wielandt as collatz_wielandt
+from varinv.views import on_views
 
 if TYPE_CHECKING:
     from varinv.operators.spectrum import Spectrum
@@ -99,10 +100,10 @@ class LinearOperator(ABC):
 
     # ------------------------------------------------------------------------------------------------ what users call
 
+    @on_views
     def __call__(self, x: Array) -> Array:
         x = check_input(self, x, self.domain)
-        result = self.forward(x)
-        return namespace(x).asarray(x, copy=True) if result is x else result
+        return unshared(self.forward(x), x)
 
     @functools.cached_property
     def T(self) -> LinearOperator:

@@ -11,7 +11,7 @@ from typing import Any
 import array_api_compat.numpy as host
 
 from varinv import check
-from varinv.backend import Array, Shape, device, kernel, library, like, namespace, to_numpy
+from varinv.backend import Array, Shape, kernel, like, namespace, place, to_numpy
 from varinv.operators.base import LinearOperator, collatz_wielandt, once
 from varinv.operators.continuation import continued, folded, zeros_around
 
@@ -141,7 +141,7 @@ class Blur(LinearOperator):
     def _transfer(self, x: Array) -> Array:
         """k̂ on the grid of the image, in the place and precision of `x`; remembered."""
         places: dict[Any, Array] = self.__dict__.setdefault("_transfers", {})
-        key = (library(x), str(device(x)), str(x.dtype))
+        key = place(x)
         if key not in places:
             xp = namespace(x)
             grid = self.domain[-self.kernel.ndim :]

@@ -52,7 +52,7 @@ class ConvolutionBank(LinearOperator):
 
     def __post_init__(self) -> None:
         who, shape = "ConvolutionBank", check.shape("ConvolutionBank", self.domain)
-        given = self.kernels
+        given = check.taken(who, "kernels", self.kernels)
         if is_array(given):
             given = to_numpy(given)
         if not hasattr(given, "__len__") or isinstance(given, str) or (is_array(given) and given.ndim < 2):

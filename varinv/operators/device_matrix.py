@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import array_api_compat.numpy as host
 
 from varinv import check
-from varinv.backend import Array, Shape, device, double, is_array, library, namespace
+from varinv.backend import Array, Shape, device, double, is_array, library, namespace, on_cpu, through_numpy
 from varinv.operators.base import LinearOperator, collatz_wielandt, once
 
 
@@ -92,14 +92,14 @@ def device_matrix(who: str, L: Any, domain: Shape, codomain: Shape) -> LinearOpe
     return DeviceMatrix(M, M.T.tocsr(), M.data, domain, codomain)
 
 
-def on_the_host(A: LinearOperator, x: Array) -> Any:
-    """x, if it is NumPy's; a TypeError that says what to do."""
-    if library(x) == "numpy":
-        return x
+def on_the_host(A: LinearOperator, function: Callable[[Any], Any], x: Array) -> Any:
+    """A function of NumPy arrays on x, in the memory of the processor; else a TypeError that says what to do."""
+    if on_cpu(x) is not None:
+        return through_numpy(function, x)
     remedy = "convert it first, e.g. numpy.asarray(x)"
     if library(x) == "cupy":
         M = getattr(A, "M", None)
         remedy = "pass cupy.asnumpy(x)"
         if M is not None:
             remedy = f"from_scipy({'cupy.asarray' if is_array(M) else 'cupyx.scipy.sparse.csr_matrix'}(M)) works there"
-    raise TypeError(f"{A} works on NumPy arrays, got a {library(x)} array; {remedy}")
+    raise TypeError(f"{A} works on arrays in the memory of the processor, got a {library(x)} array; {remedy}")

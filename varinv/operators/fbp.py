@@ -11,6 +11,7 @@ from varinv import check
 from varinv.backend import Array, device, kernel, like, namespace
 from varinv.operators.fbp_weights import MissingArcWarning, fan_weights, parallel_weights
 from varinv.operators.geometry import FanBeam, ParallelBeam
+from varinv.views import on_views
 
 xnp = namespace()  # weights and filters are prepared on the host, in float64
 
@@ -39,6 +40,7 @@ class _Plan(NamedTuple):
     missing: str | None
 
 
+@on_views
 def fbp(
     A: Any,
     sinogram: Array,

@@ -45,7 +45,10 @@ class SciPyMatrix(LinearOperator):
         return self._times(self.M.T, y, self.domain)
 
     def _times(self, M: Any, x: Array, shape: Shape) -> Array:
-        return (M @ on_the_host(self, x).reshape(-1)).reshape(shape).astype(x.dtype, copy=False)
+        def times(x: Any) -> Any:
+            return (M @ x.reshape(-1)).reshape(shape).astype(x.dtype, copy=False)
+
+        return on_the_host(self, times, x)
 
     @once
     def norm(self) -> float:
@@ -97,8 +100,10 @@ class Foreign(LinearOperator):
         return self._apply(self.L.rmatvec, y, self.domain)
 
     def _apply(self, function: Any, x: Array, shape: Shape) -> Array:
-        result = np.asarray(function(np.array(on_the_host(self, x)).reshape(-1)))
-        return np.array(result.real, dtype=x.dtype).reshape(shape)
+        def apply(x: Any) -> Any:
+            return np.array(np.asarray(function(np.array(x).reshape(-1))).real, dtype=x.dtype).reshape(shape)
+
+        return on_the_host(self, apply, x)
 
     @once
     def norm(self) -> float:
@@ -155,6 +160,7 @@ def from_scipy(
     who = "from_scipy"
     if isinstance(L, _Ours) and norm is None and _same(shape_in, L.A.domain) and _same(shape_out, L.A.codomain):
         return L.A
+    L = check.taken(who, "L", L)
     matrix = sparse.issparse(L) or (is_array(L) and library(L) == "numpy") or of_a_device(L)
     if not matrix and not all(hasattr(L, name) for name in ("shape", "matvec", "rmatvec")):
         raise TypeError(

@@ -11,6 +11,7 @@ from varinv.backend import Array, double, namespace
 from varinv.linalg import norm
 from varinv.operators.algebra import Composition, Scaled
 from varinv.operators.base import LinearOperator
+from varinv.views import on_views
 
 MOST = 10_000  # conjugate-gradient steps
 METHODS = ("cg", "fbp")
@@ -20,6 +21,7 @@ class InexactInverseWarning(UserWarning):
     """What was returned is not A⁺ y to the accuracy asked for; the message says by how much."""
 
 
+@on_views
 def pinv(A: LinearOperator, y: Array, method: str | None = None, tol: float = 1e-10) -> Array:
     r"""A⁺ y: of all x that minimise ‖A x − y‖ the one of least norm; shape `A.codomain` → `A.domain`.
 

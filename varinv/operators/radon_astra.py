@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from varinv import cuda_tools
-from varinv.backend import Array, Shape, empty, library, namespace
+from varinv.backend import Array, Shape, empty, library, namespace, on_cpu, through_numpy
 from varinv.operators.base import LinearOperator, collatz_wielandt, once
 from varinv.operators.geometry import FanBeam, ParallelBeam, some_views
 from varinv.operators.radon import check_scan
@@ -135,11 +135,14 @@ class AstraRadon(LinearOperator):
     def _apply(self, a: Any, what: str, algorithm: str) -> Any:
         if library(a) == "cupy":
             return self._on_device(a, algorithm)
-        if type(a) is not np.ndarray:
+        if on_cpu(a) is None:
             raise TypeError(
-                f"{self}: ASTRA works on NumPy and CuPy arrays, the {what} is a {library(a)} array; "
-                "convert it first, or use Radon, which keeps the library"
+                f"{self}: ASTRA works on arrays in the memory of the processor and on CuPy arrays, the {what} is a "
+                f"{library(a)} array; convert it first, or use Radon, which keeps the library"
             )
+        return through_numpy(self._on_host, a, algorithm)
+
+    def _on_host(self, a: Any, algorithm: str) -> Any:
         shape = self.codomain[-2:] if algorithm == "FP" else self.domain[-2:]
         single = np.ascontiguousarray(a, dtype=np.float32)
         with self._projector() as run:

@@ -176,6 +176,7 @@ def _entry(axis: int, r: Any, n: int) -> Any:
 
 
 def _bounding_box(mask: Any, shape: Shape) -> tuple[slice, ...]:
+    mask = check.taken("Restriction", "the mask", mask)
     mask = mask if is_array(mask) else host.asarray(mask)
     if not namespace(mask).isdtype(mask.dtype, "bool"):
         raise TypeError(

@@ -49,7 +49,8 @@ class Subsampling(LinearOperator):
 
     def __post_init__(self) -> None:
         shape = check.shape("Subsampling", self.domain)
-        given = self.mask if is_array(self.mask) else host.asarray(self.mask)
+        given = check.taken("Subsampling", "the mask", self.mask)
+        given = given if is_array(given) else host.asarray(given)
         if not namespace(given).isdtype(given.dtype, "bool"):
             raise TypeError(
                 f"Subsampling: the mask must be boolean, got dtype {given.dtype}; write mask != 0 or mask > threshold"

@@ -11,7 +11,7 @@ from typing import Any
 import array_api_compat.numpy as xnp
 
 from varinv import check
-from varinv.backend import Array, Shape, library, like, namespace
+from varinv.backend import Array, Shape, library, like, namespace, on_cpu, through_numpy
 from varinv.operators.base import LinearOperator
 
 SPAN = 1e30  # of squared weights: beyond, float32 overflows and no digit of float64 is left
@@ -139,6 +139,8 @@ def frequencies(shape: Shape, axes: tuple[int, ...], boundary: str) -> Iterator[
 
 def filtered(x: Array, weights: Array, axes: tuple[int, ...], boundary: str) -> Array:
     """The inverse transform of weights × transform(x) along `axes`: Fourier if periodic, cosines if reflect."""
+    if library(x) != "numpy" and on_cpu(x) is not None:
+        return through_numpy(filtered, x, weights, axes, boundary)
     xp = namespace(x)
     if boundary == "reflect" and library(x) == "numpy":
         from scipy.fft import dctn, idctn

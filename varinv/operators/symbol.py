@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from varinv.backend import Array, device, library, namespace
+from varinv.backend import Array, device, namespace, place
 from varinv.operators.algebra import Composition, Scaled, Sum
 from varinv.operators.base import LinearOperator
 from varinv.operators.blur import Blur
@@ -28,7 +28,7 @@ def gram_symbol(K: LinearOperator, x: Array) -> Array:
     The transform of KᵀK δ, for a shift-invariant K; in float64, exact to 1e-16 ‖K‖².
     """
     known: dict[Any, Array] = K.__dict__.setdefault("_gram_symbols", {})
-    if (key := (library(x), str(device(x)), str(x.dtype))) not in known:
+    if (key := place(x)) not in known:
         xp, n = namespace(x), math.prod(K.domain)
         count = xp.arange(n, dtype=xp.float64, device=device(x))
         delta = xp.reshape(xp.where(count == 0, xp.ones_like(count), xp.zeros_like(count)), K.domain)

@@ -259,18 +259,14 @@ def from_jax(
             )
         )
         return (
-            to_numpy(v).copy()
-            if library(u) == "numpy"
-            else v
-            if library(u) == "jaxlib"
-            else namespace(u).from_dlpack(v)
+            to_numpy(v).copy() if library(u) == "numpy" else v if library(u) == "jax" else namespace(u).from_dlpack(v)
         )
 
     return Network(run, sigma, range, image, channels, multiple, tile, overlap, average, clip, batch, "from_jax")
 
 
 def _dlpack(jnp: Any, a: Any) -> Any:
-    return a if not is_array(a) or library(a).startswith("jax") else jnp.from_dlpack(a)
+    return a if not is_array(a) or library(a) == "jax" else jnp.from_dlpack(a)
 
 
 def _framework(module: str, extra: str) -> Any:

@@ -14,8 +14,10 @@ from varinv.linalg import norm
 from varinv.operators.gradient import differences
 from varinv.problem import as_problem
 from varinv.solvers.base import Solver
+from varinv.views import on_views
 
 
+@on_views
 def tv_weights(
     guide: Array, eta: float | None = None, p: float = 0.5, *, axes: Any = None, magnitude: bool = False
 ) -> Array:

@@ -158,6 +158,7 @@ def _angles(given: Any, notes: list[str]) -> Any:
 def _reference(name: str, given: Any, raw: Raw, notes: list[str]) -> Frames:
     """Flats or darks from an argument: an array, or a file or folder."""
     if not isinstance(given, (str, os.PathLike)):
+        given = check.taken("read", name, given)
         array: AnyArray | None = to_numpy(given) if is_array(given) else np.asarray(given)
         try:
             found = arrays.stack(name, array, raw.frames.shape)

@@ -9,9 +9,11 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, ClassVar
 
 from varinv import check
+from varinv.arrays import given_back
 from varinv.backend import Array, device, namespace, same_place
 from varinv.functionals.base import Functional
 from varinv.problem import Problem
+from varinv.views import seen
 
 
 class Solver(ABC):
@@ -53,6 +55,11 @@ class Solver(ABC):
 
     def states(self, problem: Problem, x: Array | None = None, *, resume: Any = None) -> Iterator[Any]:
         """The endless sequence of states from x (None: zeros), or onwards from the state `resume`."""
+        x = check.taken("states", "x", x)
+        like = x if (data := problem.data()) is None else data
+        if (inside := seen(like, problem, self, x, resume)) is not None:
+            viewed, solver, x0, state = inside
+            yield from (given_back(s, like) for s in solver.states(viewed, x0, resume=state))
         state = resume if resume is not None else self.init(problem, start(problem, x))
         while True:
             yield state
@@ -65,8 +72,9 @@ def start(problem: Problem, x: Array | None) -> Array:
         return problem.zeros()
     x = check.real_array("solve", "x0", x)
     check.same_shape("solve", "x0", x, problem.domain)
-    xp, data = namespace(x), problem.data()
-    return xp.asarray(x if data is None else same_place("solve", "x0", x, data), copy=True)
+    data = problem.data()
+    x = x if data is None else same_place("solve", "x0", x, data)
+    return namespace(x).asarray(x, copy=True)
 
 
 def zero_duals(problem: Problem, x: Array) -> tuple[Array, ...]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from varinv import check
-from varinv.backend import Array, device, library, namespace
+from varinv.backend import Array, namespace, place
 from varinv.forms import quadratic
 from varinv.functionals.base import Term
 from varinv.functionals.data import L2Squared
@@ -219,7 +219,7 @@ def largest(arrays: list[Array]) -> Array:
 def sums(term: Term, x: Array) -> tuple[Array, Array]:
     """(w_i / Σ_j |a_ij|, Σ_i w_i |a_ij|), 0 for empty rows and columns; in the place of x, remembered on the term."""
     known: dict[Any, tuple[Array, Array]] = term.__dict__.setdefault("_sums", {})
-    if (key := (library(x), str(device(x)), str(x.dtype))) not in known:
+    if (key := place(x)) not in known:
         xp, A = namespace(x), term.K.absolute()  # type: ignore[union-attr]
         rows = without_noise(A.forward(xp.ones_like(x)))  # type: ignore[union-attr]
         used = xp.where(rows > 0, xp.ones_like(rows), xp.zeros_like(rows))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import math
 import os
 import time
@@ -10,12 +11,14 @@ from collections.abc import Callable
 from typing import Any
 
 from varinv import check
+from varinv.arrays import given_back
 from varinv.backend import POOL, Array, release
 from varinv.linalg import dot
 from varinv.solvers.base import Solver, start
 from varinv.solvers.checkpoint import Checkpoint, Keeper, Saved
 from varinv.solvers.history import History
 from varinv.solvers.rules import Past, default_stop, gap, leaves, looks_back, memory, readings_of, recall
+from varinv.views import seen
 
 
 def solve(
@@ -67,6 +70,14 @@ def solve(
     problem = given
     if solver is not None and not isinstance(solver, Solver):
         raise TypeError(f"solve: solver must be a Solver such as ChambollePock(), got {check.describe(solver)}")
+    x0 = check.taken("solve", "x0", x0)
+    like = x0 if (data := problem.data()) is None else data
+    if (inside := seen(like, problem, solver, x0, stop)) is not None:
+        watch = observe if observe is None else lambda state: observe(given_back(state, like))
+        viewed, method, begin, until = inside
+        done = solve(viewed, method, x0=begin, stop=until, observe=watch, progress=progress, checkpoint=checkpoint)
+        x, state = given_back(done.x, like), given_back(done.state, like)
+        return dataclasses.replace(done, x=x, state=state, problem=problem, solver=solver or done.solver)
     x = start(problem, x0)
     if stop is not None and (not callable(stop) or isinstance(stop, type)):
         raise TypeError(f"solve: stop must be a rule such as gap(1e-4) | iterations(500), got {stop!r}")
