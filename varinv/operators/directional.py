@@ -42,7 +42,7 @@ class Damping(LinearOperator):
         object.__setattr__(self, "gamma", check.number("Damping", "gamma", self.gamma, low=0.0, high=1.0))
 
     @property
-    def domain(self) -> Shape:  # type: ignore[override]
+    def domain(self) -> Shape:
         return tuple(self.directions.shape)
 
     codomain = domain
