@@ -51,8 +51,7 @@ class Damping(LinearOperator):
         xi = same_place("Damping", "directions", self.directions, x)
         return x - self.gamma * namespace(x).sum(xi * x, axis=0) * xi
 
-    def adjoint(self, y: Array) -> Array:
-        return self.forward(y)
+    adjoint = forward
 
     def norm(self) -> float:
         least = 1 - self.gamma * _squares(self.directions)

@@ -82,8 +82,7 @@ class Diagonal(LinearOperator):
     def forward(self, x: Array) -> Array:
         return same_place("Diagonal", "values", self.values, x) * x
 
-    def adjoint(self, y: Array) -> Array:
-        return self.forward(y)
+    adjoint = forward
 
     def diagonal(self) -> Array:
         return self.values

@@ -188,8 +188,7 @@ class GraphLaplacian(LinearOperator):
         images = [laplacian(x[k, ...], W, D, self._half, self.radius, memory) for k in range(x.shape[0])]
         return namespace(x).stack(images)
 
-    def adjoint(self, y: Array) -> Array:
-        return self.forward(y)
+    adjoint = forward
 
     def _beside(self, x: Array) -> tuple[Array, Array, dict[str, Any]]:
         """W and D in the dtype of x, remembered, and what a fast version remembers of them."""

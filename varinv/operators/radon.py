@@ -99,6 +99,9 @@ class Radon(LinearOperator):
         """The ramp of filtered back-projection, with a floor."""
         return ramp(self.codomain)
 
+    def scan_geometry(self) -> ParallelBeam | FanBeam:
+        return self.geometry
+
     def views(self) -> int:
         return -2
 

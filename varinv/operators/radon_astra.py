@@ -117,6 +117,9 @@ class AstraRadon(LinearOperator):
         """The ramp of filtered back-projection, with a floor."""
         return ramp(self.codomain)
 
+    def scan_geometry(self) -> ParallelBeam | FanBeam:
+        return self.geometry
+
     def views(self) -> int:
         return -2
 

@@ -99,8 +99,7 @@ class Sobolev(LinearOperator):
     def forward(self, x: Array) -> Array:
         return filtered(x, self.weights, self.axes or (), self.boundary)
 
-    def adjoint(self, y: Array) -> Array:
-        return self.forward(y)
+    adjoint = forward
 
     def shift_invariant(self) -> bool:
         return self.boundary == "periodic"

@@ -17,7 +17,7 @@ from varinv.operators.spectrum import Spectrum
 DEFINING = ("forward", "adjoint")
 DERIVED = (
     *("form", "norm", "absolute", "isometry", "coisometry", "diagonal", "shift_invariant", "pseudoinverse", "fresh"),
-    *("preconditioner", "views", "subset", "restricted", "reads", "writes"),
+    *("preconditioner", "views", "subset", "restricted", "scan_geometry", "reads", "writes"),
 )
 
 
@@ -34,6 +34,7 @@ class Traits(ABC):
     ``pseudoinverse(y, tol)``  K⁺ y in closed form
     ``preconditioner()``       a filter S of the codomain that makes the spectrum of KᵀSK flat
     ``views()``                the axis of the codomain that ``subset(indices)`` takes apart
+    ``scan_geometry()``        of an X-ray transform: what filtered back-projection asks
     ``reads()``, ``writes()``  the entries that may matter: they sharpen the norms of sums
     ``examples()``             instances for the contract tests
     ========================== =================================================================================
@@ -55,11 +56,11 @@ class Traits(ABC):
         guard(cls, Traits, DEFINING, DERIVED, abstract=True)
 
     @abstractmethod
-    def forward(self, x: Array) -> Array:
+    def forward(self, x: Array, /) -> Array:
         """K x, of shape `codomain`."""
 
     @abstractmethod
-    def adjoint(self, y: Array) -> Array:
+    def adjoint(self, y: Array, /) -> Array:
         """Kᵀ y, of shape `domain`, with the very weights of `forward`."""
 
     @once
@@ -115,6 +116,10 @@ class Traits(ABC):
     def subset(self, indices: Sequence[int]) -> Any:
         """The rows of K that belong to some views, at the price of those."""
         raise TypeError(f"{self} has no views that can be had one by one")
+
+    def scan_geometry(self) -> Any:
+        """Of an X-ray transform: the geometry of its rays (it then has `pixel_size` too); None: it is none."""
+        return None
 
     def reads(self) -> Array | None:
         """A NumPy mask of the entries of x outside of which K is zero; None: perhaps all are read."""
