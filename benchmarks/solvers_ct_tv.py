@@ -39,7 +39,7 @@ TARGETS = (1e-2, 1e-3, 1e-4)
 MOST = 3000  # pairs after which a solver is given up
 
 
-class Counted(vi.Radon):
+class Counted(vi.Radon, same_map=True):
     """Radon that counts the rays it follows, forward and back; subsets of views are of this class too."""
 
     rays_followed = 0

@@ -26,13 +26,17 @@ class Withdrawn:
         raise AttributeError(self.words(owner))
 
 
-def guard(cls: type, root: type, defining: tuple[str, ...], derived: tuple[str, ...]) -> None:
+def guard(
+    cls: type, root: type, defining: tuple[str, ...], derived: tuple[str, ...], *, abstract: bool = False
+) -> None:
     """Take back from `cls` what it inherits of `defining` and `derived` below an override of a `defining` method.
 
     A capability belongs to the class that wrote it.  Where a class overrides one of the `defining` methods (another
     class further up has a body for it), every other capability written by a class further up is replaced: by the
     default of `root` where that has one, else by `Withdrawn`.  Mixins count by their place in the method resolution
     order.  Written anew in the same class or a more derived one, a capability stays.
+
+    abstract: whether this goes for `defining` methods that are abstract in `root` as well, as they only hold together.
     """
     newest, name = min(((i, n) for n in defining if (i := _overrides(cls, n, root)) is not None), default=(None, ""))
     if newest is None:
@@ -43,10 +47,17 @@ def guard(cls: type, root: type, defining: tuple[str, ...], derived: tuple[str, 
             continue
         parent = cls.__mro__[at[0]]
         default = vars(root).get(capability)
-        if default is None:
+        if default is None or (abstract and getattr(default, "__isabstractmethod__", False)):
             setattr(cls, capability, Withdrawn(capability, parent, name))
         elif not getattr(default, "__isabstractmethod__", False):
             setattr(cls, capability, default)
+
+
+def keep(cls: type, root: type, capabilities: tuple[str, ...]) -> None:
+    """Make all that `cls` inherits its own, so that `guard` leaves it: for a class that computes the same map."""
+    for name in capabilities:
+        if at := _written(cls, name, root):
+            setattr(cls, name, vars(cls.__mro__[at[0]])[name])
 
 
 def _written(cls: type, name: str, root: type) -> list[int]:

@@ -27,6 +27,7 @@ from varinv.certificate_repair import can_repair, repaired
 from varinv.forms import INF, Differences, Quadratic, quadratic
 from varinv.fused.table import find, pull_of
 from varinv.linalg import add_scaled
+from varinv.memory import remembered
 from varinv.roots import best_of_concave
 
 
@@ -251,19 +252,20 @@ class _Columns(NamedTuple):
 
 def _columns(problem: Any, j: int, used: Any, q: Array, dtype: Any) -> _Columns | None:
     """The same in every evaluation, so remembered; None where no pixel without an upper bound is seen."""
-    known: dict[int, _Columns | None] = problem.__dict__.setdefault("_pulled", {})
-    if j not in known:
+
+    def found() -> _Columns | None:
         xp, box = namespace(q), _box(problem.simple)
         c = problem.coupled[j].K.adjoint(xp.ones_like(q) if used is None else used)
         open_ = box.bounds(c)[1] + xp.zeros_like(c) == INF  # type: ignore[union-attr]
         hit = (c > 0) & open_
-        known[j] = None
-        if bool(xp.any(hit)):
-            above = xp.where(hit, (1 + 4 * float(xp.finfo(dtype).eps)) / xp.where(hit, c, 1.0), 0.0)
-            missing = None if bool(xp.all(hit | ~open_)) else ~hit & open_
-            least = float(xp.min(xp.where(hit, c, xp.full_like(c, INF))))
-            known[j] = _Columns(None if _cone(problem.simple) else c, xp.astype(above, dtype), least, missing)
-    return known[j]
+        if not bool(xp.any(hit)):
+            return None
+        above = xp.where(hit, (1 + 4 * float(xp.finfo(dtype).eps)) / xp.where(hit, c, 1.0), 0.0)
+        missing = None if bool(xp.all(hit | ~open_)) else ~hit & open_
+        least = float(xp.min(xp.where(hit, c, xp.full_like(c, INF))))
+        return _Columns(None if _cone(problem.simple) else c, xp.astype(above, dtype), least, missing)
+
+    return remembered(problem, ("columns", j), found)
 
 
 def _truncatable(term: Any) -> bool:

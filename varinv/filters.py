@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
 
 from varinv import check
-from varinv.backend import Array, device, namespace, place, same_place
+from varinv.backend import Array, device, is_array, namespace, place, same_place
+from varinv.memory import remembered
 from varinv.operators.base import LinearOperator, check_input
-from varinv.operators.elementary import Diagonal
-from varinv.operators.symbol import gram_symbol, multiply, shift_invariant
+from varinv.operators.symbol import gram_symbol, multiply
 from varinv.solvers.landweber import coefficients
 
 LARGEST = 4_000_000  # entries of a matrix that is decomposed: seconds, and 100 MB
@@ -40,10 +39,11 @@ def spectral(A: LinearOperator, y: Array, phi: Filter) -> Array:
     array([0.8, 0.5])
     """
     y = check_input(A, y, A.codomain)
-    if isinstance(A, Diagonal):
-        d = same_place("spectral", "values", A.values, y)
+    d = A.diagonal()
+    if is_array(d):
+        d = same_place("spectral", "values", d, y)
         return phi(d * d) * d * y
-    if shift_invariant(A):
+    if A.shift_invariant():
         return multiply(A.adjoint(y), phi(gram_symbol(A, y)))
     xp = namespace(y)
     U, s, Vt = _decomposed(A, y)
@@ -129,12 +129,12 @@ def _decomposed(A: LinearOperator, y: Array) -> tuple[Array, Array, Array]:
             f"spectral: {A} is not diagonal and has {rows} × {columns} entries, more than {LARGEST}; "
             "use Landweber(), NuMethod() or CGLS() with a stop"
         )
-    known: dict[Any, Any] = A.__dict__.setdefault("_decomposed", {})
-    if (key := place(y)) not in known:
+
+    def found() -> tuple[Array, Array, Array]:
         xp = namespace(y)
         eye = xp.eye(columns, dtype=xp.float64, device=device(y))
         images = [xp.reshape(A.forward(xp.reshape(eye[j, :], A.domain)), (-1,)) for j in range(columns)]
         U, s, Vt = xp.linalg.svd(xp.stack(images, axis=1), full_matrices=False)
-        known[key] = tuple(xp.astype(a, y.dtype) for a in (U, s, Vt))
-    result: tuple[Array, Array, Array] = known[key]
-    return result
+        return xp.astype(U, y.dtype), xp.astype(s, y.dtype), xp.astype(Vt, y.dtype)
+
+    return remembered(A, ("decomposed", place(y)), found)

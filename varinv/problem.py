@@ -15,6 +15,7 @@ from varinv.backend import Array, Shape, device, is_array, namespace
 from varinv.certificate import lower_bound
 from varinv.forms import quadratic
 from varinv.joint import combine
+from varinv.memory import own_state
 from varinv.operators.base import LinearOperator
 from varinv.operators.elementary import Identity
 from varinv.views import on_views
@@ -34,6 +35,9 @@ class Summand:
 
     def __radd__(self, other: Any) -> Problem:
         return Problem(self.terms) if isinstance(other, int) and other == 0 else NotImplemented
+
+    def __getstate__(self) -> Any:
+        return own_state(self)
 
 
 class Gap(NamedTuple):

@@ -104,7 +104,7 @@ def test_a_new_operator_meets_the_contracts() -> None:
     test_operators.test_dense_matrix_and_norm(K)
     test_operators.test_calls_and_pickles(K)
 
-    class Wrong(Mirror):
+    class Wrong(Mirror, same_map=True):
         def adjoint(self, y: Any) -> Any:
             return -y
 

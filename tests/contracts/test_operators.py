@@ -35,22 +35,27 @@ def concrete():
     return [c for c in ours if not inspect.isabstract(c) and c.__name__ not in OWN_TESTS]
 
 
+def examples(c):
+    try:
+        return list(c.examples())
+    except NotImplementedError:
+        return []
+
+
 def without_examples():
-    """Names of the concrete classes that the contract tests cannot reach."""
-    found = []
-    for c in concrete():
-        try:
-            next(c.examples())
-        except (NotImplementedError, StopIteration):
-            found.append(c.__name__)
-    return found
+    """Names of the concrete classes of which no class has an example: those that the contract tests cannot reach.
+
+    The algebra has none of its own; a sum, a multiple, … stands among those of the operators that it is made of.
+    """
+    reached = {type(K) for c in concrete() for K in examples(c)}
+    return [c.__name__ for c in concrete() if c not in reached]
 
 
 def is_tiny(K):
     return math.prod(K.domain) <= 200 and math.prod(K.codomain) <= 400
 
 
-EXAMPLES = [K for c in concrete() if c.__name__ not in without_examples() for K in c.examples()]
+EXAMPLES = [K for c in concrete() for K in examples(c)]
 TINY = [K for K in EXAMPLES if is_tiny(K)]
 LARGE = [K for K in EXAMPLES if not is_tiny(K)]
 

@@ -229,7 +229,7 @@ def test_one_pass_of_spdhg_costs_one_projection() -> None:
     """Counted in rays: as many as one pair a pass, within four standard deviations of the draws."""
     rays = [0, 0]
 
-    class Counted(vi.Radon):
+    class Counted(vi.Radon, same_map=True):
         def forward(self, x: Any) -> Any:
             rays[0] += math.prod(self.codomain)
             return super().forward(x)

@@ -22,7 +22,7 @@ def test_a_rule_used_twice_believes_no_certificate_of_another_problem() -> None:
 
 
 def test_a_wrong_adjoint_is_found_by_the_certificate() -> None:
-    class Wrong(vi.Diagonal):
+    class Wrong(vi.Diagonal, same_map=True):
         def adjoint(self, y):
             return 0 * super().adjoint(y)
 

@@ -16,10 +16,14 @@ PACKAGE = Path(varinv.__file__).parent
 # is named apart stands before its folder
 LAYERS: list[tuple[str, ...]] = [
     ("varinv",),
-    ("arrays", "pool", "backend", "numba_tools", "cuda_tools", "progress", "files", "views"),
+    ("arrays", "pool", "memory", "backend", "numba_tools", "cuda_tools", "progress", "files", "views"),
     ("check", "capabilities", "linalg", "linalg_*", "roots"),
     ("forms",),
-    ("operators.norms", "operators.krylov"),
+    ("operators.norms", "operators.krylov", "operators.frequencies", "operators.spectrum"),
+    ("operators.geometry", "operators.fbp_weights", "operators.fbp", "operators.fbp_*"),
+    ("operators.pinv",),
+    ("operators.traits",),
+    ("operators.base",),
     ("operators.*",),
     ("fused", "fused.*"),
     ("joint", "certificate", "certificate_repair"),

@@ -15,7 +15,7 @@ from conftest import dense, rand
 import varinv as vi
 from varinv.functionals.sparsity import L21
 from varinv.linalg import norm
-from varinv.operators.symbol import gram_symbol, multiply, shift_invariant
+from varinv.operators.symbol import gram_symbol, multiply
 from varinv.problem import as_problem
 from varinv.solvers import admm
 
@@ -108,11 +108,11 @@ def test_the_symbol_is_the_spectrum_of_the_gram_matrix() -> None:
     D = vi.Gradient(SHAPE, spacing=(0.5, 2.0), boundary="periodic")
     row = vi.Blur(SHAPE, [1.0, 2.0])
     for K in (PERIODIC, D, -0.5 * PERIODIC, PERIODIC @ row, PERIODIC + row, D @ PERIODIC, vi.Identity(SHAPE)):
-        assert shift_invariant(K)
+        assert K.shift_invariant()
         gram = dense(K).T @ dense(K)
         assert np.abs(multiply(Y, gram_symbol(K, Y)).ravel() - gram @ Y.ravel()).max() <= 1e-12 * np.abs(gram).max()
     for K in (vi.Gradient(SHAPE), vi.Diagonal(Y), PERIODIC @ vi.Diagonal(Y), vi.Blur(SHAPE, [1.0], "zero") + PERIODIC):
-        assert not shift_invariant(K)
+        assert not K.shift_invariant()
 
 
 def test_closed_forms() -> None:

@@ -12,7 +12,8 @@ from varinv import check
 from varinv.backend import Array, Shape, double, same_place
 from varinv.functionals.base import Functional
 from varinv.linalg import dot
-from varinv.operators.sobolev import Sobolev, filtered
+from varinv.operators.frequencies import filtered
+from varinv.operators.sobolev import Sobolev
 
 
 @dataclass(frozen=True, eq=False, repr=False)

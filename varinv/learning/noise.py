@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 
 from varinv.backend import Array, double, is_array, namespace
-from varinv.operators.elementary import Identity
 from varinv.solvers.least_squares import Square
 
 ROOT3 = math.sqrt(3)
@@ -38,7 +37,8 @@ def noise_level(who: str, noise: float | None, y: Array, term: Square) -> float:
     """
     if noise is not None:
         return noise
-    if (term.K is not None and not isinstance(term.K, Identity)) or is_array(term.weight) or y.ndim not in (2, 3):
+    d = 1.0 if term.K is None else term.K.diagonal()
+    if d is None or is_array(d) or is_array(term.weight) or y.ndim not in (2, 3):
         what = f"behind {term.K}" if term.K is not None else f"of shape {tuple(y.shape)} with such weights"
         raise ValueError(
             f"{who}: the noise level can be estimated from images only (A = I), not from data {what}; pass "

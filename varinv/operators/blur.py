@@ -6,14 +6,15 @@ import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import array_api_compat.numpy as host
 
 from varinv import check
 from varinv.backend import Array, Shape, kernel, like, namespace, place, to_numpy
-from varinv.operators.base import LinearOperator, collatz_wielandt, once
+from varinv.memory import once, remembered
+from varinv.operators.base import LinearOperator
 from varinv.operators.continuation import continued, folded, zeros_around
+from varinv.operators.norms import collatz_wielandt
 
 BOUNDARIES = ("periodic", "reflect", "nearest", "zero")
 DIRECT = 225  # kernel entries up to which the sum over shifts is used; above, FFTs are faster (measured at 512²)
@@ -85,12 +86,10 @@ class Blur(LinearOperator):
         set_(self, "kernel", psf)
 
     @property
-    def domain(self) -> Shape:  # type: ignore[override]
+    def domain(self) -> Shape:
         return self.shape
 
-    @property
-    def codomain(self) -> Shape:  # type: ignore[override]
-        return self.domain
+    codomain = domain
 
     @property
     def _sides(self) -> list[tuple[int, int, int, int]]:
@@ -124,14 +123,13 @@ class Blur(LinearOperator):
             y = folded(y, axis, n, before, after, self.boundary)
         return y
 
-    @property
-    def pseudoinverse(self) -> Any:
-        """y, tol ↦ division by k̂ (periodic only); frequencies with |k̂| ≤ tol · max|k̂| count as zeros: they become 0."""
-        if self.boundary != "periodic":
-            raise AttributeError("no closed form")
-        return self._divided
+    def shift_invariant(self) -> bool:
+        return self.boundary == "periodic"
 
-    def _divided(self, y: Array, tol: float) -> Array:
+    def pseudoinverse(self, y: Array, tol: float) -> Array | None:
+        """Division by k̂ (periodic only); frequencies with |k̂| ≤ tol · max|k̂| count as zeros: they become 0."""
+        if self.boundary != "periodic":
+            return None
         xp = namespace(y)
         k = self._transfer(y)
         lost = abs(k) <= tol * xp.max(abs(k))
@@ -140,14 +138,13 @@ class Blur(LinearOperator):
 
     def _transfer(self, x: Array) -> Array:
         """k̂ on the grid of the image, in the place and precision of `x`; remembered."""
-        places: dict[Any, Array] = self.__dict__.setdefault("_transfers", {})
-        key = place(x)
-        if key not in places:
-            xp = namespace(x)
+
+        def found() -> Array:
             grid = self.domain[-self.kernel.ndim :]
             axes = tuple(range(-self.kernel.ndim, 0))
-            places[key] = xp.fft.rfftn(like(wrapped(self.kernel, grid), x), axes=axes)
-        return places[key]
+            return namespace(x).fft.rfftn(like(wrapped(self.kernel, grid), x), axes=axes)
+
+        return remembered(self, ("transfer", place(x)), found)
 
     @once
     def norm(self) -> float:

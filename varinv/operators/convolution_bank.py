@@ -12,8 +12,10 @@ import array_api_compat.numpy as host
 
 from varinv import check
 from varinv.backend import Array, Shape, is_array, like, namespace, to_numpy
-from varinv.operators.base import LinearOperator, collatz_wielandt, once
+from varinv.memory import once
+from varinv.operators.base import LinearOperator
 from varinv.operators.blur import Blur, energy, filtered, peak, uneven
+from varinv.operators.norms import collatz_wielandt
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -78,11 +80,11 @@ class ConvolutionBank(LinearOperator):
         return [Blur(self.domain, k, self.boundary) for k in self.kernels]
 
     @property
-    def domain(self) -> Shape:  # type: ignore[override]
+    def domain(self) -> Shape:
         return self.shape
 
     @property
-    def codomain(self) -> Shape:  # type: ignore[override]
+    def codomain(self) -> Shape:
         return (len(self.kernels), *self.domain)
 
     def forward(self, x: Array) -> Array:
@@ -91,14 +93,13 @@ class ConvolutionBank(LinearOperator):
     def adjoint(self, y: Array) -> Array:
         return functools.reduce(lambda a, b: a + b, (b.adjoint(y[i, ...]) for i, b in enumerate(self._blurs)))
 
-    @property
-    def pseudoinverse(self) -> Any:
-        """y, tol ↦ Kᵀy divided by Σ|k̂_i|² (periodic only); frequencies below tol² of its maximum become 0."""
-        if self.boundary != "periodic":
-            raise AttributeError("no closed form")
-        return self._divided
+    def shift_invariant(self) -> bool:
+        return self.boundary == "periodic"
 
-    def _divided(self, y: Array, tol: float) -> Array:
+    def pseudoinverse(self, y: Array, tol: float) -> Array | None:
+        """Kᵀy divided by Σ|k̂_i|² (periodic only); frequencies below tol² of its maximum become 0."""
+        if self.boundary != "periodic":
+            return None
         e = self._energy
         inverse = host.where(e > tol**2 * host.max(e), 1 / host.where(e > 0, e, 1.0), 0.0)
         return filtered(self.adjoint(y), like(inverse, y), self.kernels[0].ndim)

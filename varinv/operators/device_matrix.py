@@ -11,7 +11,9 @@ import array_api_compat.numpy as host
 
 from varinv import check
 from varinv.backend import Array, Shape, device, double, is_array, library, namespace, on_cpu, through_numpy
-from varinv.operators.base import LinearOperator, collatz_wielandt, once
+from varinv.memory import once
+from varinv.operators.base import LinearOperator
+from varinv.operators.norms import collatz_wielandt
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -29,11 +31,11 @@ class DeviceMatrix(LinearOperator):
     shape_out: Shape
 
     @property
-    def domain(self) -> Shape:  # type: ignore[override]
+    def domain(self) -> Shape:
         return self.shape_in
 
     @property
-    def codomain(self) -> Shape:  # type: ignore[override]
+    def codomain(self) -> Shape:
         return self.shape_out
 
     def forward(self, x: Array) -> Array:

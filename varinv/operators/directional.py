@@ -42,7 +42,7 @@ class Damping(LinearOperator):
         object.__setattr__(self, "gamma", check.number("Damping", "gamma", self.gamma, low=0.0, high=1.0))
 
     @property
-    def domain(self) -> Shape:  # type: ignore[override]
+    def domain(self) -> Shape:
         return tuple(self.directions.shape)
 
     codomain = domain
@@ -51,8 +51,7 @@ class Damping(LinearOperator):
         xi = same_place("Damping", "directions", self.directions, x)
         return x - self.gamma * namespace(x).sum(xi * x, axis=0) * xi
 
-    def adjoint(self, y: Array) -> Array:
-        return self.forward(y)
+    adjoint = forward
 
     def norm(self) -> float:
         least = 1 - self.gamma * _squares(self.directions)

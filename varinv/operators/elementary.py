@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from varinv import check
-from varinv.backend import Array, Shape, namespace, same_place
-from varinv.operators.base import LinearOperator, once
+from varinv.backend import Array, Shape, indices_like, namespace, same_place
+from varinv.memory import once
+from varinv.operators.base import LinearOperator
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -20,12 +21,10 @@ class Identity(LinearOperator):
         object.__setattr__(self, "shape", check.shape("Identity", self.domain))
 
     @property
-    def domain(self) -> Shape:  # type: ignore[override]
+    def domain(self) -> Shape:
         return self.shape
 
-    @property
-    def codomain(self) -> Shape:  # type: ignore[override]
-        return self.domain
+    codomain = domain
 
     def forward(self, x: Array) -> Array:
         return x
@@ -38,6 +37,17 @@ class Identity(LinearOperator):
 
     def absolute(self) -> LinearOperator:
         return self
+
+    def diagonal(self) -> float:
+        return 1.0
+
+    def restricted(self, axis: int, indices: Sequence[int]) -> LinearOperator:
+        shape = list(self.shape)
+        shape[axis] = len(indices)
+        return Identity(tuple(shape))
+
+    def shift_invariant(self) -> bool:
+        return True
 
     def isometry(self) -> float:
         return 1.0
@@ -64,7 +74,7 @@ class Diagonal(LinearOperator):
         object.__setattr__(self, "values", check.real_array("Diagonal", "values", self.values))
 
     @property
-    def domain(self) -> Shape:  # type: ignore[override]
+    def domain(self) -> Shape:
         return tuple(self.values.shape)
 
     codomain = domain
@@ -72,8 +82,14 @@ class Diagonal(LinearOperator):
     def forward(self, x: Array) -> Array:
         return same_place("Diagonal", "values", self.values, x) * x
 
-    def adjoint(self, y: Array) -> Array:
-        return self.forward(y)
+    adjoint = forward
+
+    def diagonal(self) -> Array:
+        return self.values
+
+    def restricted(self, axis: int, indices: Sequence[int]) -> LinearOperator:
+        d = self.values
+        return Diagonal(namespace(d).take(d, indices_like(indices, d), axis=axis))
 
     def pseudoinverse(self, y: Array, tol: float) -> Array:
         """y / d, and 0 where d = 0 exactly, whatever `tol`."""
@@ -93,3 +109,6 @@ class Diagonal(LinearOperator):
     def examples(cls) -> Iterator[LinearOperator]:
         yield cls([[1.0, -2.0, 0.5], [0.0, 3.0, -1.0]])
         yield cls([2.0])
+        line, minus = Identity((3,)), cls([1.0, 2.0, 3.0])
+        yield from (line + minus, line + 2 * line, line - minus)  # two isometries that meet, and what may cancel
+        yield -2.0 * minus @ line + (minus @ minus).T

@@ -105,8 +105,8 @@ def fbp(
     >>> print(f"{x[15, 15]:.2f} inside, {x[1, 15]:.2f} outside")
     1.00 inside, -0.00 outside
     """
-    geometry = getattr(A, "geometry", None)
-    if not isinstance(geometry, (ParallelBeam, FanBeam)) or not hasattr(A, "pixel_size"):
+    geometry = A.scan_geometry() if hasattr(A, "scan_geometry") else None
+    if not isinstance(geometry, (ParallelBeam, FanBeam)):
         raise TypeError(
             f"fbp: A must be a Radon or AstraRadon operator, got {check.describe(A)}; "
             "for A @ B pass the Radon part itself"

@@ -13,8 +13,10 @@ from scipy.sparse.linalg import LinearOperator as SciPyOperator
 
 from varinv import check
 from varinv.backend import Array, Shape, is_array, library
-from varinv.operators.base import LinearOperator, collatz_wielandt, once
+from varinv.memory import once
+from varinv.operators.base import LinearOperator
 from varinv.operators.device_matrix import device_matrix, of_a_device, on_the_host
+from varinv.operators.norms import collatz_wielandt
 
 MISMATCH = 1e-6  # of an adjoint: float32 rounding of sums is below it, a projector of another model above
 
@@ -31,11 +33,11 @@ class SciPyMatrix(LinearOperator):
     shape_out: Shape
 
     @property
-    def domain(self) -> Shape:  # type: ignore[override]
+    def domain(self) -> Shape:
         return self.shape_in
 
     @property
-    def codomain(self) -> Shape:  # type: ignore[override]
+    def codomain(self) -> Shape:
         return self.shape_out
 
     def forward(self, x: Array) -> Array:
@@ -86,11 +88,11 @@ class Foreign(LinearOperator):
     nonnegative: bool = False
 
     @property
-    def domain(self) -> Shape:  # type: ignore[override]
+    def domain(self) -> Shape:
         return self.shape_in
 
     @property
-    def codomain(self) -> Shape:  # type: ignore[override]
+    def codomain(self) -> Shape:
         return self.shape_out
 
     def forward(self, x: Array) -> Array:

@@ -51,11 +51,11 @@ class Fourier(LinearOperator):
         object.__setattr__(self, "axes", check.axes("Fourier", self.axes, self.domain))
 
     @property
-    def domain(self) -> Shape:  # type: ignore[override]
+    def domain(self) -> Shape:
         return self.shape
 
     @property
-    def codomain(self) -> Shape:  # type: ignore[override]
+    def codomain(self) -> Shape:
         return (2, *self.domain)
 
     def forward(self, x: Array) -> Array:

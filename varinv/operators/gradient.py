@@ -73,11 +73,11 @@ class Gradient(LinearOperator):
         set_(self, "spacing", tuple(check.number(who, "spacing", h, low=0, strict=True) for h in given))
 
     @property
-    def domain(self) -> Shape:  # type: ignore[override]
+    def domain(self) -> Shape:
         return self.shape
 
     @property
-    def codomain(self) -> Shape:  # type: ignore[override]
+    def codomain(self) -> Shape:
         return (len(self.axes or ()), *self.domain)
 
     def forward(self, x: Array) -> Array:
@@ -88,6 +88,9 @@ class Gradient(LinearOperator):
 
     def form(self) -> Differences | None:
         return Differences(self.spacing, self.axes or ()) if self.boundary == "neumann" else None
+
+    def shift_invariant(self) -> bool:
+        return self.boundary == "periodic"
 
     def norm(self) -> float:
         largest: dict[str, Callable[[int], float]] = {
@@ -108,6 +111,9 @@ class Gradient(LinearOperator):
             yield cls((1, 3), boundary=boundary)
         yield cls((4, 3, 5), axes=(2, 0))
         yield cls((512, 300))
+        yield cls((5, 8)).T
+        yield -0.5 * cls((3, 4))
+        yield cls((3, 4)).T @ cls((3, 4))
 
     def __repr__(self) -> str:
         extra = "" if self.boundary == "neumann" else f", boundary={self.boundary!r}"

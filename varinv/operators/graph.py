@@ -12,7 +12,8 @@ from typing import Any
 from varinv import check
 from varinv.backend import Array, Shape, device, double, kernel, namespace, same_place
 from varinv.linalg import dot
-from varinv.operators.base import LinearOperator, once
+from varinv.memory import once, remembered
+from varinv.operators.base import LinearOperator
 
 NORMALISATIONS = ("fro", "maxdeg", "none")
 
@@ -89,7 +90,7 @@ class GraphLaplacian(LinearOperator):
             )
 
     @property
-    def domain(self) -> Shape:  # type: ignore[override]
+    def domain(self) -> Shape:
         return tuple(self.guide.shape)
 
     codomain = domain
@@ -187,21 +188,18 @@ class GraphLaplacian(LinearOperator):
         images = [laplacian(x[k, ...], W, D, self._half, self.radius, memory) for k in range(x.shape[0])]
         return namespace(x).stack(images)
 
-    def adjoint(self, y: Array) -> Array:
-        return self.forward(y)
+    adjoint = forward
 
     def _beside(self, x: Array) -> tuple[Array, Array, dict[str, Any]]:
         """W and D in the dtype of x, remembered, and what a fast version remembers of them."""
-        cache: dict[Any, Any] = self.__dict__.setdefault("_placed", {})
-        if x.dtype not in cache:
+
+        def found() -> tuple[Array, Array, dict[str, Any]]:
             same_place("GraphLaplacian", "guide", self.guide, x)
             W, D, _ = self._edges()
-            cache[x.dtype] = (*(same_place("GraphLaplacian", "guide", a, x) for a in (W, D)), {})
-        W, D, memory = cache[x.dtype]
-        return same_place("GraphLaplacian", "guide", W, x), D, memory
+            return same_place("GraphLaplacian", "guide", W, x), same_place("GraphLaplacian", "guide", D, x), {}
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {k: v for k, v in self.__dict__.items() if k not in ("__edges", "_placed")}  # large, and cheap to redo
+        W, D, memory = remembered(self, ("edges", str(x.dtype)), found)
+        return same_place("GraphLaplacian", "guide", W, x), D, memory
 
     @once
     def norm(self) -> float:

@@ -10,7 +10,8 @@ import array_api_compat.numpy as host
 
 from varinv import check
 from varinv.backend import Array, Shape, namespace, same_place, to_numpy
-from varinv.operators.base import LinearOperator, once
+from varinv.memory import once
+from varinv.operators.base import LinearOperator
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -52,11 +53,11 @@ class Matrix(LinearOperator):
         return () if self.columns is None else (self.columns,)
 
     @property
-    def domain(self) -> Shape:  # type: ignore[override]
+    def domain(self) -> Shape:
         return (int(self.values.shape[1]), *self._rest)
 
     @property
-    def codomain(self) -> Shape:  # type: ignore[override]
+    def codomain(self) -> Shape:
         return (int(self.values.shape[0]), *self._rest)
 
     def forward(self, x: Array) -> Array:

@@ -5,18 +5,16 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import array_api_compat.numpy as xnp
 
 from varinv.backend import Array, device, is_array, library, like, namespace
 from varinv.linalg import add_scaled, dot, norm, slabs
-
-if TYPE_CHECKING:
-    from varinv.operators.base import LinearOperator
+from varinv.memory import own
 
 
-def collatz_wielandt(A: LinearOperator, ratio: float = 1.01, most: int = 30, floor: float = 1e-200) -> float:
+def collatz_wielandt(A: Any, ratio: float = 1.01, most: int = 30, floor: float = 1e-200) -> float:
     """A certified upper bound of ‖A‖ for an operator without negative entries.
 
     For M = AᵀA ≥ 0 and any x > 0 on the pixels that A reads, max_j (Mx)_j / x_j bounds the largest eigenvalue from
@@ -46,11 +44,28 @@ def collatz_wielandt(A: LinearOperator, ratio: float = 1.01, most: int = 30, flo
     return math.sqrt(upper) * (1 + 1e-6)
 
 
+def norm_bound(A: Any) -> float:
+    """An upper bound of ‖A‖ for an operator that writes none: what needs nothing but `forward` and `adjoint`.
+
+    Certified where no entry is negative (``A.absolute() is A``); else √ of `krylov_bound` of AᵀA in float64, at most
+    5 % too large on most spectra, and wrong with a chance of 1e-6.  Both are raised by 1e-6, above the rounding of
+    float64.  A computes where the arrays are that it holds itself; in NumPy, where it holds none.
+    """
+    if A.absolute() is A:
+        return collatz_wielandt(A, floor=1e-8)
+    place = _place(A)
+    zero = namespace(place).zeros(A.domain, dtype=namespace(place).float64, device=device(place))
+    return math.sqrt(krylov_bound(lambda x: A.adjoint(A.forward(x)), zero, ratio=1.1)) * (1 + 1e-6)
+
+
 def _place(A: Any) -> Array:
     """An array where A works: one that A holds itself, of another library than NumPy if there is one."""
     found: Array = xnp.zeros(1)
-    for field in dataclasses.fields(A) if dataclasses.is_dataclass(A) else ():
-        value = getattr(A, field.name)
+    if dataclasses.is_dataclass(A):
+        held = [getattr(A, field.name) for field in dataclasses.fields(A)]
+    else:
+        held = list(own(A).values())
+    for value in held:
         value = _place(value) if dataclasses.is_dataclass(value) else value
         if is_array(value) and library(value) != "numpy":
             found = value

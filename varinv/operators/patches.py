@@ -12,7 +12,8 @@ import array_api_compat.numpy as xnp
 
 from varinv import check
 from varinv.backend import Array, Shape, device, namespace
-from varinv.operators.base import LinearOperator, once
+from varinv.memory import once
+from varinv.operators.base import LinearOperator
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -66,11 +67,11 @@ class NonlocalGradient(LinearOperator):
             set_(self, "scale", check.number(who, "scale", self.scale, low=0.0, strict=True))
 
     @property
-    def domain(self) -> Shape:  # type: ignore[override]
+    def domain(self) -> Shape:
         return tuple(self.guide.shape)
 
     @property
-    def codomain(self) -> Shape:  # type: ignore[override]
+    def codomain(self) -> Shape:
         return (int(self._graph()[0].shape[0]), *self.domain)
 
     @once

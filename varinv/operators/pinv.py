@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
 from typing import Any
 
 from varinv import check
 from varinv.backend import Array, double, namespace
 from varinv.linalg import norm
-from varinv.operators.algebra import Composition, Scaled
-from varinv.operators.base import LinearOperator
+from varinv.memory import remembered
+from varinv.operators.fbp import fbp
+from varinv.operators.krylov import least_squares
 from varinv.views import on_views
 
 MOST = 10_000  # conjugate-gradient steps
@@ -22,12 +22,12 @@ class InexactInverseWarning(UserWarning):
 
 
 @on_views
-def pinv(A: LinearOperator, y: Array, method: str | None = None, tol: float = 1e-10) -> Array:
+def pinv(A: Any, y: Array, method: str | None = None, tol: float = 1e-10) -> Array:
     r"""A⁺ y: of all x that minimise ‖A x − y‖ the one of least norm; shape `A.codomain` → `A.domain`.
 
     Computed in float64, returned in the dtype of y.
 
-    In closed form (`method` None) where one is known:
+    In closed form (`method` None) where one is known (`A.pseudoinverse`):
 
     - Aᵀ y / c where Aᵀ A or A Aᵀ is c · identity (`isometry`, `coisometry`): Identity, Subsampling, Restriction, Part,
       Downsampling by means or without filter, Fourier, orthonormal Wavelet;
@@ -77,50 +77,18 @@ def pinv(A: LinearOperator, y: Array, method: str | None = None, tol: float = 1e
     check.same_shape(who, "y", y, A.codomain)
     if method == "fbp":
         return _fbp(A, y)
-    exact = closed_form(A) if method is None else None
-    x = _least_squares(A, double(y), tol) if exact is None else exact(double(y), tol)
+    x = A.pseudoinverse(double(y), tol) if method is None else None
+    x = _least_squares(A, double(y), tol) if x is None else x
     return namespace(y).astype(x, y.dtype, copy=True)
 
 
-def closed_form(A: LinearOperator) -> Callable[[Array, float], Array] | None:
-    """(y, tol) ↦ A⁺ y in closed form; None where none is known."""
-    given: Callable[[Array, float], Array] | None = getattr(A, "pseudoinverse", None)
-    if given is not None:
-        return given
-    c = A.isometry() or A.coisometry()
-    if c:
-        return lambda y, tol: A.adjoint(y) / c
-    if isinstance(A, Scaled) and A.factor:
-        inner, factor = closed_form(A.K), A.factor
-        return None if inner is None else lambda y, tol: inner(y, tol) / factor
-    if isinstance(A, Composition) and (A.A.isometry() or A.B.coisometry()):
-        left, right = closed_form(A.A), closed_form(A.B)
-        if left is not None and right is not None:
-            return lambda y, tol: right(left(y, tol), tol)
-    return None
-
-
-def _least_squares(A: LinearOperator, y: Array, tol: float) -> Array:
-    from varinv.functionals.data import L2Squared
-    from varinv.problem import Problem
-    from varinv.solvers.base import last, until
-    from varinv.solvers.cgls import CGLS
-
-    size, bound = norm(y), A.norm()
-
-    def solved(problem: Any, previous: Any, s: Any) -> str | None:
-        r = norm(s.r)
-        if r <= tol * (size + bound * norm(s.x)) or s.gamma <= (tol * bound * r) ** 2:
-            return "solved"
-        return "too many steps" if s.k >= MOST else None
-
-    problem = Problem((L2Squared(y) @ A,))
-    state = last(until(problem, CGLS().states(problem), solved))
-    if state.k >= MOST and solved(problem, None, state._replace(k=0)) is None:
+def _least_squares(A: Any, y: Array, tol: float) -> Array:
+    state, solved = least_squares(A, y, tol, MOST)
+    if not solved:
         r = norm(state.r)
         warnings.warn(
-            f"{A}.pinv: after {MOST} conjugate-gradient steps ‖A x − y‖ = {r / size:.1e} ‖y‖ and "
-            f"‖Aᵀ(A x − y)‖ = {state.gamma**0.5 / (bound * r):.1e} ‖A‖‖A x − y‖, more than tol={tol:g}; "
+            f"{A}.pinv: after {MOST} conjugate-gradient steps ‖A x − y‖ = {r / norm(y):.1e} ‖y‖ and "
+            f"‖Aᵀ(A x − y)‖ = {state.gamma**0.5 / (A.norm() * r):.1e} ‖A‖‖A x − y‖, more than tol={tol:g}; "
             "ask for a larger tol, or regularise: solve(L2Squared(y) @ A + …)",
             InexactInverseWarning,
             stacklevel=check.outside(),
@@ -128,16 +96,19 @@ def _least_squares(A: LinearOperator, y: Array, tol: float) -> Array:
     return state.x
 
 
-def _fbp(A: LinearOperator, y: Array) -> Array:
-    from varinv.operators.fbp import fbp
-
+def _fbp(A: Any, y: Array) -> Array:
     x = fbp(A, y)
-    if "_fbp_defect" not in A.__dict__ and (size := norm(y)) > 0:
-        defect = A.__dict__["_fbp_defect"] = norm(A.forward(x) - y) / size
+
+    def defect() -> float:
+        found = norm(A.forward(x) - y) / norm(y)
         warnings.warn(
-            f"{A}.pinv: filtered back-projection is no pseudo-inverse: for these data ‖A x − y‖ = {defect:.1e} ‖y‖; "
+            f"{A}.pinv: filtered back-projection is no pseudo-inverse: for these data ‖A x − y‖ = {found:.1e} ‖y‖; "
             "leave method out for the exact one (this operator will not say it again)",
             InexactInverseWarning,
             stacklevel=check.outside(),
         )
+        return found
+
+    if norm(y) > 0:
+        remembered(A, "defect of fbp", defect)
     return x

@@ -11,8 +11,10 @@ from typing import Any, ClassVar
 
 from varinv import check
 from varinv.backend import Array, Shape, double, indices_like, kernel, like, namespace
-from varinv.operators.base import LinearOperator, collatz_wielandt, once
+from varinv.memory import once
+from varinv.operators.base import LinearOperator
 from varinv.operators.geometry import FanBeam, ParallelBeam, some_views
+from varinv.operators.norms import collatz_wielandt
 from varinv.operators.spectrum import Spectrum, ramp
 
 WIDER = 1e-3  # a bin is wider than a pixel only by more than this: lengths are written down with a few digits
@@ -66,11 +68,11 @@ class Radon(LinearOperator):
         check_scan(self)
 
     @property
-    def domain(self) -> Shape:  # type: ignore[override]
+    def domain(self) -> Shape:
         return self.shape
 
     @property
-    def codomain(self) -> Shape:  # type: ignore[override]
+    def codomain(self) -> Shape:
         return (*self.domain[:-2], *self.geometry.shape)
 
     @functools.cached_property
@@ -97,7 +99,11 @@ class Radon(LinearOperator):
         """The ramp of filtered back-projection, with a floor."""
         return ramp(self.codomain)
 
-    views: ClassVar[int] = -2
+    def scan_geometry(self) -> ParallelBeam | FanBeam:
+        return self.geometry
+
+    def views(self) -> int:
+        return -2
 
     def subset(self, indices: Sequence[int]) -> LinearOperator:
         """The rows of some views (projection angles), at the price of those."""

@@ -7,14 +7,16 @@ import importlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
 from varinv import cuda_tools
 from varinv.backend import Array, Shape, empty, library, namespace, on_cpu, through_numpy
-from varinv.operators.base import LinearOperator, collatz_wielandt, once
+from varinv.memory import once
+from varinv.operators.base import LinearOperator
 from varinv.operators.geometry import FanBeam, ParallelBeam, some_views
+from varinv.operators.norms import collatz_wielandt
 from varinv.operators.radon import check_scan
 from varinv.operators.spectrum import Spectrum, ramp
 
@@ -89,11 +91,11 @@ class AstraRadon(LinearOperator):
         return (self.geometry.detectors - 1) / 2 - float(self.geometry.axis or 0.0)
 
     @property
-    def domain(self) -> Shape:  # type: ignore[override]
+    def domain(self) -> Shape:
         return self.shape
 
     @property
-    def codomain(self) -> Shape:  # type: ignore[override]
+    def codomain(self) -> Shape:
         return (*self.domain[:-2], *self.geometry.shape)
 
     def forward(self, x: Array) -> Array:
@@ -115,7 +117,11 @@ class AstraRadon(LinearOperator):
         """The ramp of filtered back-projection, with a floor."""
         return ramp(self.codomain)
 
-    views: ClassVar[int] = -2
+    def scan_geometry(self) -> ParallelBeam | FanBeam:
+        return self.geometry
+
+    def views(self) -> int:
+        return -2
 
     def subset(self, indices: Sequence[int]) -> LinearOperator:
         """The rows of some views (projection angles), at the price of those."""

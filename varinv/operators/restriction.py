@@ -13,6 +13,8 @@ from varinv import check
 from varinv.backend import Array, Shape, is_array, namespace, to_numpy
 from varinv.operators.base import LinearOperator
 from varinv.operators.continuation import zeros_around
+from varinv.operators.elementary import Diagonal, Identity
+from varinv.operators.gradient import Gradient
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -71,11 +73,11 @@ class Restriction(LinearOperator):
         set_(self, "region", entries)
 
     @property
-    def domain(self) -> Shape:  # type: ignore[override]
+    def domain(self) -> Shape:
         return self.shape
 
     @property
-    def codomain(self) -> Shape:  # type: ignore[override]
+    def codomain(self) -> Shape:
         return tuple(r.stop - r.start for r in self.region if isinstance(r, slice))
 
     def forward(self, x: Array) -> Array:
@@ -112,6 +114,11 @@ class Restriction(LinearOperator):
         yield cls((3, 2), host.asarray([[False, True], [False, True], [False, False]]))
         yield cls((1, 3), 0)
         yield cls((512, 300), (slice(100, 400), slice(0, 300)))
+        yield cls((3, 4), (slice(1, 3), 2)).T
+        yield Gradient((2, 4)) @ Part((3, 2, 4), 0) - Part((3, 2, 4), slice(1, None))  # ∇x − v, the row of TGV
+        d = Diagonal([1.0, -2.0, 0.5, 3.0])
+        yield Part((2, 4), 0).T @ Identity((4,)) + Part((2, 4), 1).T @ d  # a stack
+        yield Gradient((4,)) @ d
 
     def __repr__(self) -> str:
         words = [

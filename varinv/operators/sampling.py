@@ -12,8 +12,10 @@ import array_api_compat.numpy as host
 
 from varinv import check
 from varinv.backend import Array, Shape, device, indices_like, is_array, library, namespace, to_numpy
-from varinv.operators.base import LinearOperator, collatz_wielandt, once
+from varinv.memory import once, remembered
+from varinv.operators.base import LinearOperator
 from varinv.operators.blur import Blur
+from varinv.operators.norms import collatz_wielandt
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -67,11 +69,11 @@ class Subsampling(LinearOperator):
         set_(self, "mask", mask)
 
     @property
-    def domain(self) -> Shape:  # type: ignore[override]
+    def domain(self) -> Shape:
         return self.shape
 
     @property
-    def codomain(self) -> Shape:  # type: ignore[override]
+    def codomain(self) -> Shape:
         return (self._maps("numpy", None)[0].shape[0],)
 
     def forward(self, x: Array) -> Array:
@@ -85,14 +87,14 @@ class Subsampling(LinearOperator):
 
     def _maps(self, name: str, x: Array | None) -> tuple[Array, Array]:
         """Positions of the kept pixels, and for every pixel its place among them (m: dropped); remembered."""
-        places: dict[Any, tuple[Array, Array]] = self.__dict__.setdefault("_places", {})
-        key = (name, "" if name == "numpy" else str(device(x)))
-        if key not in places:
+
+        def found() -> tuple[Array, Array]:
             flat = host.reshape(self.mask, (-1,))
             kept = host.nonzero(flat)[0]
             place = host.where(flat, host.cumulative_sum(host.astype(flat, host.int64)) - 1, kept.shape[0])
-            places[key] = (kept, place) if x is None else (indices_like(kept, x), indices_like(place, x))
-        return places[key]
+            return (kept, place) if x is None else (indices_like(kept, x), indices_like(place, x))
+
+        return remembered(self, ("maps", name, "" if name == "numpy" else str(device(x))), found)
 
     def norm(self) -> float:
         return 1.0
@@ -199,11 +201,11 @@ class Downsampling(LinearOperator):
         return result
 
     @property
-    def domain(self) -> Shape:  # type: ignore[override]
+    def domain(self) -> Shape:
         return self.shape
 
     @property
-    def codomain(self) -> Shape:  # type: ignore[override]
+    def codomain(self) -> Shape:
         return tuple(n // f for n, f in zip(self.domain, self.factor, strict=True))
 
     @property

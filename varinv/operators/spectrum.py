@@ -9,7 +9,7 @@ from typing import NamedTuple
 import array_api_compat.numpy as xnp
 
 from varinv.backend import Array, Shape
-from varinv.operators.sobolev import filtered, frequencies
+from varinv.operators.frequencies import filtered, frequencies
 
 FLOOR = 0.03  # of the weight at frequency 0: 0.01 to 0.06 tried on six scans (docs/decisions/0013)
 
@@ -17,7 +17,7 @@ FLOOR = 0.03  # of the weight at frequency 0: 0.01 to 0.06 tried on six scans (d
 class Spectrum(NamedTuple):
     """The symmetric, positive filter that multiplies frequencies along `axes` by `weights`.
 
-    weights : NumPy float64, in the layout of `varinv.operators.sobolev.filtered`.
+    weights : NumPy float64, in the layout of `varinv.operators.frequencies.filtered`.
     unit : w₀ of the metric v = w/w₀ in which weighted least squares steps, v^½ S v^½; None: their largest weight.
     """
 

@@ -52,11 +52,11 @@ class SymmetrisedGradient(LinearOperator):
             object.__setattr__(self, name, getattr(same, name))
 
     @property
-    def domain(self) -> Shape:  # type: ignore[override]
+    def domain(self) -> Shape:
         return (len(self.spacing), *self.shape)
 
     @property
-    def codomain(self) -> Shape:  # type: ignore[override]
+    def codomain(self) -> Shape:
         d = len(self.spacing)
         return (d * (d + 1) // 2, *self.shape)
 

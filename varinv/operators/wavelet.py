@@ -13,7 +13,8 @@ import array_api_compat.numpy as host
 
 from varinv import check
 from varinv.backend import Array, Shape, kernel, namespace
-from varinv.operators.base import LinearOperator, once
+from varinv.memory import once
+from varinv.operators.base import LinearOperator
 from varinv.operators.continuation import along
 from varinv.operators.convolution_bank import ConvolutionBank
 from varinv.operators.wavelet_filters import filters, orthonormal, outer, spread, step_norm
@@ -92,12 +93,10 @@ class Wavelet(LinearOperator):
         set_(self, "axes", axes)
 
     @property
-    def domain(self) -> Shape:  # type: ignore[override]
+    def domain(self) -> Shape:
         return self.shape
 
-    @property
-    def codomain(self) -> Shape:  # type: ignore[override]
-        return self.domain
+    codomain = domain
 
     @functools.cached_property
     def _blocks(self) -> list[Shape]:
@@ -133,11 +132,10 @@ class Wavelet(LinearOperator):
                 x = wavelet_synthesis(x, low, high, axis)
         return x
 
-    @property
-    def pseudoinverse(self) -> Any:
-        """y, tol ↦ W⁻¹ y: Wᵀ y, or the synthesis with the dual filters."""
+    def pseudoinverse(self, y: Array, tol: float) -> Array:
+        """W⁻¹ y: Wᵀ y, or the synthesis with the dual filters."""
         _, _, low, high = filters("Wavelet", self.wavelet)
-        return lambda y, tol: self._back(y, host.flip(low), host.flip(high))
+        return self._back(y, host.flip(low), host.flip(high))
 
     @once
     def norm(self) -> float:

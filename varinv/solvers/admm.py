@@ -11,8 +11,9 @@ from varinv import check
 from varinv.backend import Array, double, is_array, namespace
 from varinv.functionals.data import L2Squared
 from varinv.linalg import add_scaled, dot, norm
+from varinv.memory import remembered
 from varinv.operators.elementary import Identity
-from varinv.operators.symbol import gram_symbol, multiply, shift_invariant
+from varinv.operators.symbol import gram_symbol, multiply
 from varinv.problem import Problem
 from varinv.solvers.base import Solver
 from varinv.solvers.cg import conjugate_gradients
@@ -162,7 +163,7 @@ class ADMM(Solver):
         size = norm(r)
         scale = max(s.scale, size) if s.k <= self.adapt else s.scale
         weights = (*(t.weight for t in squares), *s.rho)
-        if all(not is_array(c) and shift_invariant(t.K) for t, c in zip(terms, weights, strict=True)):
+        if all(not is_array(c) and t.K.shift_invariant() for t, c in zip(terms, weights, strict=True)):
             symbol = add([c * gram_symbol(t.K, r) for t, c in zip(terms, weights, strict=True)])
             return add_scaled(s.u, 1.0, multiply(r, inverse(symbol))), scale
 
@@ -223,11 +224,12 @@ class Split(NamedTuple):
 
 def parts(problem: Problem) -> tuple[tuple[Square, ...], tuple[Any, ...]]:
     """(squares, the other terms), each with an operator; the terms of the image itself come last, with the identity."""
-    found = problem.__dict__.get("_split")
-    if found is None:
+
+    def found() -> tuple[tuple[Square, ...], tuple[Any, ...]]:
         own = () if problem.simple is None else (Split(problem.simple, Identity(problem.domain)),)
-        found = problem.__dict__["_split"] = split((*problem.coupled, *own))
-    return found
+        return split((*problem.coupled, *own))
+
+    return remembered(problem, "split", found)
 
 
 def defaults(problem: Problem) -> tuple[float, ...]:

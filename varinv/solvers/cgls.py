@@ -2,33 +2,24 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 from varinv import check
 from varinv.backend import Array, is_array, namespace
 from varinv.functionals.data import L2Squared
-from varinv.linalg import add_scaled, dot, norm
+from varinv.linalg import dot, norm
+from varinv.operators.krylov import Iterate, start, step
 from varinv.problem import Problem
 from varinv.solvers.base import Solver
 from varinv.solvers.least_squares import the_square
 
 
-class CGLSState(NamedTuple):
-    """Image x, residual r = y − Ax, direction p, γ = ‖Aᵀ W r‖², the size ‖Aᵀ W y‖ of gradients, λ, the number k.
+class CGLSState(Iterate):
+    """A state of `varinv.operators.krylov` that knows its problem's residual and misfit."""
 
-    λ is the largest ⟨q, W q⟩/⟨p, p⟩ so far, a lower bound of ‖A‖²_W.
-    """
-
-    x: Array
-    r: Array
-    p: Array
-    gamma: float
-    size: float
-    largest: float = 0.0
-    k: int = 0
+    __slots__ = ()
 
     def residual(self, problem: Problem, previous: Any) -> float:
         """‖Aᵀ W (y − A x)‖/‖Aᵀ W y‖ computed anew, as r may have parted from y − A x (relative to the start where
@@ -75,28 +66,11 @@ class CGLS(Solver):
         A = f.K
         data = f.y if is_array(f.y) else 0 * A.forward(x) + f.y
         data = namespace(x, data).astype(data, x.dtype) if data.dtype != x.dtype else data
-        r = add_scaled(data, -1.0, A.forward(x))
-        s = A.adjoint(f.weighted(r))
-        gamma = dot(s, s)
-        size = norm(A.adjoint(f.weighted(data)))
-        return CGLSState(x, r, s, gamma, size if size > 0 else math.sqrt(gamma))
+        return CGLSState(*start(A, data, x, f.weighted))
 
     def step(self, problem: Problem, s: CGLSState) -> CGLSState:
         f = the_square("CGLS", problem)
-        A = f.K
-        rounding = (16 * float(namespace(s.x).finfo(s.x.dtype).eps)) ** 2 * s.largest * dot(s.r, f.weighted(s.r))
-        if s.gamma <= rounding:  # solved: further steps would follow rounding, and diverge
-            return s._replace(k=s.k + 1)
-        q = A.forward(s.p)
-        curved = dot(q, f.weighted(q))
-        if curved <= 0:
-            return s._replace(k=s.k + 1)
-        alpha = s.gamma / curved
-        x, r = add_scaled(s.x, alpha, s.p), add_scaled(s.r, -alpha, q)
-        slope = A.adjoint(f.weighted(r))
-        gamma = dot(slope, slope)
-        largest = max(s.largest, curved / dot(s.p, s.p))
-        return CGLSState(x, r, add_scaled(slope, gamma / s.gamma, s.p), gamma, s.size, largest, s.k + 1)
+        return step(f.K, s, f.weighted)
 
     @classmethod
     def examples(cls) -> Iterator[tuple[Solver, Problem]]:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from varinv.backend import Array, is_array, to_numpy
+from varinv.memory import own
 from varinv.operators.base import LinearOperator
 from varinv.problem import Problem
 
@@ -90,15 +91,7 @@ def _parts(value: Any) -> list[tuple[str, Any]]:
         return [("constants", constants), ("defaults", value.__defaults__), ("closure", inside)]
     if dataclasses.is_dataclass(value):
         return [(field.name, getattr(value, field.name)) for field in dataclasses.fields(value)]
-    kept = {k: v for k, v in getattr(value, "__dict__", {}).items() if not _cached(type(value), k)}
-    return sorted(kept.items())
-
-
-def _cached(kind: type, name: str) -> bool:
-    """Whether an attribute is only remembered: a cached property, or `once` of a method of that name."""
-    return isinstance(getattr(kind, name, None), functools.cached_property) or (
-        name.startswith("_") and hasattr(getattr(kind, name[1:], None), "__wrapped__")
-    )
+    return sorted(own(value).items())
 
 
 def _digest(array: Array) -> str:

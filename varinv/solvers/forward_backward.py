@@ -12,7 +12,6 @@ from varinv.backend import Array, double, namespace
 from varinv.functionals.base import Term
 from varinv.linalg import add_scaled, dot, norm
 from varinv.operators.base import LinearOperator
-from varinv.operators.elementary import Identity
 from varinv.problem import Problem
 
 
@@ -69,8 +68,9 @@ def lipschitz(terms: tuple[Any, ...]) -> float:
 
 
 def strength(problem: Problem) -> tuple[float, float]:
-    """(μ_f, μ_g): strong convexity that the terms of the image itself declare; operators may have a null space."""
-    f = sum(max(t.f.convexity, 0.0) for t in arranged(problem)[1] if isinstance(t.K, Identity))
+    """(μ_f, μ_g): strong convexity; f(K x) has that of f times c where KᵀK = c·1, others may have a null space."""
+    terms: tuple[Any, ...] = arranged(problem)[1]
+    f = sum(max(t.f.convexity, 0.0) * (t.K.isometry() or 0.0) for t in terms)
     return f, max(problem.simple.convexity, 0.0) if problem.simple is not None else 0.0
 
 

@@ -13,6 +13,7 @@ from varinv.forms import quadratic
 from varinv.functionals.base import Term
 from varinv.functionals.data import L2Squared
 from varinv.linalg import dot
+from varinv.memory import remembered
 from varinv.problem import Problem
 from varinv.solvers.base import Solver
 from varinv.solvers.least_squares import Square, square_of, unknown
@@ -218,16 +219,17 @@ def largest(arrays: list[Array]) -> Array:
 
 def sums(term: Term, x: Array) -> tuple[Array, Array]:
     """(w_i / Σ_j |a_ij|, Σ_i w_i |a_ij|), 0 for empty rows and columns; in the place of x, remembered on the term."""
-    known: dict[Any, tuple[Array, Array]] = term.__dict__.setdefault("_sums", {})
-    if (key := place(x)) not in known:
+
+    def found() -> tuple[Array, Array]:
         xp, A = namespace(x), term.K.absolute()  # type: ignore[union-attr]
         rows = without_noise(A.forward(xp.ones_like(x)))  # type: ignore[union-attr]
         used = xp.where(rows > 0, xp.ones_like(rows), xp.zeros_like(rows))
         if (least := square_of(term)) is not None:
             used = used * least.beside(rows)[1]
         columns = without_noise(A.adjoint(used))  # type: ignore[union-attr]
-        known[key] = used * inverse(rows), columns
-    return known[key]
+        return used * inverse(rows), columns
+
+    return remembered(term, ("sums", place(x)), found)
 
 
 def without_noise(s: Array) -> Array:

@@ -14,6 +14,7 @@ from varinv.backend import Array
 from varinv.functionals.base import Functional
 from varinv.fused.steps import dual_step, primal_step
 from varinv.linalg import add_scaled
+from varinv.memory import remembered
 from varinv.operators.base import LinearOperator
 from varinv.operators.elementary import Identity
 from varinv.problem import Problem
@@ -116,8 +117,8 @@ class SPDHG(Solver):
 
     def plan(self, problem: Problem) -> tuple[float, list[Block], int]:
         """τ, the blocks with their probabilities and steps, and the draws of one pass; remembered on the problem."""
-        known: dict[Any, tuple[float, list[Block], int]] = problem.__dict__.setdefault("_spdhg", {})
-        if self.subsets not in known:
+
+        def found() -> tuple[float, list[Block], int]:
             tau, _ = scalar_steps(problem)
             counts = [self.count(t) for t in problem.coupled]
             parts, alone = sum(n for n in counts if n > 1), sum(n == 1 for n in counts)
@@ -129,8 +130,9 @@ class SPDHG(Solver):
                 some: tuple[Any, ...] = subsets(t, n) if n > 1 else (t,)
                 steps = [0.99 * p / (tau * part.K.norm() ** 2) if part.K.norm() > 0 else 1.0 for part in some]
                 blocks += [Block(part.f, part.K, p, sigma) for part, sigma in zip(some, steps, strict=True)]
-            known[self.subsets] = tau, blocks, round((parts or alone) / share) or 1
-        return known[self.subsets]
+            return tau, blocks, round((parts or alone) / share) or 1
+
+        return remembered(problem, ("blocks", type(self), self.subsets), found)
 
     @classmethod
     def examples(cls) -> Iterator[tuple[Solver, Problem]]:

@@ -11,6 +11,7 @@ from varinv.backend import Array, device, double, is_array, namespace
 from varinv.forms import quadratic
 from varinv.fused.quadratic import metric
 from varinv.linalg import add_scaled, dot, norm, slabs
+from varinv.memory import remembered
 from varinv.operators.norms import krylov_bound
 from varinv.operators.spectrum import Spectrum
 from varinv.problem import Problem
@@ -46,10 +47,7 @@ def joint_steps(problem: Problem) -> JointSteps:
     from `krylov_bound`, or Σ σ_i‖K_i‖² where that is as good: what weighs most in one term (a constant, for a blur)
     often weighs little in another (differences), and then the sum is as many times too large as there are terms.
     """
-    if "_joint_steps" not in problem.__dict__:
-        problem.__dict__["_joint_steps"] = _found(problem)
-    steps: JointSteps = problem.__dict__["_joint_steps"]
-    return steps
+    return remembered(problem, "joint steps", lambda: _found(problem))
 
 
 def _found(problem: Problem) -> JointSteps:
@@ -119,14 +117,15 @@ def scalar_steps(problem: Problem) -> tuple[float, tuple[float, ...]]:
 
     Remembered on the problem.
     """
-    if "_scalar_steps" not in problem.__dict__:
+
+    def found() -> tuple[float, tuple[float, ...]]:
         norms = [t.K.norm() for t in problem.coupled]
         strength = max(problem.simple.convexity, 0.0) if problem.simple is not None else 0.0
         sigma = balanced(problem, norms, 50 * strength)  # without acceleration τ stays what it is: 50 times shorter
         total = sum(s * K**2 for s, K in zip(sigma, norms, strict=True))
-        problem.__dict__["_scalar_steps"] = 0.99 / total if total > 0 else 1.0, tuple(float(s) for s in sigma)
-    steps: tuple[float, tuple[float, ...]] = problem.__dict__["_scalar_steps"]
-    return steps
+        return 0.99 / total if total > 0 else 1.0, tuple(float(s) for s in sigma)
+
+    return remembered(problem, "scalar steps", found)
 
 
 def balanced(problem: Problem, norms: list[float], gamma: float) -> tuple[float, ...]:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
 from varinv import check
 from varinv.backend import Array, indices_like, namespace
 from varinv.functionals.base import Term
-from varinv.operators.algebra import Composition, Scaled, Sum
+from varinv.memory import remembered
 from varinv.operators.base import LinearOperator
-from varinv.operators.elementary import Diagonal
 
 ORDERS = ("interleaved", "consecutive")
 
@@ -47,19 +45,20 @@ def subsets(term: Term, n: int, order: str = "interleaved") -> tuple[Term, ...]:
     n = check.integer("subsets", "n", n, low=1)
     if order not in ORDERS:
         raise ValueError(f"subsets: order must be one of {', '.join(ORDERS)}, got {order!r}")
-    known: dict[Any, tuple[Term, ...]] = term.__dict__.setdefault("_subsets", {})
-    if (n, order) not in known:
+
+    def found() -> tuple[Term, ...]:
         axis = views(term.K)
         if axis is None or term.K is None:
             raise TypeError(
-                f"subsets: {term} cannot be split by views: its operator has no subset(indices); use one with views "
-                "such as Radon, or one subset"
+                f"subsets: {term} cannot be split by views: its operator has no views() and subset(indices); use one "
+                "with views such as Radon, or one subset"
             )
         shape = tuple(term.K.codomain)
         chosen = indices(shape[axis], n)
         turn = visits(n) if order == "interleaved" else range(n)
-        known[n, order] = tuple(Term(term.f.part(shape, axis, chosen[s]), some(term.K, chosen[s])) for s in turn)
-    return known[n, order]
+        return tuple(Term(term.f.part(shape, axis, chosen[s]), term.K.subset(chosen[s])) for s in turn)
+
+    return remembered(term, ("subsets", n, order), found)
 
 
 def indices(count: int, n: int) -> list[list[int]]:
@@ -78,29 +77,7 @@ def visits(n: int) -> list[int]:
 
 def views(K: LinearOperator | None) -> int | None:
     """The axis of K's codomain (from the end) that counts its views; None: they cannot be had one by one."""
-    if isinstance(K, Scaled):
-        return views(K.K)
-    if isinstance(K, Composition):
-        return views(K.B) if isinstance(K.A, Diagonal) and views(K.A) is None else views(K.A)
-    if isinstance(K, Sum):
-        return views(K.A) if views(K.A) == views(K.B) else None
-    axis: int | None = getattr(K, "views", None) if hasattr(K, "subset") else None
-    return axis
-
-
-def some(K: Any, chosen: Sequence[int]) -> LinearOperator:
-    """The rows of K that belong to the chosen views."""
-    if isinstance(K, Scaled):
-        return Scaled(K.factor, some(K.K, chosen))
-    if isinstance(K, Sum):
-        return Sum(some(K.A, chosen), some(K.B, chosen))
-    if not isinstance(K, Composition):
-        result: LinearOperator = K.subset(chosen)
-        return result
-    if not isinstance(K.A, Diagonal):
-        return Composition(some(K.A, chosen), K.B)
-    d, axis = K.A.values, views(K.B)
-    return Composition(Diagonal(namespace(d).take(d, indices_like(chosen, d), axis=axis)), some(K.B, chosen))
+    return None if K is None else K.views()
 
 
 def split(term: Any, y: Array, n: int) -> list[Array]:

@@ -12,8 +12,8 @@ from varinv.functionals.data import L2Squared
 from varinv.learning.families.base import Family, data_term, entries, exponential, operator
 from varinv.linalg import dot
 from varinv.operators.base import LinearOperator
+from varinv.operators.frequencies import filtered, frequencies
 from varinv.operators.sobolev import Sobolev as Filter
-from varinv.operators.sobolev import filtered, frequencies
 from varinv.problem import Problem
 
 
