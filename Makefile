@@ -5,10 +5,6 @@ BIN    := $(VENV)/bin
 SCAN   ?=
 OUT    ?= output
 
-# numba's OpenMP threads spin for long while they wait, which is slow where other programs, here other tests, share the cores
-test: export OMP_WAIT_POLICY = passive
-demo: export GOMP_SPINCOUNT = 10000
-
 .PHONY: demo test check format benchmark gpu mutants clean
 
 demo: $(VENV)/.core

@@ -15,10 +15,6 @@ import pytest
 
 from varinv.backend import to_numpy
 
-# Threads that wait asleep: where other programs use the cores, spinning at the end of each parallel kernel was measured
-# at 20 ms a call against 0.2 ms.  Read when the first kernel starts.
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-
 
 class ReadOnlyNumPy:
     """NumPy whose arrays cannot be written to: code that changes its input fails here."""

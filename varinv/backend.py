@@ -10,6 +10,8 @@ from __future__ import annotations
 import functools
 import importlib
 import importlib.util
+import os
+import threading
 from collections.abc import Callable
 from typing import Any, Generic, ParamSpec, TypeVar
 
@@ -17,6 +19,7 @@ import array_api_compat as compat
 import array_api_compat.numpy as xnp
 import numpy as np
 
+from varinv import threads
 from varinv.arrays import given_back, kind_of, taken, views
 from varinv.pool import POOL as POOL
 from varinv.pool import _Pool as _Pool
@@ -256,4 +259,16 @@ def _twin(reference: Callable[..., Any], name: str) -> Callable[..., Any]:
     if suffix is None or importlib.util.find_spec(module) is None:
         return reference
     found: Callable[..., Any] = getattr(importlib.import_module(module), reference.__name__, reference)
-    return found
+    return threads.guarded(found) if suffix == "cpu" and found is not reference else found
+
+
+def _forked() -> None:
+    """In a child that was forked: no thread of the parent holds the pool, and twins are looked for anew."""
+    threads.forked()
+    POOL.lock = threading.RLock()
+    for call in KERNELS:
+        call.twins.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)

@@ -67,8 +67,6 @@ Debug = Annotated[bool, Option("--debug", help="Show the traceback of an error."
 
 def main() -> None:
     """Entry point of the `varinv` command."""
-    if "OMP_WAIT_POLICY" not in os.environ:
-        os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # threads that wait let others have the cores after 0.1 ms
     app()
 
 

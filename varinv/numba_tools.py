@@ -10,6 +10,10 @@ import numba as nb
 import numpy as np
 from numba import types
 
+from varinv import threads
+
+threads.start()
+
 # sums may be reassociated into vector lanes (fixed at compile time) and multiply-adds fused; NaN and Inf stay honest
 FAST = {"reassoc", "contract", "nsz", "arcp"}
 

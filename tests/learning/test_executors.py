@@ -1,10 +1,10 @@
-"""What examples may run on: threads of every kind, spawned processes, Dask; not processes that fork."""
+"""What examples may run on: threads of every kind, spawned processes, Dask; forks are in test_threads.py."""
 
 from __future__ import annotations
 
 import multiprocessing
 import multiprocessing.pool
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numba
@@ -55,18 +55,7 @@ def test_results_come_in_the_order_of_the_examples_and_each_worker_has_one_threa
             assert run(task, range(5), executor) == [(k, 1) for k in range(5)]
 
 
-def test_forks_are_refused_whoever_makes_them() -> None:
-    fork = multiprocessing.get_context("fork")
-
-    class Pool:
-        """As multiprocessing.Pool keeps its context; a real one would fork here and now."""
-
-        _ctx = fork
-        map = multiprocessing.pool.Pool.map
-
-    for executor in (Pool(), ProcessPoolExecutor(1, mp_context=fork)):  # nothing runs in them
-        with pytest.raises(ValueError, match=r"starts by fork dies after .*get_context\(.spawn.\)\) or threads"):
-            checked(executor)
+def test_what_has_no_map_is_refused() -> None:
     for executor in (object(), 3, [1]):
         with pytest.raises(TypeError, match="executor must have a method map"):
             checked(executor)

@@ -16,7 +16,7 @@ PACKAGE = Path(varinv.__file__).parent
 # is named apart stands before its folder
 LAYERS: list[tuple[str, ...]] = [
     ("varinv",),
-    ("arrays", "pool", "memory", "backend", "numba_tools", "cuda_tools", "progress", "files", "views"),
+    ("arrays", "pool", "memory", "threads", "backend", "numba_tools", "cuda_tools", "progress", "files", "views"),
     ("check", "capabilities", "linalg", "linalg_*", "roots"),
     ("forms",),
     ("operators.norms", "operators.krylov", "operators.frequencies", "operators.spectrum"),

@@ -13,7 +13,6 @@ import varinv as vi
 @pytest.mark.parametrize("module", ["varinv", "varinv.cli"])
 @pytest.mark.filterwarnings("ignore:.*found in sys.modules:RuntimeWarning")
 def test_the_command_is_python_m_as_well(module, monkeypatch, capsys):
-    monkeypatch.setenv("OMP_WAIT_POLICY", "passive")
     monkeypatch.setattr(sys, "argv", [module, "--version"])
     with pytest.raises(SystemExit) as end:
         runpy.run_module(module, run_name="__main__")

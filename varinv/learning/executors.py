@@ -30,23 +30,10 @@ class _Alone:
 
 
 def checked(executor: Any) -> Any:
-    """The executor, or an error: a process that is forked after a parallel kernel ran dies in its next kernel."""
-    from multiprocessing.pool import ThreadPool
-
-    if executor is None:
-        return None
-    if not callable(getattr(executor, "map", None)):
+    """The executor, or an error.  In a process forked after the first kernel here, kernels say what to do instead."""
+    if executor is not None and not callable(getattr(executor, "map", None)):
         raise TypeError(
             f"learn: executor must have a method map (concurrent.futures, multiprocessing, a Dask client), "
             f"got {check.describe(executor)}"
-        )
-    if isinstance(executor, ThreadPool):  # it has a context, and starts no process
-        return executor
-    context = getattr(executor, "_mp_context", None) or getattr(executor, "_ctx", None)
-    method = context.get_start_method() if context is not None and hasattr(context, "get_start_method") else None
-    if method == "fork":
-        raise ValueError(
-            "learn: a process pool that starts by fork dies after a parallel kernel has run; use "
-            'ProcessPoolExecutor(mp_context=multiprocessing.get_context("spawn")) or threads'
         )
     return executor

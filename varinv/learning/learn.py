@@ -150,7 +150,7 @@ def learn(
     pairs : list of (y, x_true); with `noise`, a list of data y alone.
     theta0 : where to start, 1-D; logarithms for the families here.
     rule : MAID(), HOAG() or another learning rule; None: MAID().
-    executor : anything with ``map``: runs the examples side by side; not a pool that starts by fork.
+    executor : anything with ``map``: runs the examples side by side.
     loss : ``loss(x_true) -> functional`` of the solution; None: family.loss, or ½‖x − x_true‖².
     noise : standard deviation of the noise: learns from data alone, by Stein's estimate (SURE) of ‖A x − A x_true‖²
         with A = family.A.
@@ -166,7 +166,7 @@ def learn(
     ------
     TypeError, ValueError
         Pairs of different shapes, an unknown μ, a family that changes its unknown's shape, a loss that is NaN at
-        theta0, a process pool that starts by fork.
+        theta0.
     """
     theta0 = parameters(theta0)
     if noise is not None:
