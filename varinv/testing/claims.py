@@ -102,9 +102,9 @@ def lifted_lines(f: Any, shape: Any) -> Iterator[Line]:
         "a bound of ⟨1, z⟩ over the level set {f ≤ value}, from above",
     )  # fmt: skip
     over, under = -math.inf, 0.0
-    for seed in range(6):
-        q = feasible(f, 0.5 * rand(np, shape, 300 + seed))
-        T, others, need = 3.0 + seed, 0.4 * seed, 0.5 + seed / 2
+    for seed in range(8):  # the first dual of a run is 0, and then nothing needs to be raised
+        q = feasible(f, (0.5 if seed < 6 else 0.0) * rand(np, shape, 300 + seed))
+        T, others, need = 3.0 + seed, 0.4 * seed, 0.5 + seed / 2 if seed < 7 else 0.0
 
         def price(a: float, b: float, T: float = T, others: float = others, need: float = need) -> float:
             return a * others + T * max(a * need - b, 0.0)

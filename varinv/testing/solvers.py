@@ -253,8 +253,8 @@ def _solution(case: _Case, reference: Any) -> Iterator[Line]:
             best, words = _optimum(goal)
         except (TypeError, ValueError) as error:
             yield Line("a reference optimum", NOTE, str(error), "", "judged by images nearby; pass reference=image")
-    first = goal(start(problem, case.x0))
-    size = max(abs(best), first - best if math.isfinite(first) else 0.0, 1e-300)
+    tried = (goal(z) for z in (start(problem, case.x0), *(z for _, z, _ in seen)))  # counts are ∞ at zeros
+    size = max(abs(best), next((v for v in tried if math.isfinite(v)), best) - best, 1e-300)
     final = (goal(x) - best) / size
     yield at_most(
         f"the objective after {case.most} iterations is that of the solution", final, case.tol, words,
