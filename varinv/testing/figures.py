@@ -116,16 +116,16 @@ def fenchel_young_excess(f: Any, z: Any, q: Any) -> float:
 
 
 def expansion(f: Any, x: Any, z: Any, step: float) -> float:
-    """(1 + tμ)‖p − q‖² − ⟨p − q, x − z⟩ over max(…, 1) for two prox points, μ the declared convexity: never positive."""
+    """(1 + tμ)‖p − q‖² − ⟨p − q, x − z⟩ over max(…, 1) for two prox points, μ the declared convexity: never > 0."""
     p, q = f.prox(x, step), f.prox(z, step)
     left, right = float(np.sum((p - q) * (x - z))), (1 + step * f.convexity) * float(np.sum((p - q) ** 2))
-    return (right - left) / max(right, 1.0)
+    return float((right - left) / max(right, 1.0))
 
 
 def slope_error(f: Any, x: Any, d: Any, h: float = 1e-5) -> float:
     """|central difference of f along d − ⟨∇f(x), d⟩| over 1 + |⟨∇f(x), d⟩|."""
     slope, claimed = (f(x + h * d) - f(x - h * d)) / (2 * h), float(np.sum(f.grad(x) * d))
-    return abs(slope - claimed) / (1 + abs(claimed))
+    return float(abs(slope - claimed) / (1 + abs(claimed)))
 
 
 def bend_error(f: Any, x: Any, d: Any, h: float = 1e-5) -> float:

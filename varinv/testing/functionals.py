@@ -17,8 +17,18 @@ from varinv.forms import form_of
 from varinv.functionals.base import Functional
 from varinv.testing.claims import form_lines, fused_lines, lifted_lines, within_lines
 from varinv.testing.figures import (
-    beaten, bend_error, expansion, feasible, fenchel_young_error, fenchel_young_excess, gradient_ratios, points, rand,
-    relative_difference, slope_error, worst,
+    beaten,
+    bend_error,
+    expansion,
+    feasible,
+    fenchel_young_error,
+    fenchel_young_excess,
+    gradient_ratios,
+    points,
+    rand,
+    relative_difference,
+    slope_error,
+    worst,
 )  # fmt: skip
 from varinv.testing.report import ABSENT, FAILED, NOTE, OK, Line, Report, at_most, collect, holds, refused
 
@@ -28,8 +38,8 @@ GIVES = {  # what each method that is missing would give
     "conj": "a certified gap: without it no lower bound is known, and vi.gap(tol) has no proof",
     "grad": "gradient solvers (FISTA, LBFGS, CondatVu), Problem.grad, learning",
     "hvp": "curvature: line searches, learned parameters",
-    "form": "one of varinv.forms, if f is one: fused steps, the certificate with x ≥ 0, and for squares CG, CGLS, LSQR, "
-    "SIRT",
+    "form": "one of varinv.forms, if f is one: fused steps, the certificate with x ≥ 0, and for squares CG, CGLS, LSQR "
+    "and SIRT",
 }
 
 
@@ -102,7 +112,7 @@ def _value(f: Any, shape: Any) -> Iterator[Line]:
     def away(z: Any) -> float:
         narrow = z.astype("f4")
         single, exact = f(narrow), f(narrow.astype("f8"))
-        return abs(single - exact) / max(abs(exact), 1.0) if math.isfinite(exact) else 0.0
+        return float(abs(single - exact) / max(abs(exact), 1.0)) if math.isfinite(exact) else 0.0
 
     yield at_most(
         "float32 gives the value of float64", worst(away, ((z,) for z in found)), 1e-5, "rounding of the entries",
@@ -111,13 +121,13 @@ def _value(f: Any, shape: Any) -> Iterator[Line]:
 
 
 def _input(f: Any, shape: Any) -> Iterator[Line]:
-    calls = {"the value": lambda z: f(z)}
+    calls: dict[str, Any] = {"the value": lambda z: f(z)}
     for name in ("prox", "prox_conj"):
         if hasattr(f, name):
-            calls[name] = lambda z, name=name: getattr(f, name)(z, 0.7)  # type: ignore[misc]
+            calls[name] = lambda z, name=name: getattr(f, name)(z, 0.7)
     for name in ("conj", "feasible", "grad"):
         if hasattr(f, name):
-            calls[name] = lambda z, name=name: getattr(f, name)(z)  # type: ignore[misc]
+            calls[name] = lambda z, name=name: getattr(f, name)(z)
     for name, call in calls.items():
         z = 2 + 0.3 * rand(np, shape, 5)
         before = z.tobytes()
@@ -230,7 +240,11 @@ def _conj(f: Any, shape: Any) -> Iterator[Line]:
     duals = [q for _, q in pairs] + [feasible(f, 0.3 * y) for y in points(f, shape)]
     cases = ((f, z, q) for z in others for q in duals)
     yield at_most(
-        "f(z) + conj(q) ≥ ⟨z, q⟩ for any two", worst(fenchel_young_excess, cases), 1e-9, "rounding of three sums", advice
+        "f(z) + conj(q) ≥ ⟨z, q⟩ for any two",
+        worst(fenchel_young_excess, cases),
+        1e-9,
+        "rounding of three sums",
+        advice,
     )
 
 
@@ -291,7 +305,7 @@ def _constants(f: Any, shape: Any) -> Iterator[Line]:
         def bulge(x: Any, z: Any) -> float:
             middle, ends = f((x + z) / 2), (f(x) + f(z)) / 2
             short = mu / 8 * float(np.sum((x - z) ** 2)) + middle - ends
-            return short / max(abs(ends), 1.0)
+            return float(short / max(abs(ends), 1.0))
 
         yield at_most(
             f"f is as convex as it says (convexity = {mu:g})", worst(bulge, pairs), 1e-10,
@@ -301,15 +315,15 @@ def _constants(f: Any, shape: Any) -> Iterator[Line]:
     if not hasattr(f, "grad"):
         return
     L = f.smoothness
-    shift = 5.0 if L == math.inf else 0.0
-    drawn = [
-        tuple(shift + 10.0 ** (i % 4 - 3) * rand(np, shape, seed + i) for seed in (0, 200)) for i in range(100)
-    ]
+    shift = 5.0 if math.inf == L else 0.0
+    drawn = [tuple(shift + 10.0 ** (i % 4 - 3) * rand(np, shape, seed + i) for seed in (0, 200)) for i in range(100)]
     drawn = [(x, z) for x, z in drawn if math.isfinite(f(x)) and math.isfinite(f(z))]
     ratios = [gradient_ratios(f, x, z) for x, z in drawn]
     most, least = max((r for r, _ in ratios), default=0.0), min((m for _, m in ratios), default=math.inf)
-    if L == math.inf:
-        yield Line("smoothness", ABSENT, advice="it would give: certified steps of gradient methods; a search replaces it")
+    if math.inf == L:
+        yield Line(
+            "smoothness", ABSENT, advice="it would give: certified steps of gradient methods; a search replaces it"
+        )
     else:
         good = most <= L * (1 + 1e-10) + 1e-10
         yield Line(
@@ -382,7 +396,7 @@ def _grows(f: Any, shape: Any) -> Iterator[Line]:
     def fall(z: Any, seed: int) -> float:
         rng = np.random.default_rng(seed)
         larger = z * (1 + rng.uniform(0, 2, z.shape) * (rng.uniform(size=z.shape) < 0.5))
-        return (f(z) - f(larger)) / max(abs(f(z)), 1.0)
+        return float((f(z) - f(larger)) / max(abs(f(z)), 1.0))
 
     drawn = ((z, seed) for seed, z in enumerate(inside(f, shape) * 4))
     yield at_most("grows: f never falls as any |z_i| grows", worst(fall, drawn), 1e-12, "rounding", "say grows = False")

@@ -16,7 +16,15 @@ from varinv.linalg import norm
 from varinv.operators.base import LinearOperator
 from varinv.operators.gradient import differences, minus_divergence
 from varinv.testing.figures import (
-    KINDS, LIMIT, adjoint_error, dense, largest_singular_value, linearity_error, rand, relative_difference, worst
+    KINDS,
+    LIMIT,
+    adjoint_error,
+    dense,
+    largest_singular_value,
+    linearity_error,
+    rand,
+    relative_difference,
+    worst,
 )  # fmt: skip
 from varinv.testing.report import ABSENT, FAILED, NOTE, OK, Line, Report, at_most, collect, holds, refused
 
@@ -208,15 +216,17 @@ def _form(K: Any) -> Iterator[Line]:
             yield Line("form()", ABSENT, advice=lost(K, "form").strip())
         return
     if not isinstance(form, Differences):
-        yield Line(f"form() is {type(form).__name__}", NOTE, advice="of your own: check_functional(f, shape, operator=K) "
-                   "tests the steps registered for it")  # fmt: skip
+        words = "of your own: check_functional(f, shape, operator=K) tests the steps registered for it"
+        yield Line(f"form() is {type(form).__name__}", NOTE, advice=words)
         return
     x, y = rand(np, K.domain, 8), rand(np, K.codomain, 9)
     away = max(
         relative_difference(differences(x, *form, "neumann"), K.forward(x)),
         relative_difference(minus_divergence(y, *form, "neumann"), K.adjoint(y)),
     )
-    advice = "spacing, axes or border of the form are not those of forward; without form() the general formulas are used"
+    advice = (
+        "spacing, axes or border of the form are not those of forward; without form() the general formulas are used"
+    )
     yield at_most("form() says what forward and adjoint do", away, 1e-12, "rounding of float64", advice)
 
 
@@ -235,7 +245,9 @@ def _masks(K: Any) -> Iterator[Line]:
     image = K(x)
     if reads is not None:
         away = relative_difference(K(np.where(np.reshape(reads, K.domain), x, 0.0)), image)
-        yield at_most("reads(): K does not see the entries outside", away, 1e-14, "exactly 0 there", "the mask is short")
+        yield at_most(
+            "reads(): K does not see the entries outside", away, 1e-14, "exactly 0 there", "the mask is short"
+        )
     if writes is not None:
         outside = float(np.max(np.abs(image[~np.reshape(writes, K.codomain)]), initial=0.0))
         yield at_most("writes(): K x is zero outside", outside, 0.0, "exactly", "the mask leaves out entries of K x")

@@ -70,7 +70,9 @@ class Report:
 def at_most(name: str, figure: float, limit: float, why: str, advice: str, good: str = "") -> Line:
     """ok where figure ≤ limit (a NaN is not)."""
     passed = figure <= limit
-    return Line(name, OK if passed else FAILED, f"{figure:.1e} {'≤' if passed else '>'} {limit:.0e}", f"({why})", advice)
+    return Line(
+        name, OK if passed else FAILED, f"{figure:.1e} {'≤' if passed else '>'} {limit:.0e}", f"({why})", advice
+    )
 
 
 def holds(name: str, passed: bool, advice: str, figure: str = "") -> Line:

@@ -14,8 +14,8 @@ import numpy as np
 from varinv.backend import is_array, to_numpy
 from varinv.certificate import NoCertificate
 from varinv.problem import as_problem
-from varinv.solvers.base import Solver, start
 from varinv.solvers.adaptive_chambolle_pock import AdaptiveChambollePock
+from varinv.solvers.base import Solver, start
 from varinv.solvers.rules import gap, iterations, residual
 from varinv.solvers.solve import solve
 from varinv.testing.figures import largest_singular_value, rand
@@ -46,8 +46,8 @@ def check_solver(
     tol : how near the objective must come to the optimum after them, relative to the optimum or to what was won from
         the start, whichever is larger.
     x0 : start image; None: zeros.
-    reference : an image that solves the problem; None: one is computed by AdaptiveChambollePock to a certified gap of 1e-9
-        or, where it has no certificate, to a residual of 1e-10 (not for problems that it refuses).
+    reference : an image that solves the problem; None: AdaptiveChambollePock computes one to a certified gap of 1e-9
+        or, without a certificate, to a residual of 1e-10 (not for problems that it refuses).
 
     Returns
     -------
@@ -134,11 +134,15 @@ def _first(case: _Case) -> Iterator[Line]:
     yield holds("x has the shape and dtype of the image", same, "init(problem, x) starts from x", f"{s.x.dtype}")
     later = list(itertools.islice(_states(case), 4))
     yield holds("k counts the steps", [t.k for t in later] == [0, 1, 2, 3], "step returns k + 1")
-    yield holds("x keeps its dtype", all(t.x.dtype == s.x.dtype for t in later), "no float64 constants beside float32 x")
+    yield holds(
+        "x keeps its dtype", all(t.x.dtype == s.x.dtype for t in later), "no float64 constants beside float32 x"
+    )
     if not hasattr(s, "y"):
         yield Line("y, the duals, in the state", ABSENT, advice="they would give: vi.gap(tol), a certified stop")
     if not hasattr(s, "residual"):
-        yield Line("residual(problem, previous)", ABSENT, advice="it would give: vi.residual(tol), an optimality measure")
+        yield Line(
+            "residual(problem, previous)", ABSENT, advice="it would give: vi.residual(tol), an optimality measure"
+        )
 
 
 def _immutable(case: _Case) -> Iterator[Line]:
@@ -148,7 +152,7 @@ def _immutable(case: _Case) -> Iterator[Line]:
             kept.append((s, {k: bits(v) for k, v in fields(s).items()}))
     changed = sorted({k for s, before in kept for k, v in fields(s).items() if bits(v) != before[k]})
     yield holds(
-        "states never change", not changed, "step must make new arrays: previous states are read by rules and observers",
+        "states never change", not changed, "step must make new arrays: rules and observers read earlier states",
         f"{', '.join(changed)} of an earlier state changed later" if changed else "",
     )  # fmt: skip
 
@@ -167,13 +171,17 @@ def _input(case: _Case) -> Iterator[Line]:
     yield holds("the start image is left alone", before[0] == after[0], "init may be given an array that others hold")
     yield holds("the data of the problem are left alone", before[1:] == after[1:], "copy before writing")
     now = bits({k: v for k, v in vars(case.solver).items() if not k.startswith("_")})
-    yield holds("the solver is left alone", solver == now, "what changes belongs into the state: @dataclass(frozen=True)")
+    yield holds(
+        "the solver is left alone", solver == now, "what changes belongs into the state: @dataclass(frozen=True)"
+    )
 
 
 def _resumed(case: _Case) -> Iterator[Line]:
     straight = next(itertools.islice(_states(_fresh(case)), RUN, None))
     again = next(itertools.islice(_states(_fresh(case)), RUN, None))
-    yield holds("two runs give the same bits", bits(fields(straight)) == bits(fields(again)), "randomness from a seed and k")
+    yield holds(
+        "two runs give the same bits", bits(fields(straight)) == bits(fields(again)), "randomness from a seed and k"
+    )
     half = next(itertools.islice(_states(_fresh(case)), HALF, None))
     half = pickle.loads(pickle.dumps(half))
     resumed = next(itertools.islice(_states(_fresh(case), half), RUN - HALF, None))
@@ -206,13 +214,18 @@ def _steps(case: _Case) -> Iterator[Line]:
     if not isinstance(tau, float) or len(sigma) != len(terms) or not all(isinstance(s, float) for s in sigma):
         return
     explicit = [hasattr(t.f, "grad") and t.f.smoothness < math.inf for t in terms]
-    for words, chosen in (("all terms", [True] * len(terms)), ("the terms without a gradient", [not e for e in explicit])):
+    for words, chosen in (
+        ("all terms", [True] * len(terms)),
+        ("the terms without a gradient", [not e for e in explicit]),
+    ):
         squares = [s * largest_singular_value(t.K)[0] ** 2 for s, t, c in zip(sigma, terms, chosen, strict=True) if c]
         product = tau * max(squares, default=0.0)  # ‖Σ^½ K‖² is at least the largest of them
         if product <= 1 + 1e-9:
             yield Line("steps: τ σ_i ‖K_i‖² ≤ 1", OK, f"{product:.3g} over {words}", "(Chambolle & Pock 2011)")
             return
-    yield Line("steps: τ σ_i ‖K_i‖² ≤ 1", FAILED, f"{product:.3g}", "(Chambolle & Pock 2011)", "the iteration may diverge")
+    yield Line(
+        "steps: τ σ_i ‖K_i‖² ≤ 1", FAILED, f"{product:.3g}", "(Chambolle & Pock 2011)", "the iteration may diverge"
+    )
 
 
 # ------------------------------------------------------------------------------------------------------ the solution
@@ -233,7 +246,9 @@ def _optimum(problem: Any) -> tuple[float, str]:
 def _solution(case: _Case, reference: Any) -> Iterator[Line]:
     solver, problem = case.solver, case.problem
     looks = sorted({*(k for k in LOOKS if k < case.most), case.most})
-    seen, previous, state = [], None, None
+    seen: list[Any] = []
+    previous: Any = None
+    state: Any = None
     for state in itertools.islice(_states(case), case.most + 1):
         if state.k in looks:
             left = state.residual(problem, previous) if hasattr(state, "residual") and previous is not None else None
@@ -303,7 +318,9 @@ def _bound(problem: Any, state: Any, best: float, size: float) -> Iterator[Line]
         "the duals prove no more than the optimum", (dual - best) / size, 1e-6, "the reference's own accuracy",
         "y is one array for each of problem.coupled, in its order",
     )  # fmt: skip
-    yield at_most("the duals prove the solution", (best - dual) / size, 0.05, "a useful proof", "the duals do not converge")
+    yield at_most(
+        "the duals prove the solution", (best - dual) / size, 0.05, "a useful proof", "the duals do not converge"
+    )
 
 
 def _pickles(case: _Case) -> Iterator[Line]:
