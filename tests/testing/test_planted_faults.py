@@ -423,6 +423,19 @@ def test_solvers(solver: Any, name: str, words: str) -> None:
     failing(vi.testing.check_solver(solver, PROBLEM, iterations=400), name, words)
 
 
+class Long(vi.ChambollePock):
+    def steps(self, problem: Any) -> Any:
+        tau, sigma = vi.ChambollePock.steps(self, problem)
+        return 1.2 * tau, sigma
+
+
+def test_steps_that_are_too_long_for_all_terms_together() -> None:
+    problem = PROBLEM + 0.3 * vi.TV((2, 2))
+    failing(
+        vi.testing.check_solver(Long(), problem, iterations=50, tol=1.0), "the steps keep τ ‖Σ^½ K‖² ≤ 1", "shorter τ"
+    )
+
+
 def test_the_solver_without_a_fault_passes() -> None:
     report = vi.testing.check_solver(Descent(), PROBLEM, iterations=400).raise_if_failed()
     assert "vi.gap(tol), a certified stop" in str(report)  # it has no duals

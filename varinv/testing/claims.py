@@ -223,6 +223,14 @@ def fused_lines(f: Any, shape: Any, operator: Any = None) -> Iterator[Line]:
                         "one of the two is wrong: the step registered with varinv.fused, or the form it was found by",
                     )  # fmt: skip
 
+    for key in [key for key in TABLE if key[0] == "several" and key[2] is type(form)]:
+        fitting = [K for K in behind if type(form_of(K)) is key[3]]
+        if key[1] is Quadratic and fitting:
+            yield at_most(
+                f"fused several(Quadratic, {key[2].__name__}, {key[3].__name__}) equals single iterations",
+                _several(TABLE[key], f, form, fitting[0]), 1e-9, "rounding of float64", "one iteration after the other",
+            )  # fmt: skip
+
 
 def _behind(shape: Any) -> Iterator[Any]:
     """Operators that map onto this shape: differences where the leading axis counts directions, and the identity."""
@@ -285,6 +293,19 @@ def _moved(entry: Any, f: Any, form: Any, K: Any, kind: Any, dtype: str) -> floa
     y, d = y.astype("f8"), K.forward(x.astype("f8"))
     away = y - f.prox_conj(y + 0.3 * d, 0.3)
     return max(_far(found[0], dot(away, away)), _far(found[1], dot(d, d)))
+
+
+def _several(entry: Any, f: Any, form: Any, K: Any) -> float:
+    g, (p, u) = Quadratic(0.2, 0.5), _pair(f, K, "float64")
+    found = entry(g, form, form_of(K), u, p, 0.3, 0.2, 1.6, 3)
+    if found is None:
+        return 0.0
+    x = u
+    for _ in range(found[3]):
+        x = g.prox(u - 0.3 * K.adjoint(p), 0.3)
+        z = f.prox_conj(p + 0.2 * K.forward(2 * x - u), 0.2)
+        u, p = u + 1.6 * (x - u), p + 1.6 * (z - p)
+    return max(relative_difference(a, b) for a, b in zip(found, (x, u, p), strict=False))
 
 
 def _descent(entry: Any, f: Any, form: Any, K: Any, kind: Any, dtype: str) -> float | None:
