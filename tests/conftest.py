@@ -13,7 +13,8 @@ import array_api_compat.numpy as xnp
 import numpy as np
 import pytest
 
-from varinv.backend import to_numpy
+from varinv.testing.figures import dense as dense
+from varinv.testing.figures import rand as rand
 
 
 class ReadOnlyNumPy:
@@ -73,25 +74,6 @@ def data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real data at {folder.name}: set VARINV_DATA to the folder that holds them")
     return folder
-
-
-def rand(xp: Any, shape: tuple[int, ...], seed: int, dtype: str = "float64", kind: str = "signed") -> Any:
-    """A random image of `xp`: "signed" normal, "non-negative" uniform, or "border" (zero but for the outer ring)."""
-    rng = np.random.default_rng([seed, *shape])
-    values = rng.uniform(size=shape) if kind == "non-negative" else rng.standard_normal(shape)
-    if kind == "border":
-        inner = tuple(slice(1, -1) for _ in shape)
-        values[inner] = 0
-    return xp.asarray(values.astype(dtype), dtype=getattr(xp, dtype))
-
-
-def dense(K: Any, adjoint: bool = False) -> np.ndarray:
-    """The matrix of a small operator, column by column from `forward` or row by row from `adjoint`."""
-    source = K.codomain if adjoint else K.domain
-    eye = np.eye(int(np.prod(source))).reshape(-1, *source)
-    apply = K.adjoint if adjoint else K.forward
-    columns = np.stack([to_numpy(apply(e)).reshape(-1) for e in eye], axis=-1)
-    return columns.T if adjoint else columns
 
 
 def solver_kinds() -> list[Any]:

@@ -1,6 +1,9 @@
 """The public names, one line each: `varinv/__init__.py` loads a module when one of its names is first used."""
 
 from . import filters as filters
+from . import forms as forms
+from . import fused as fused
+from . import testing as testing
 from .filters import spectral as spectral
 from .functionals.base import Functional as Functional
 from .functionals.base import Term as Term

@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 from varinv.backend import Array, device, double, is_array, namespace
 from varinv.capabilities import lost
 from varinv.certificate_repair import can_repair, repaired
-from varinv.forms import INF, Differences, Quadratic, quadratic
+from varinv.forms import INF, Differences, Quadratic, form_of, quadratic
 from varinv.fused.table import find, pull_of
 from varinv.linalg import add_scaled
 from varinv.memory import remembered
@@ -46,14 +46,13 @@ def lower_bound(problem: Any, x: Array, duals: tuple[Array, ...], primal: float,
     conjugates = sum((p.conj for p in parts), start=0.0)
     best = -INF if g is None else -_conj_minus(g, v) - conjugates
     box = _box(g)
+    if g is not None and form_of(g) is None and (best == -INF or not bool(namespace(v).any(v != 0))):
+        _refuse_too_few(g, v)
     if best > -INF and g is not None and not _open(box):
         return float(best)
     if g is not None and box is None:
         if not math.isfinite(g.conj(0 * v)):
-            raise NoCertificate(
-                f"no certificate: the conjugate of {g} is not known{lost(g, 'form')}; stop with residual(tol), or "
-                "if it is a box or least squares, give it a method form() that says so"
-            )
+            raise NoCertificate(f"no certificate: the conjugate of {g} is not known{_say_so(g)}")
         return _shrunk(problem, parts, v)
     j = next((j for j, t in enumerate(terms) if _shiftable(t)), None) if _above_zero(box) else None
     shifted = None if j is None else _shifted(problem, parts, v, j, primal)
@@ -69,6 +68,20 @@ def lower_bound(problem: Any, x: Array, duals: tuple[Array, ...], primal: float,
 
 class NoCertificate(ValueError):
     """No lower bound of this problem is known; the message says what is missing."""
+
+
+def _refuse_too_few(g: Any, v: Array) -> None:
+    """A NoCertificate where g* is ∞ arbitrarily near 0, as of a cone: (d) then proves nothing, however long a run."""
+    if any(g.conj(0 * v + tiny) == INF for tiny in (1e-30, -1e-30)) and math.isfinite(g.conj(0 * v)):
+        raise NoCertificate(f"no certificate: the conjugate of {g} is infinite at almost every dual{_say_so(g)}")
+
+
+def _say_so(g: Any) -> str:
+    names = sorted({type(f).__name__ for f in getattr(g, "parts", (g,)) if form_of(f) is None})
+    return (
+        f"{lost(g, 'form')}; stop with residual(tol) or, if it is a box or least squares, give {' and '.join(names)} a "
+        "method form() that says so"
+    )
 
 
 def _missing(problem: Any, box: Quadratic | None) -> str:

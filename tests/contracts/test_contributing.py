@@ -10,12 +10,14 @@ import array_api_compat.numpy as xnp
 import pytest
 import test_functionals
 import test_operators
+from page import page
 from proof import cases
 from resume import digest
 
 import varinv as vi
 from varinv.backend import namespace
 from varinv.linalg import dot
+from varinv.metrics import relative_error
 from varinv.operators.base import LinearOperator
 from varinv.solvers.base import Solver
 
@@ -125,6 +127,32 @@ def test_a_new_solver_meets_the_contracts(tmp_path: Path) -> None:
     for n in (5, 12):
         resumed = vi.solve(case.problem, Descent(), stop=vi.iterations(n), checkpoint=tmp_path / "run.npz")
     assert digest(resumed.state) == digest(vi.solve(case.problem, Descent(), stop=vi.iterations(12)).state)
+
+
+def test_the_blocks_of_the_page_run_and_their_checks_pass() -> None:
+    text = page().printed
+    reports = [line for line in text.splitlines() if line.endswith("tests passed")]
+    assert [r.split("(")[0] for r in reports] == [
+        "DiagonalDifferences",
+        "Squares",
+        "SquaresAsForm",
+        "SquaresLifted",
+        "L1",
+    ]
+    assert "FAILED" not in text
+    assert "fused ascent(Magnitudes, DiagonalSteps) equals the general formula, float32" in text
+
+
+def test_the_classes_of_the_page_are_proved_as_fast_as_the_built_in() -> None:
+    p = page()
+    ours = vi.solve(p.tomography(vi.L2Squared(p.sinogram)), stop=vi.gap(1e-3))
+    print(f"built-in {ours.state.k} iterations, form() {p.proved.state.k}, total and lifted {p.lifted.state.k}")
+    for result in (ours, p.proved, p.lifted):
+        assert result.why.startswith("relative gap")
+        assert result.state.k <= 1.5 * ours.state.k
+        assert relative_error(result.x, p.generic.x) <= 0.05  # a gap of 1e-3 of the objective
+    exact = vi.solve(p.tomography(vi.L2Squared(p.sinogram)), stop=vi.iterations(1500)).x
+    assert relative_error(p.generic.x, exact) <= 1e-6  # the generic path ends at the same image
 
 
 def test_a_public_name_is_one_line() -> None:

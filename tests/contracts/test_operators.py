@@ -17,16 +17,15 @@ from conftest import dense, rand
 
 import varinv.operators
 from varinv.backend import device, library, to_numpy
-from varinv.linalg import dot, norm
+from varinv.linalg import norm
 from varinv.operators.base import LinearOperator
+from varinv.testing.figures import KINDS, LIMIT, adjoint_error, linearity_error
 
 for _, _name, _ in pkgutil.iter_modules(varinv.operators.__path__):
     if not _name.endswith(("_cuda", "_cpu")):
         importlib.import_module(f"varinv.operators.{_name}")
 
 OWN_TESTS = {"AstraRadon", "SciPyMatrix", "Foreign", "DeviceMatrix"}  # one library each: test files of their own
-LIMIT = {"float64": 1e-12, "float32": 1e-6}  # rounding: about 1e-16 and 6e-8 a term, errors add like a random walk
-KINDS = ("signed", "non-negative", "border")
 
 
 def concrete():
@@ -70,13 +69,6 @@ def placed(K, xp):
         elif isinstance(value, np.ndarray):
             changes[field.name] = xp.asarray(np.array(value))  # a copy: torch takes no read-only memory
     return dataclasses.replace(K, **changes) if changes else K
-
-
-def adjoint_error(K, x, y):
-    """|⟨Kx, y⟩ − ⟨x, Kᵀy⟩| / max(‖Kx‖‖y‖, ‖x‖‖Kᵀy‖), sums in float64; 0/0 counts as 0."""
-    Kx, KTy = K(x), K.T(y)
-    error = abs(dot(Kx, y) - dot(x, KTy))
-    return error / max(norm(Kx) * norm(y), norm(x) * norm(KTy)) if error else 0.0
 
 
 def test_every_class_has_examples():
@@ -131,10 +123,8 @@ def test_adjoint_and_places(K, xp):
 @pytest.mark.parametrize("K", TINY, ids=repr)
 def test_linearity(K, xp):
     K = placed(K, xp)
-    x, z = rand(xp, K.domain, 1), rand(xp, K.domain, 2)
-    left, right = to_numpy(K(3 * x - 0.5 * z)), to_numpy(3 * K(x) - 0.5 * K(z))
-    # twelve digits: rounding only; K.norm() ‖·‖ is the natural size where the result itself is small
-    assert np.linalg.norm(left - right) <= 1e-12 * K.norm() * (norm(x) + norm(z))
+    # twelve digits: rounding only
+    assert linearity_error(K, rand(xp, K.domain, 1), rand(xp, K.domain, 2)) <= 1e-12
 
 
 @pytest.mark.parametrize("K", TINY, ids=repr)

@@ -21,6 +21,17 @@ from varinv.backend import is_array, to_numpy
 from varinv.functionals.base import Functional, Scaled
 from varinv.functionals.sparsity import L1, L21, Huber
 from varinv.joint import Joint
+from varinv.testing.figures import (
+    beaten,
+    bend_error,
+    expansion,
+    feasible,
+    fenchel_young_error,
+    fenchel_young_excess,
+    gradient_ratios,
+    points,
+    slope_error,
+)
 
 for _, _name, _ in pkgutil.iter_modules(varinv.functionals.__path__):
     if not _name.endswith(("_cuda", "_cpu")):
@@ -62,28 +73,6 @@ def moved(f: Any, xp: Any) -> Any:
     return f
 
 
-def feasible(f: Any, q: Any) -> Any:
-    """f.feasible(q); a functional that stays primal needs none, and the check that q is finite in f* remains."""
-    return f.feasible(q) if hasattr(f, "feasible") else q
-
-
-def points(f: Any, shape: Any, count: int = 4, scale: float = 2.0) -> list[np.ndarray]:
-    return [scale * 3.0 ** (i - 1) * rand(np, shape, i) for i in range(count)]
-
-
-def beaten(f: Any, x: np.ndarray, p: np.ndarray, step: Any, seed: int) -> float:
-    """The largest decrease of f(z) + Σ (z − x)²/(2 step) below its value at p, over candidates other than p."""
-
-    def cost(z: np.ndarray) -> float:
-        return f(z) + float(np.sum((z - x) ** 2 / (2 * step)))
-
-    rng = np.random.default_rng(seed)
-    scales = np.logspace(-5, 0, 6)
-    tried = [np.zeros_like(x), x, *(p + scales[i % 6] * rng.standard_normal(x.shape) for i in range(200))]
-    tried += [p + s * np.where(rng.uniform(size=x.shape) < 0.3, x - p, 0) for s in scales]  # stays in convex domains
-    return (cost(p) - min(map(cost, tried))) / max(abs(cost(p)), 1.0)
-
-
 def test_every_concrete_functional_has_examples() -> None:
     assert {L1, L21, Huber, vi.L2Squared, vi.KullbackLeibler, vi.L2Ball, vi.Box, Scaled} <= set(KINDS)
     for cls in KINDS:
@@ -116,11 +105,9 @@ def test_fenchel_young_holds_with_equality_at_a_prox(f: Any, shape: Any) -> None
         p = f.prox(x, step)
         q = feasible(f, (x - p) / step)  # in the subdifferential at p; feasible only takes rounding away
         assert np.allclose(q, (x - p) / step, rtol=1e-9, atol=1e-9)
-        value, conjugate, product = f(p), f.conj(q), float(np.sum(p * q))
         # rounding of three sums; (x − p)/step carries the rounding of p, divided by the step
-        assert abs(value + conjugate - product) <= 1e-9 * max(abs(value), abs(conjugate), abs(product), 1.0)
-        other = f.prox(rand(np, shape, 77), 1.0)  # any other point: the inequality
-        assert f(other) + conjugate >= float(np.sum(other * q)) - 1e-9 * max(abs(conjugate), 1.0)
+        assert fenchel_young_error(f, p, q) <= 1e-9
+        assert fenchel_young_excess(f, f.prox(rand(np, shape, 77), 1.0), q) <= 1e-9  # any other point
     assert all(known)
 
 
@@ -175,10 +162,8 @@ def test_prox_is_firmly_nonexpansive(f: Any, shape: Any) -> None:
         pytest.skip("no bound of the curvature: judged by a grid")
     for i in range(20):
         x, z = 3 * rand(np, shape, i), 3 * rand(np, shape, 100 + i)
-        p, q = f.prox(x, step), f.prox(z, step)
         # ⟨p − q, x − z⟩ ≥ (1 + t μ)‖p − q‖², μ the strong (or weak) convexity declared
-        left, right = float(np.sum((p - q) * (x - z))), (1 + step * f.convexity) * float(np.sum((p - q) ** 2))
-        assert left >= right - 1e-12 * max(right, 1.0)
+        assert expansion(f, x, z, step) <= 1e-12
 
 
 SMOOTH = [c for c in ALL if hasattr(c.values[0], "grad")]
@@ -188,11 +173,8 @@ SMOOTH = [c for c in ALL if hasattr(c.values[0], "grad")]
 def test_grad_and_hvp_against_central_differences(f: Any, shape: Any) -> None:
     for i in range(4):
         x, d = 2 + 0.3 * rand(np, shape, i), rand(np, shape, 50 + i)  # in the domain of counts too
-        h = 1e-5
-        slope = (f(x + h * d) - f(x - h * d)) / (2 * h)
-        assert np.isclose(slope, float(np.sum(f.grad(x) * d)), rtol=1e-7, atol=1e-7)  # h² and rounding/h
-        bend = (f.grad(x + h * d) - f.grad(x - h * d)) / (2 * h)
-        assert np.allclose(bend, f.hvp(x, d), rtol=1e-6, atol=1e-7)
+        assert slope_error(f, x, d) <= 1e-7  # h² and rounding/h
+        assert bend_error(f, x, d) <= 1e-6
 
 
 @pytest.mark.parametrize(("f", "shape"), SMOOTH)
@@ -201,10 +183,10 @@ def test_smoothness_and_convexity_bound_the_gradient(f: Any, shape: Any) -> None
     for i in range(100):
         x, z = (10.0 ** (i % 4 - 3) * rand(np, shape, i), 10.0 ** (i % 4 - 3) * rand(np, shape, 200 + i))
         x, z = (5 + x, 5 + z) if f.smoothness == INF else (x, z)
-        g, d = f.grad(x) - f.grad(z), x - z
-        assert np.linalg.norm(g) <= f.smoothness * np.linalg.norm(d) * (1 + 1e-10) + 1e-10
-        assert float(np.sum(g * d)) >= f.convexity * float(np.sum(d * d)) * (1 - 1e-10)
-        largest = max(largest, np.linalg.norm(g) / np.linalg.norm(d))
+        steep, least = gradient_ratios(f, x, z)
+        assert steep * np.linalg.norm(x - z) <= f.smoothness * np.linalg.norm(x - z) * (1 + 1e-10) + 1e-10
+        assert least >= f.convexity - 1e-10 * abs(f.convexity)
+        largest = max(largest, steep)
     assert f.smoothness == INF or largest >= 0.3 * f.smoothness  # not an idle bound
 
 
