@@ -39,7 +39,8 @@ def lower_bound(problem: Any, x: Array, duals: tuple[Array, ...], primal: float,
     for f in (*(t.f for t in terms), *(() if g is None else (g,))):
         if not hasattr(f, "conj"):
             raise NoCertificate(
-                f"no certificate: {f} has no conjugate{lost(f, 'conj')}; stop with residual(tol) or small_change(tol)"
+                f"no certificate: {f} has no conjugate{lost(f, 'conj')}{_advice(f)}; stop with residual(tol) or "
+                "small_change(tol)"
             )
     parts, v = _summed(problem, duals, x)
     conjugates = sum((p.conj for p in parts), start=0.0)
@@ -50,8 +51,8 @@ def lower_bound(problem: Any, x: Array, duals: tuple[Array, ...], primal: float,
     if g is not None and box is None:
         if not math.isfinite(g.conj(0 * v)):
             raise NoCertificate(
-                f"no certificate: the conjugate of {g} is not known{lost(g, 'form')}; stop with residual(tol) or, if it "
-                "is a box or least squares, give it a method form() that says so"
+                f"no certificate: the conjugate of {g} is not known{lost(g, 'form')}; stop with residual(tol) or, if "
+                "it is a box or least squares, give it a method form() that says so"
             )
         return _shrunk(problem, parts, v)
     j = next((j for j, t in enumerate(terms) if _shiftable(t)), None) if _above_zero(box) else None
@@ -68,6 +69,11 @@ def lower_bound(problem: Any, x: Array, duals: tuple[Array, ...], primal: float,
 
 class NoCertificate(ValueError):
     """No lower bound of this problem is known; the message says what is missing."""
+
+
+def _advice(f: Any) -> str:
+    """The method that would give the proof, where f can have one."""
+    return "; a method conj(y), the supremum of ⟨y, z⟩ − f(z) over z, would give the proof" if f.convex else ""
 
 
 def _missing(problem: Any, box: Quadratic | None) -> str:

@@ -191,9 +191,10 @@ def test_an_assumed_bound_is_used_and_named() -> None:
                        [] if extra is None else [x >= extra.lo])  # fmt: skip
         rows = [row["lower_bound"] for row in result.history]
         assert max(rows) <= best + 1e-8
-        default = default_stop(problem, vi.ChambollePock().init(problem, problem.zeros()))
+        default, lacking = default_stop(problem, vi.ChambollePock().init(problem, problem.zeros()))
         assert "gap" not in repr(default)
         assert "residual(tol=1e-05" in repr(default)
+        assert "nothing bounds the solution" in lacking
 
 
 def test_where_there_is_no_certificate_the_message_says_why() -> None:

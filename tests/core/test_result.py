@@ -15,8 +15,8 @@ import tifffile
 from conftest import rand
 
 import varinv as vi
-from varinv import result as result_module
-from varinv.result import save_image
+from varinv import files
+from varinv.files import save_image
 from varinv.solvers.rules import Rule
 
 SHAPE = (6, 5)
@@ -231,7 +231,7 @@ def test_a_save_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Mo
         raise OSError("disk full")
 
     for name in ("_write_hdf5", "_write_tiff"):
-        monkeypatch.setattr(result_module, name, broken)
+        monkeypatch.setattr(files, name, broken)
     for name in ("image.tif", "other.h5"):
         with pytest.raises(OSError, match="disk full"):
             result.save(tmp_path / name)

@@ -15,7 +15,7 @@ import numpy as np
 
 from varinv import check
 from varinv.backend import Array, is_array, like_kept, to_numpy
-from varinv.result import replaced
+from varinv.files import replaced
 
 FORMAT = "varinv checkpoint 1"
 
