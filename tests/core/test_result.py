@@ -125,7 +125,7 @@ def test_a_missing_certificate() -> None:
 @pytest.mark.parametrize("n", [3, 25])
 @pytest.mark.parametrize("rule", [vi.iterations(100), vi.iterations(28), vi.small_change(1e-30)])
 def test_a_nan_ends_the_run_with_a_finite_iterate(n: int, rule: Any) -> None:
-    """Also where the rule stops between two looks, and where a box could hide it."""
+    """Also where the rule stops between two checks, and where a box could hide it."""
     for extra in (None, vi.NonNegative()):
         problem = vi.L2Squared(Y) @ Faulty(n) + vi.L2Squared(Y, 0.1)
         result = vi.solve(problem if extra is None else problem + extra, vi.ChambollePock(), stop=rule)

@@ -221,7 +221,8 @@ class gap(Periodic):
         if value < -1e-6 and self.best - primal > 1e-12 * _size(problem, state.x):  # more than the rounding of float32
             raise ValueError(
                 f"gap: the lower bound {self.best:g} exceeds the objective {primal:g}: either an adjoint in {problem} "
-                "is not the transpose of its forward, or the rule was used on another problem before"
+                "is not the transpose of its forward (vi.testing.check_operator tells), or the rule was used on another "
+                "problem before"
             )
         single = state.x.dtype == namespace(state.x).float32
         tol = max(self.tol, 1e-6) if single else self.tol
@@ -265,14 +266,15 @@ ONE_STATE = (iterations, seconds, gap)  # rules that read one state only
 def default_stop(problem: Problem, state: Any) -> tuple[Rule, str]:
     """(rule, what the proof lacks): gap(1e-4) | residual(1e-5) | iterations(5000), the gap only where there is a proof.
 
-    The text is empty where the problem has a certificate, and where the state has no dual arrays to prove it with.
+    The text is empty where the problem has a certificate, and where the state has no dual array for each coupled term.
     Beside a gap the residual, which costs as much again, is evaluated every fortieth iteration.
     """
     without = residual(1e-5) | iterations(5000)
-    if not hasattr(state, "y"):
+    duals = getattr(state, "y", None)
+    if not isinstance(duals, tuple) or len(duals) != len(problem.coupled):
         return without, ""
     try:
-        problem.gap(state.x, state.y)
+        problem.gap(state.x, duals)
     except NoCertificate as error:
         return without, str(error).removeprefix("no certificate: ")
     except NotImplementedError as error:  # a functional known by its prox alone has no value
