@@ -55,8 +55,7 @@ class Smooth(vi.Functional):
 vi.LinearOperator.kinds.remove(Mine)
 vi.Functional.kinds.remove(Smooth)
 
-# what is often wrong: the order of the axes, the direction of one of them, the sign; one number of 20 off by 30 % is not
-# seen by a run, and does no harm to speak of
+# what is often wrong: the order of the axes, the direction of one of them, the sign
 WRONG = {"axes": M.T.reshape(4, 5, 15).transpose(1, 0, 2).reshape(20, 15), "flipped": M.T[::-1], "sign": -M.T}
 
 

@@ -71,7 +71,7 @@ def test_a_mistake_in_a_conjugate_is_seen(f: Any, error: type[Exception], words:
 @pytest.mark.parametrize("error", [TypeError("my own mistake"), ValueError("my own mistake")])
 def test_a_mistake_in_a_norm_is_seen(error: Exception) -> None:
     for problem in (vi.L2Squared(Y) @ A + vi.L1() @ NoNorm(error), vi.Huber() @ NoNorm(error) + vi.NonNegative()):
-        with pytest.raises(type(error), match="^my own mistake$"):
+        with pytest.raises(type(error), match=r"^my own mistake$"):
             vi.solve(problem)
 
 

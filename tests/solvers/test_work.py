@@ -1,4 +1,4 @@
-"""Work, not seconds: what one iteration and one evaluation of the gap cost in operator applications, kernels and memory.
+"""Work, not seconds: what an iteration and an evaluation of the gap cost in operator applications, kernels and memory.
 
 A projection costs a hundred passes over an image, so one too many doubles the price of every solver; a temporary the
 size of an image costs page faults, a buffer that is not reused as well.
@@ -148,8 +148,8 @@ def test_what_a_look_at_the_residual_costs(solver: Any, pairs: tuple[int, int], 
     assert (work["forward"], work["adjoint"]) == pairs
 
 
-def test_looks_are_a_small_part_of_a_run(work) -> None:
-    """Two pairs an evaluation (in float64, so twice the price): at most 30 % of the applications of the first 200 steps."""
+def test_evaluations_are_a_small_part_of_a_run(work) -> None:
+    """Two pairs an evaluation, in float64 at twice the price: at most 30 % of the applications of 200 steps."""
     vi.solve(CT, vi.AdaptiveChambollePock(), stop=vi.iterations(1))
     work.clear()
     vi.solve(CT, stop=vi.gap(1e-9) | vi.residual(1e-9, every=40) | vi.iterations(200))

@@ -221,8 +221,8 @@ class gap(Periodic):
         if value < -1e-6 and self.best - primal > 1e-12 * _size(problem, state.x):  # more than the rounding of float32
             raise ValueError(
                 f"gap: the lower bound {self.best:g} exceeds the objective {primal:g}: either an adjoint in {problem} "
-                "is not the transpose of its forward (vi.testing.check_operator tells), or the rule was used on another "
-                "problem before"
+                "is not the transpose of its forward (vi.testing.check_operator tells), or the rule was used before on "
+                "another problem"
             )
         single = state.x.dtype == namespace(state.x).float32
         tol = max(self.tol, 1e-6) if single else self.tol
