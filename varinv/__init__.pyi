@@ -99,6 +99,7 @@ from .priors.bridges import from_torch as from_torch
 from .priors.bridges import torch_decoder as torch_decoder
 from .priors.ddnm import DDNM as DDNM
 from .priors.decoder import Decoder as Decoder
+from .priors.denoiser import Denoiser as Denoiser
 from .priors.drp import DRP as DRP
 from .priors.gaussian_ot import GaussianOT as GaussianOT
 from .priors.graph import graph_la as graph_la
@@ -108,7 +109,6 @@ from .priors.latent_posterior import LatentPosterior as LatentPosterior
 from .priors.latent_posterior import latent_posterior as latent_posterior
 from .priors.latent_search import LatentSearch as LatentSearch
 from .priors.latent_search import latent_search as latent_search
-from .priors.network import Denoiser as Denoiser
 from .priors.network import Network as Network
 from .priors.nullspace import DataConsistent as DataConsistent
 from .priors.nullspace import NullspaceNetwork as NullspaceNetwork

@@ -40,7 +40,8 @@ def lower_bound(problem: Any, x: Array, duals: tuple[Array, ...], primal: float,
     for f in (*(t.f for t in terms), *(() if g is None else (g,))):
         if not hasattr(f, "conj"):
             raise NoCertificate(
-                f"no certificate: {f} has no conjugate{lost(f, 'conj')}; stop with residual(tol) or small_change(tol)"
+                f"no certificate: {f} has no conjugate{lost(f, 'conj')}{_advice(f)}; stop with residual(tol) or "
+                "small_change(tol)"
             )
     parts, v = _summed(problem, duals, x)
     conjugates = sum((p.conj for p in parts), start=0.0)
@@ -82,6 +83,11 @@ def _say_so(g: Any) -> str:
         f"{lost(g, 'form')}; stop with residual(tol) or, if it is a box or least squares, give {' and '.join(names)} a "
         "method form() that says so"
     )
+
+
+def _advice(f: Any) -> str:
+    """The method that would give the proof, where f can have one."""
+    return "; a method conj(y), the supremum of ⟨y, z⟩ − f(z) over z, would give the proof" if f.convex else ""
 
 
 def _missing(problem: Any, box: Quadratic | None) -> str:

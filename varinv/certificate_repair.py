@@ -9,7 +9,9 @@ from varinv.backend import Array, namespace
 from varinv.forms import INF, Differences, Magnitudes, Quadratic
 from varinv.fused.steps import dual_step, relaxed, tv_descent
 
-STEPS = 30  # about the price of the look itself on tomography; 100 prove 2 to 3 times less on deblurring, nothing on CT
+STEPS = (
+    30  # cost about one evaluation of the gap in tomography; 100 prove 2 to 3 times less on deblurring, nothing on CT
+)
 
 
 def can_repair(term: Any) -> bool:

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from varinv.backend import Array, to_numpy
+from varinv.files import replaced
 from varinv.metrics import psnr
-from varinv.result import replaced
 
 FORMATS = (".png", ".pdf", ".svg", ".jpg", ".jpeg")
 VALUES = ("objective", "lower_bound")

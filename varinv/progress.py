@@ -39,13 +39,13 @@ class Line:
 
     def advance(self, rule: Any = None, prefix: str = "", done: tuple[float, float] = (0.0, 1.0)) -> Advance:
         """A function advance(k, readings) for `solve`; `done`: the part of the line that this run fills."""
-        limit = last_iteration(rule)
+        limit = getattr(rule, "limit", None)
 
         def show(k: int, readings: Mapping[str, float]) -> None:
             if self.display is None and time.monotonic() - self.began < self.delay:
                 return
             figures = "".join(f", {name} {readings[name]:.1e}" for name in ("gap", "residual") if name in readings)
-            share = None if limit is None else done[0] + (done[1] - done[0]) * min(k / limit, 1.0)
+            share = None if limit is None else done[0] + (done[1] - done[0]) * min(k / max(limit, 1), 1.0)
             self.show(f"{prefix}iteration {k}{'' if limit is None else f' of at most {limit}'}{figures}", share)
 
         return show
@@ -65,18 +65,6 @@ class Line:
         self.display = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
         self.task = self.display.add_task(self.what, total=None, words="")
         self.display.start()
-
-
-def last_iteration(rule: Any) -> int | None:
-    """The n of the `iterations(n)` in a rule joined by ``|``; None where there is none."""
-    from varinv.solvers.rules import Rule, iterations
-
-    if isinstance(rule, iterations):
-        return max(rule.n, 1)
-    if isinstance(rule, Rule) and hasattr(rule, "a") and hasattr(rule, "b"):
-        found = [n for n in (last_iteration(rule.a), last_iteration(rule.b)) if n is not None]
-        return min(found) if found else None
-    return None
 
 
 @contextmanager

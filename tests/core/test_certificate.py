@@ -191,9 +191,10 @@ def test_an_assumed_bound_is_used_and_named() -> None:
                        [] if extra is None else [x >= extra.lo])  # fmt: skip
         rows = [row["lower_bound"] for row in result.history]
         assert max(rows) <= best + 1e-8
-        default = default_stop(problem, vi.ChambollePock().init(problem, problem.zeros()))
+        default, lacking = default_stop(problem, vi.ChambollePock().init(problem, problem.zeros()))
         assert "gap" not in repr(default)
         assert "residual(tol=1e-05" in repr(default)
+        assert "nothing bounds the solution" in lacking
 
 
 def test_where_there_is_no_certificate_the_message_says_why() -> None:
@@ -212,7 +213,7 @@ def test_where_there_is_no_certificate_the_message_says_why() -> None:
             assert math.isfinite(problem.gap(x, duals, bound=3.0).dual)
     bare = type("Bare", (vi.Functional,), {"__call__": lambda s, z: float((z**2).sum()), "prox": lambda s, z, t: z})()
     vi.Functional.kinds.remove(type(bare))
-    with pytest.raises(ValueError, match=r"Bare\(\) has no conjugate; stop with residual"):
+    with pytest.raises(ValueError, match=r"Bare\(\) has no conjugate; a method conj.* stop with residual"):
         (vi.L2Squared(y) @ a + bare).gap(x, (np.ones(15),))
     with pytest.raises(ValueError, match=r"Bare\(\) has no conjugate"):
         (bare @ a + vi.NonNegative()).gap(x, (np.ones(15),))

@@ -12,7 +12,7 @@ from conftest import rand
 
 import varinv as vi
 from varinv.solvers.base import last, until
-from varinv.solvers.history import change
+from varinv.solvers.watch import change
 
 SHAPE = (6, 5)
 Y = rand(np, SHAPE, 1)

@@ -69,9 +69,11 @@ def test_bits_do_not_depend_on_threads():
 
     x = Maker(np.float32, "plain")(300, 200)
     most = numba.get_num_threads()
+    if most == 1:
+        pytest.skip("one thread is available: NUMBA_NUM_THREADS=2 compares two")
     results = []
     try:
-        for threads in {1, most}:
+        for threads in (1, most):
             numba.set_num_threads(threads)
             found = [
                 k(*args)
@@ -82,4 +84,4 @@ def test_bits_do_not_depend_on_threads():
             results.append([np.asarray(a).tobytes() for r in found for a in (r if isinstance(r, tuple) else (r,))])
     finally:
         numba.set_num_threads(most)
-    assert results[0] == results[-1]
+    assert results[0] == results[1]

@@ -15,8 +15,8 @@ import tifffile
 from conftest import rand
 
 import varinv as vi
-from varinv import result as result_module
-from varinv.result import save_image
+from varinv import files
+from varinv.files import save_image
 from varinv.solvers.rules import Rule
 
 SHAPE = (6, 5)
@@ -125,7 +125,7 @@ def test_a_missing_certificate() -> None:
 @pytest.mark.parametrize("n", [3, 25])
 @pytest.mark.parametrize("rule", [vi.iterations(100), vi.iterations(28), vi.small_change(1e-30)])
 def test_a_nan_ends_the_run_with_a_finite_iterate(n: int, rule: Any) -> None:
-    """Also where the rule stops between two looks, and where a box could hide it."""
+    """Also where the rule stops between two checks, and where a box could hide it."""
     for extra in (None, vi.NonNegative()):
         problem = vi.L2Squared(Y) @ Faulty(n) + vi.L2Squared(Y, 0.1)
         result = vi.solve(problem if extra is None else problem + extra, vi.ChambollePock(), stop=rule)
@@ -231,7 +231,7 @@ def test_a_save_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Mo
         raise OSError("disk full")
 
     for name in ("_write_hdf5", "_write_tiff"):
-        monkeypatch.setattr(result_module, name, broken)
+        monkeypatch.setattr(files, name, broken)
     for name in ("image.tif", "other.h5"):
         with pytest.raises(OSError, match="disk full"):
             result.save(tmp_path / name)

@@ -22,7 +22,7 @@ import varinv as vi
 SHAPE = (4, 5)
 N = 20
 TOL = 1e-6  # relative objective that every solver must reach
-EVERY = 10  # iterations between looks
+EVERY = 10  # iterations between evaluations of the objective
 MOST = 20000
 
 

@@ -1,4 +1,4 @@
-"""Several iterations at once: to the bit what single steps give, and nobody who looks on sees a difference."""
+"""Several iterations at once: to the bit what single steps give, and nobody who watches sees a difference."""
 
 from __future__ import annotations
 
@@ -181,7 +181,7 @@ def test_solve_leaps_where_nobody_looks(monkeypatch: Any) -> None:
 
     monkeypatch.setattr(vi.AdaptiveChambollePock, "advance", counted)
     vi.solve(PROBLEMS["image"], vi.AdaptiveChambollePock(), stop=vi.gap(1e-9) | vi.seconds(60) | vi.iterations(40))
-    # to the iteration before a look (10, 20, 30, 40), whose step is single; in between the balance at 13, 16, 25, 31
+    # to the iteration before an evaluation (10, 20, 30, 40), whose step is single; in between balance at 13, 16, 25, 31
     assert asked == [9, 1, 9, 6, 3, 1, 9, 4, 1, 9, 8, 1]
     asked.clear()
     seen: list[int] = []

@@ -18,7 +18,8 @@ from conftest import rand
 from resume import digest, run, runs
 
 import varinv as vi
-from varinv.solvers.rules import leaves, recall
+from varinv.solvers.rules import leaves
+from varinv.solvers.watch import recall
 
 SHAPE = (6, 5)
 Y = rand(np, SHAPE, 1)

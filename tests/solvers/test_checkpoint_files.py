@@ -82,6 +82,25 @@ def test_another_format_says_which(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         vi.solve(PROBLEM, stop=vi.iterations(3), checkpoint=path)
 
 
+def test_a_file_of_an_older_version_says_which(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its classes have moved, or have other fields: it does not load, and the error names the version that wrote it."""
+    path = tmp_path / "run.npz"
+    with monkeypatch.context() as older:
+        older.setattr(vi, "__version__", "0.0.7")
+        vi.solve(PROBLEM, stop=vi.iterations(3), checkpoint=path)
+        header, arrays = archive.read(path)
+        moved = tmp_path / "moved.npz"
+        marks = {name: value.replace("varinv.", "varinv.before.") for name, value in header["fingerprint"].items()}
+        archive.write(moved, {**header, "fingerprint": marks, "version": "0.0.7"}, arrays)
+        fewer = tmp_path / "fewer.npz"
+        del header["tree"]["dict"]["state"]["fields"]["tau"]
+        archive.write(fewer, {**header, "version": "0.0.7"}, arrays)
+    with pytest.raises(ValueError, match=r"written by varinv 0.0.7, belongs to another run: functional of term 1 was"):
+        vi.solve(PROBLEM, stop=vi.iterations(3), checkpoint=moved)
+    with pytest.raises(ValueError, match=r"fewer.npz was written by varinv 0.0.7, and this version has no \w+State"):
+        vi.solve(PROBLEM, stop=vi.iterations(3), checkpoint=fewer)
+
+
 # ------------------------------------------------------------------------------------------------------ failing writes
 
 

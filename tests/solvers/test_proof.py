@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import runpy
 from pathlib import Path
-from typing import Any
 
 import pytest
 from conftest import solver_kinds
-from proof import CONSISTENT, TOL, attempt, cases, consistent, words
+from proof import CONSISTENT, TOL, attempt, cases, consistent
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-OUTCOMES: list[Any] = []
 
 
 def test_there_are_thirty_problems() -> None:
@@ -28,7 +26,6 @@ def test_reaches_every_optimum_that_it_accepts(kind: type) -> None:
     for case in own:
         outcomes.append(o := attempt(kind(), case))
         assert o.refused or o.solved, f"{o.solver} on {o.case}: {o.error:.1e} > {TOL:g} after {o.k} iterations"
-    OUTCOMES.extend(outcomes)
     accepted = [o for o in outcomes if o.refused is None]
     assert len(accepted) >= 5, [o.refused for o in outcomes]
     for o in accepted:
@@ -45,8 +42,3 @@ def test_every_planted_fault_finds_its_text() -> None:
     script = runpy.run_path(str(Path(__file__).parents[1] / "mutants" / "run.py"))
     for file, _, text, _, _ in script["MUTANTS"]:
         assert (script["ROOT"] / script["SOLVERS"] / f"{file}.py").read_text().count(text) == 1, f"{file}: {text}"
-
-
-def test_the_table_is_printed() -> None:
-    """With `pytest -s`; benchmarks/solver_table.py prints it as well."""
-    print("\n" + words(OUTCOMES))

@@ -1,4 +1,4 @@
-"""Work, not seconds: what one iteration and one look at the gap cost in operator applications, kernels and memory.
+"""Work, not seconds: what an iteration and an evaluation of the gap cost in operator applications, kernels and memory.
 
 A projection costs a hundred passes over an image, so one too many doubles the price of every solver; a temporary the
 size of an image costs page faults, a buffer that is not reused as well.
@@ -148,13 +148,13 @@ def test_what_a_look_at_the_residual_costs(solver: Any, pairs: tuple[int, int], 
     assert (work["forward"], work["adjoint"]) == pairs
 
 
-def test_looks_are_a_small_part_of_a_run(work) -> None:
-    """Two pairs a look (in float64, so twice the price): at most 30 % of the applications of the first 200 steps."""
+def test_evaluations_are_a_small_part_of_a_run(work) -> None:
+    """Two pairs an evaluation, in float64 at twice the price: at most 30 % of the applications of 200 steps."""
     vi.solve(CT, vi.AdaptiveChambollePock(), stop=vi.iterations(1))
     work.clear()
     vi.solve(CT, stop=vi.gap(1e-9) | vi.residual(1e-9, every=40) | vi.iterations(200))
-    looks = work["forward"] - 200
-    assert 0 < looks <= 1 + 10 + 5 + 7  # start, every 10 to 100, every 20 to 200; the residual; one more at the end
+    spent = work["forward"] - 200
+    assert 0 < spent <= 1 + 10 + 5 + 7  # start, every 10 to 100, every 20 to 200; the residual; one more at the end
 
 
 def test_memory_of_a_run_on_ct() -> None:
@@ -206,7 +206,7 @@ def test_memory_of_the_steps_on_ct() -> None:
 
 
 def test_memory_of_a_run_of_fixed_length() -> None:
-    """Peak of `solve` that nobody looks into, set-up and looks at the objective included, in images of 256².
+    """Peak of `solve` that nobody looks into, set-up and evaluations of the objective included, in images of 256².
 
     x, u and two of p, the next x and x̄: 6, as p is written over; an image known to be finite, where it is not the last:
     1.  Sinograms q, what comes of x̄ and its spectrum: 3; samples of a state 0.24; sums and strips of a projection 1.14.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -13,8 +12,9 @@ from varinv.backend import Array, is_array, to_numpy
 from varinv.learning.chosen import Chosen
 from varinv.learning.family import parameters
 from varinv.learning.path import Sweep
-from varinv.learning.rules_base import UNSOLVED, ChoiceRule, Found
+from varinv.learning.rules_base import UNSOLVED, ChoiceRule, Found, meaning
 from varinv.learning.rules_residual import Whiteness
+from varinv.learning.several import several
 from varinv.solvers.base import Solver
 
 
@@ -92,8 +92,6 @@ def choose(
     pairs, many = _bounds(bounds)
     _enough(family, len(pairs))
     if many:
-        from varinv.learning.several import several
-
         return several(family, y, rule, pairs, theta0, mu, tol, seed, began)
     sweep = Sweep(family, y, mu, solver, stop, tol, seed)
     return choose_from(sweep, rule, _thetas(points, pairs[0]), refine, began)
@@ -124,15 +122,6 @@ def choose_from(
         sweep.iterations,
         time.perf_counter() - began,
     )
-
-
-def meaning(family: Any, theta: Array) -> dict[str, float]:
-    """What theta means: the family's own words, or exp(theta)."""
-    if hasattr(family, "values"):
-        values: dict[str, float] = family.values(theta)
-        return values
-    n = int(theta.shape[0])
-    return {"exp(theta)" if n == 1 else f"exp(theta[{i}])": math.exp(min(float(theta[i]), 709.0)) for i in range(n)}
 
 
 def _trust(found: Found, reached: bool, why: str) -> tuple[str, str]:

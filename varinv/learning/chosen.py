@@ -97,7 +97,7 @@ class Chosen:
 
         Raises ValueError for another suffix.
         """
-        from varinv.result import replaced, save_image
+        from varinv.files import replaced, save_image
 
         path = Path(path)
         if path.suffix.lower() == ".json":

@@ -84,7 +84,7 @@ class Learned:
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write theta, why, certificate and history as JSON, atomically; `Learned.load(path, family)` reads it."""
-        from varinv.result import replaced
+        from varinv.files import replaced
 
         path = Path(path)
         if path.suffix.lower() != ".json":

@@ -118,7 +118,7 @@ class Sweep:
         stop = self.stop if self.stop is not None or not fine else residual(1e-7) | iterations(LOWER)
         result = solve(problem, self.solver, x0=x, stop=stop)
         self.iterations += result.state.k
-        failed = result.why.startswith("not finite") or result.interrupted
+        failed = result.interrupted or not result.finite
         spent = self.stop is None and result.why == f"{LOWER} iterations"
         return result.x, math.inf, not (failed or spent), result.state.k, result.why
 

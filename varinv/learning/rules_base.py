@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from varinv import check
+from varinv.backend import Array
 from varinv.learning.path import Sweep
 from varinv.linalg import norm
 
@@ -34,6 +35,15 @@ class Found(NamedTuple):
     why: str
     curve: tuple[Point, ...]
     noise: float | None = None
+
+
+def meaning(family: Any, theta: Array) -> dict[str, float]:
+    """What theta means: the family's own words, or exp(theta)."""
+    if hasattr(family, "values"):
+        values: dict[str, float] = family.values(theta)
+        return values
+    n = int(theta.shape[0])
+    return {"exp(theta)" if n == 1 else f"exp(theta[{i}])": math.exp(min(float(theta[i]), 709.0)) for i in range(n)}
 
 
 class ChoiceRule:

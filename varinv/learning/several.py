@@ -15,7 +15,7 @@ from varinv.learning.losses import stein
 from varinv.learning.noise import noise_level
 from varinv.learning.oracle import Bilevel, Evaluation
 from varinv.learning.path import SHARE
-from varinv.learning.rules_base import END, OK, UNSETTLED, UNSOLVED, Point
+from varinv.learning.rules_base import END, OK, UNSETTLED, UNSOLVED, Point, meaning
 from varinv.learning.rules_risk import SURE
 from varinv.linalg import norm
 
@@ -39,8 +39,6 @@ def several(
     Raises TypeError for a rule other than SURE, ValueError for a start outside the bounds.
     """
     from scipy.optimize import minimize
-
-    from varinv.learning.choose import meaning
 
     if not isinstance(rule, SURE):
         raise TypeError(

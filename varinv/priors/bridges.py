@@ -18,7 +18,8 @@ import numpy as np
 from varinv import check
 from varinv.backend import Array, device, is_array, library, namespace, to_numpy
 from varinv.priors.decoder import Decoder
-from varinv.priors.network import Network, PlacementError
+from varinv.priors.denoiser import PlacementError
+from varinv.priors.network import Network
 
 Interval = tuple[float, float]
 

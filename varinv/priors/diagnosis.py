@@ -10,6 +10,7 @@ from typing import Any
 from varinv import check
 from varinv.backend import Array, namespace, normal
 from varinv.linalg import dot, norm
+from varinv.priors.denoiser import returned
 
 
 @dataclass(frozen=True)
@@ -95,8 +96,6 @@ def diagnose(denoiser: Any, x: Array, sigma: float | None = None, probes: int = 
     TypeError, ValueError
         An image that is no real array, and every fault of the denoiser itself: another shape, library, device or NaN.
     """
-    from varinv.priors.network import returned
-
     who = getattr(denoiser, "name", "the denoiser")
     x = check.real_array("check", "like", x)
     probes = check.integer("check", "probes", probes, low=1)

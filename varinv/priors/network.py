@@ -1,4 +1,4 @@
-"""One contract for every denoiser, (x, sigma) -> x, and a network brought into it."""
+"""A network as a denoiser (x, sigma) -> x."""
 
 from __future__ import annotations
 
@@ -6,31 +6,15 @@ import math
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from varinv import check
-from varinv.backend import Array, device, double, is_array, library, namespace, same_place
+from varinv.backend import Array, device, is_array, namespace, same_place
+from varinv.priors.denoiser import NetworkError, PlacementError, returned
+from varinv.priors.diagnosis import diagnose
 from varinv.priors.tiles import averaged, in_tiles, padded
 
 SIGMAS = ("map", "argument", "none")
-
-
-class NetworkError(ValueError):
-    """A network refused an image, or what came back is no image like the one it was given."""
-
-
-class PlacementError(TypeError):
-    """An image on a device, or of a dtype, that a network does not take."""
-
-
-class Denoiser(Protocol):
-    """(x, sigma) -> x: a cleaner image of the same shape, library, device and dtype.
-
-    `sigma` is the standard deviation of the noise in the units of x (never a variance, never 255 times something).
-    Any callable of this form is a denoiser; `Network` makes one of a network.
-    """
-
-    def __call__(self, x: Array, sigma: Any) -> Array: ...
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -198,39 +182,11 @@ class Network:
 
     def check(self, like: Array, sigma: float | None = None, probes: int = 20, seed: int = 0) -> Any:
         """What this denoiser keeps, how it stretches distances, and what follows; see `varinv.priors.diagnosis`."""
-        from varinv.priors.diagnosis import diagnose
-
         return diagnose(self, like, sigma, probes, seed)
 
     def __repr__(self) -> str:
         scaled = "" if self.image == self.range else f", image={self.image}"
         return f"{self.name}(sigma={self.sigma!r}, range={self.range}{scaled})"
-
-
-def returned(who: str, v: Any, u: Array) -> Array:
-    """What a network gave back, in the dtype of what went in; an error where it is no image like that."""
-    if not is_array(v):
-        raise TypeError(f"{who} must return an array, got {check.describe(v)}")
-    if tuple(v.shape) != tuple(u.shape):
-        raise NetworkError(
-            f"{who} maps shape {tuple(u.shape)} to {tuple(v.shape)}, a denoiser keeps the shape; networks that need "
-            "sizes divisible by 8, say, take multiple=8"
-        )
-    if library(v) != library(u) or device(v) != device(u):
-        raise TypeError(
-            f"{who} took a {library(u)} array on {device(u)} and returned a {library(v)} array on {device(v)}"
-        )
-    if not namespace(v).isdtype(v.dtype, "real floating"):
-        raise TypeError(
-            f"{who} returned dtype {v.dtype}, a denoiser gives real floating values in the range of the image; convert "
-            "its output, e.g. from 0 … 255 by v / 255"
-        )
-    v = v if v.dtype == u.dtype else namespace(u).astype(v, u.dtype)
-    if not math.isfinite(float(namespace(v).sum(double(v)))) and math.isfinite(float(namespace(u).sum(double(u)))):
-        raise NetworkError(
-            f"{who} returned NaN or infinite values for a finite image; check its value range {who}.range"
-        )
-    return v
 
 
 def _interval(who: str, name: str, value: Any) -> tuple[float, float]:

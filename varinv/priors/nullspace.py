@@ -9,7 +9,7 @@ from typing import Any
 from varinv import check
 from varinv.backend import Array
 from varinv.operators.base import LinearOperator
-from varinv.priors.network import returned
+from varinv.priors.denoiser import returned
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,9 +13,10 @@ from varinv.functionals.data import L2Squared
 from varinv.operators.base import LinearOperator
 from varinv.priors.common import data_residual, image_noise, smooth_start, span
 from varinv.priors.ddnm import DDNM
+from varinv.priors.denoiser import NetworkError
 from varinv.priors.drp import DRP
 from varinv.priors.hqs import HQS
-from varinv.priors.network import Network, NetworkError
+from varinv.priors.network import Network
 from varinv.priors.plug_and_play import RED, PnP
 from varinv.priors.red_diff import REDDiff
 from varinv.problem import Problem

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from varinv.operators.geometry import refuse_degrees
 from varinv.scan.errors import ScanError, head, warn
+from varinv.scan.npy import load_npy
 
 Angles = NDArray[np.float64]
 TURN = 2 * math.pi
@@ -100,8 +101,6 @@ def load(path: Path, notes: list[str]) -> Angles:
     start = head(path)
     unit = None
     if start.startswith(b"\x93NUMPY"):
-        from varinv.scan.arrays import load_npy
-
         values = np.asarray(load_npy(path))
         if values.ndim == 0 or values.size != max(values.shape):
             raise ScanError(f"{path}: angles must be one-dimensional, the file has shape {values.shape}")

@@ -10,9 +10,9 @@ from typing import Any
 import h5py
 import numpy as np
 
-from varinv.scan.arrays import numeric
 from varinv.scan.errors import ScanError, afford
 from varinv.scan.frames import AnyArray, HDF5Frames
+from varinv.scan.npy import numeric
 
 LENGTHS = {"m": 1e3, "cm": 10.0, "mm": 1.0, "um": 1e-3, "µm": 1e-3, "μm": 1e-3, "micron": 1e-3, "nm": 1e-6}
 

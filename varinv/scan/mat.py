@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from varinv.scan.angles import Angles, to_radians
-from varinv.scan.arrays import build, numeric
+from varinv.scan.arrays import build
 from varinv.scan.errors import ScanError, afford, warn
 from varinv.scan.frames import ArrayFrames, Raw
+from varinv.scan.npy import numeric
 
 SINOGRAM = re.compile(r"sino|proj|radon", re.IGNORECASE)
 ANGLE = re.compile(r"angle|theta|phi", re.IGNORECASE)

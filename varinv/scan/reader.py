@@ -13,7 +13,7 @@ from varinv import check
 from varinv.backend import is_array, to_numpy
 from varinv.operators.geometry import refuse_degrees
 from varinv.scan import angles as angle_files
-from varinv.scan import arrays, tiff
+from varinv.scan import arrays, npy, tiff
 from varinv.scan.axis import near
 from varinv.scan.errors import ScanError, afford, head
 from varinv.scan.frames import AnyArray, Frames, Raw
@@ -175,7 +175,7 @@ def _reference(name: str, given: Any, raw: Raw, notes: list[str]) -> Frames:
                                       key=tiff.natural), place, notes)  # fmt: skip
     start = head(place)
     if start.startswith(b"\x93NUMPY"):
-        found = arrays.stack(place, arrays.load_npy(place), raw.frames.shape)
+        found = arrays.stack(place, npy.load_npy(place), raw.frames.shape)
         assert found is not None
         return found
     if start[:4] in TIFF:

@@ -37,7 +37,7 @@ class AdaptiveState(NamedTuple):
     k: int = 0
 
     @property
-    def looks_back(self) -> bool:
+    def reads_previous(self) -> bool:
         """Whether the residual reads the state before."""
         return False
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from varinv import check
 from varinv.backend import Array, is_array, like_kept, to_numpy
-from varinv.result import replaced
+from varinv.files import replaced
 
 FORMAT = "varinv checkpoint 1"
 
@@ -88,6 +88,10 @@ def pack(value: Any, arrays: list[Any], name: str) -> Any:
     )
 
 
+class OtherClass(ValueError):
+    """A file holds a class that is not there any more, or has other fields."""
+
+
 def unpack(value: Any, arrays: list[Any], like: Array, classes: dict[str, Any]) -> Any:
     """The value that `pack` made; arrays in the library and on the device of `like`."""
     if not isinstance(value, dict):
@@ -104,7 +108,7 @@ def unpack(value: Any, arrays: list[Any], like: Array, classes: dict[str, Any]) 
         return tuple(parts) if kind == "tuple" else parts
     fields = rest[0][1]
     if inside not in classes or set(classes[inside]._fields) != set(fields):
-        raise ValueError(f"checkpoint: this version has no {inside} with the fields {', '.join(fields)}")
+        raise OtherClass(f"no {inside} with the fields {', '.join(fields)}")
     return classes[inside](**{key: unpack(part, arrays, like, classes) for key, part in fields.items()})
 
 

@@ -83,13 +83,17 @@ def zero_duals(problem: Problem, x: Array) -> tuple[Array, ...]:
     return tuple(xp.zeros(t.K.codomain, dtype=x.dtype, device=device(x)) for t in problem.coupled)
 
 
+class Unsuited(TypeError, ValueError):
+    """A solver does not take this problem, or not from this start; another may.  What else goes wrong is an error."""
+
+
 def refuse(who: str, functionals: Iterable[Functional | None], without: str = "") -> None:
-    """A TypeError that names the first functional without a prox, a ValueError for one that is not convex."""
+    """Raise Unsuited, which names the first functional without a prox, or that is not convex."""
     for f in functionals:
         if f is not None and not hasattr(f, "prox_conj"):
-            raise TypeError(f"{who} needs a prox of every term; {f} has none{without}")
+            raise Unsuited(f"{who} needs a prox of every term; {f} has none{without}")
         if f is not None and f.convexity < 0:
-            raise ValueError(f"{who} needs convex terms; {f} is not convex")
+            raise Unsuited(f"{who} needs convex terms; {f} is not convex")
 
 
 def until(problem: Problem, states: Iterator[Any], rule: Callable[..., str | None]) -> Iterator[Any]:

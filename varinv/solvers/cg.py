@@ -11,6 +11,8 @@ from varinv import check
 from varinv.backend import Array, namespace
 from varinv.functionals.data import L2Squared
 from varinv.linalg import add_scaled, dot, norm
+from varinv.operators.elementary import Diagonal
+from varinv.operators.gradient import Gradient
 from varinv.problem import Problem
 from varinv.solvers.base import Solver
 from varinv.solvers.least_squares import all_squares, gradient, normal
@@ -169,9 +171,6 @@ class CG(Solver):
     @classmethod
     def examples(cls) -> Iterator[tuple[Solver, Problem]]:
         import array_api_compat.numpy as xp
-
-        from varinv.operators.elementary import Diagonal
-        from varinv.operators.gradient import Gradient
 
         a = xp.reshape(xp.asarray([0.5, 1.2, 0.9, 0.2, 0.3, 1.1]), (2, 3))
         yield cls(), L2Squared(1 - a, weight=1 + a) @ Diagonal(a) + 0.3 * L2Squared() @ Gradient((2, 3))

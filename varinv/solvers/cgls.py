@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from varinv import check
 from varinv.backend import Array, is_array, namespace
 from varinv.functionals.data import L2Squared
 from varinv.linalg import dot, norm
@@ -82,15 +81,3 @@ class CGLS(Solver):
         a = xp.reshape(xp.asarray([0.5, 1.2, 0.9, 0.2, 0.3, 1.1]), (2, 3))
         yield cls(), Problem((L2Squared(1 - a) @ Diagonal(a),))
         yield cls(), Problem((L2Squared(xp.stack([a, a * a]), weight=xp.stack([1 + a, a])) @ Gradient((2, 3)),))
-
-
-def scale(A: Any, y: Array, steps: int = 12) -> float:
-    """The 99.5 percentile of the image after `steps` CGLS steps from zero: a grey value typical of bright parts."""
-    from varinv.solvers.rules import iterations
-    from varinv.solvers.solve import solve
-
-    check.integer("scale", "steps", steps, low=1)
-    x = solve(Problem((L2Squared(y) @ A,)), CGLS(), stop=iterations(steps)).x
-    xp = namespace(x)
-    flat = xp.sort(xp.reshape(x, (-1,)))
-    return float(flat[round(0.995 * (flat.shape[0] - 1))])

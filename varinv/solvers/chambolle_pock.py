@@ -9,7 +9,11 @@ from typing import Any, NamedTuple
 
 from varinv import check
 from varinv.backend import Array, double
+from varinv.functionals.constraints import NonNegative
+from varinv.functionals.data import L2Squared
+from varinv.functionals.tv import TV
 from varinv.fused.steps import dual_step, primal_step
+from varinv.operators.elementary import Diagonal
 from varinv.problem import Problem
 from varinv.solvers.base import Solver, refuse, zero_duals
 from varinv.solvers.optimality import relative_residual
@@ -140,11 +144,6 @@ class ChambollePock(Solver):
     @classmethod
     def examples(cls) -> Iterator[tuple[Solver, Problem]]:
         import array_api_compat.numpy as xp
-
-        from varinv.functionals.constraints import NonNegative
-        from varinv.functionals.data import L2Squared
-        from varinv.functionals.tv import TV
-        from varinv.operators.elementary import Diagonal
 
         y = xp.reshape(xp.asarray([0.1, 1.2, 0.9, -0.2, 0.3, 1.1]), (2, 3))
         yield cls(), L2Squared(y) + 0.1 * TV((2, 3))

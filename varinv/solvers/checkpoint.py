@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from varinv import check
-from varinv.solvers.archive import classes_in, named, pack, read, unpack, write
+from varinv.solvers.archive import OtherClass, classes_in, named, pack, read, unpack, write
 from varinv.solvers.fingerprint import differences, fingerprint
 
 
@@ -105,14 +105,20 @@ class Keeper:
         if changed := differences(header["fingerprint"], self.marks):
             more = f" and {len(changed) - 4} more" if len(changed) > 4 else ""
             raise ValueError(
-                f"checkpoint: {self.path} belongs to another run: {'; '.join(changed[:4])}{more}. "
-                "Pass what it was made with, name another file, or delete this one"
+                f"checkpoint: {self.path}, written by varinv {header['version']}, belongs to another run: "
+                f"{'; '.join(changed[:4])}{more}. Pass what it was made with, name another file, or delete this one"
             )
         classes = {
             kind.__name__: kind for kind in vars(sys.modules[type(self.solver).__module__]).values() if named(kind)
         }
         classes_in(template, classes)
-        return Saved(**unpack(header["tree"], arrays, template.x, classes))
+        try:
+            return Saved(**unpack(header["tree"], arrays, template.x, classes))
+        except OtherClass as error:
+            raise ValueError(
+                f"checkpoint: {self.path} was written by varinv {header['version']}, and this version has {error}; "
+                "name another file, or delete this one"
+            ) from None
 
     def offer(self, saved: Saved, finite: Any) -> None:
         """A state that the rules have judged and that does not end the run; written where it is time.

@@ -9,9 +9,13 @@ from typing import Any, NamedTuple
 
 from varinv import check
 from varinv.backend import Array, double
+from varinv.functionals.constraints import NonNegative
+from varinv.functionals.data import L2Squared
+from varinv.functionals.tv import TV
 from varinv.fused.steps import dual_step, primal_step
+from varinv.operators.elementary import Diagonal
 from varinv.problem import Problem
-from varinv.solvers.base import Solver, refuse, zero_duals
+from varinv.solvers.base import Solver, Unsuited, refuse, zero_duals
 from varinv.solvers.optimality import relative_residual
 from varinv.solvers.step_sizes import scalar_steps
 
@@ -112,7 +116,7 @@ def constants(who: str, problem: Problem) -> tuple[float, list[float]]:
     refuse(who, [problem.simple, *(t.f for t in problem.coupled if not smooth(t))], ", nor a Lipschitz gradient")
     for t in problem.coupled:
         if t.f.convexity < 0:
-            raise ValueError(f"{who} needs convex terms; {t.f} is not convex")
+            raise Unsuited(f"{who} needs convex terms; {t.f} is not convex")
     norms = [t.K.norm() for t in problem.coupled]
     return sum(t.f.smoothness * K**2 for t, K in zip(problem.coupled, norms, strict=True) if smooth(t)), norms
 
@@ -162,11 +166,6 @@ def check_steps(solver: Any) -> None:
 
 def example_problems() -> Iterator[Problem]:
     import array_api_compat.numpy as xp
-
-    from varinv.functionals.constraints import NonNegative
-    from varinv.functionals.data import L2Squared
-    from varinv.functionals.tv import TV
-    from varinv.operators.elementary import Diagonal
 
     y = xp.reshape(xp.asarray([0.1, 1.2, 0.9, -0.2, 0.3, 1.1]), (2, 3))
     yield L2Squared(y) + 0.1 * TV((2, 3))

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from varinv.backend import Array
 from varinv.problem import Problem
 from varinv.solvers.adaptive_chambolle_pock import AdaptiveChambollePock
-from varinv.solvers.base import Solver
+from varinv.solvers.base import Solver, Unsuited
 from varinv.solvers.cg import CG
 from varinv.solvers.cgls import CGLS
 from varinv.solvers.condat_vu import CondatVu
@@ -38,19 +38,19 @@ def choose(problem: Problem, x: Array, dual: bool = False) -> Choice:
 
     Raises
     ------
-    TypeError
-        Where no solver takes the problem with a proof; the message says what the last one lacked.
+    Unsuited
+        (a TypeError) Where no solver takes the problem with a proof; the message says what the last one lacked.
     """
-    refusal: Exception | None = None
+    refusal: Unsuited | None = None
     for solver, why in candidates(problem):
         try:
             state = solver.init(problem, x)
-        except (TypeError, ValueError) as error:
+        except Unsuited as error:
             refusal = error
             continue
         if hasattr(state, "y") or not dual:
             return Choice(solver, why, state)
-    raise TypeError(
+    raise Unsuited(
         f"solve: no solver is proved to converge for {problem} from this start; name one, e.g. solve(problem, ADMM()). "
         f"The last one tried says: {refusal}"
     ) from refusal

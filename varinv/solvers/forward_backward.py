@@ -13,6 +13,7 @@ from varinv.functionals.base import Term
 from varinv.linalg import add_scaled, dot, norm
 from varinv.operators.base import LinearOperator
 from varinv.problem import Problem
+from varinv.solvers.base import Unsuited
 
 
 @dataclass(frozen=True)
@@ -49,16 +50,16 @@ def split(who: str, problem: Problem, x: Array, *, convex: bool = False) -> None
     terms = arranged(problem)[1]
     for t in terms:
         if not hasattr(t.f, "grad"):
-            raise TypeError(
+            raise Unsuited(
                 f"{who} needs a gradient of every term but those of the image itself; {t} has none: smooth it "
                 "(Huber, TV(…, smoothing=s)) or use ChambollePock()"
             )
     for f in [t.f for t in problem.coupled] + [problem.simple] * (problem.simple is not None):
         if convex and not f.convex:
-            raise ValueError(f"{who} needs convex terms, {f} is not; use ProximalGradient()")
+            raise Unsuited(f"{who} needs convex terms, {f} is not; use ProximalGradient()")
     for t in terms:
         if math.isinf(t.f.smoothness) and not math.isfinite(t(x)):
-            raise ValueError(f"{who}: {t} is infinite at the start image; give another, e.g. solve(…, x0=ones)")
+            raise Unsuited(f"{who}: {t} is infinite at the start image; give another, e.g. solve(…, x0=ones)")
 
 
 def lipschitz(terms: tuple[Any, ...]) -> float:

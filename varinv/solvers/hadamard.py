@@ -10,6 +10,7 @@ from varinv import check
 from varinv.backend import Array, namespace
 from varinv.functionals.data import L2Squared
 from varinv.linalg import add_scaled, norm
+from varinv.operators.elementary import Diagonal
 from varinv.problem import Problem
 from varinv.solvers.base import Solver
 from varinv.solvers.least_squares import Square, the_square
@@ -93,8 +94,6 @@ class HadamardGradient(Solver):
     @classmethod
     def examples(cls) -> Iterator[tuple[Solver, Problem]]:
         import array_api_compat.numpy as xp
-
-        from varinv.operators.elementary import Diagonal
 
         a = xp.reshape(xp.asarray([0.5, 1.2, 0.9, 0.2, 0.3, 1.1]), (2, 3))
         yield cls(alpha=0.1), Problem((L2Squared(1 - a) @ Diagonal(1 + a),))

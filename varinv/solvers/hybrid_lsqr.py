@@ -13,6 +13,7 @@ from varinv import check
 from varinv.backend import Array, namespace
 from varinv.functionals.data import L2Squared
 from varinv.linalg import add_scaled, dot, norm
+from varinv.operators.elementary import Diagonal
 from varinv.problem import Problem
 from varinv.solvers import forward_backward
 from varinv.solvers.base import Solver
@@ -144,7 +145,6 @@ class HybridLSQR(Solver):
 
     @classmethod
     def examples(cls) -> Iterator[tuple[Solver, Problem]]:
-        from varinv.operators.elementary import Diagonal
 
         a = xnp.reshape(xnp.asarray([0.5, 1.2, 0.9, 0.2, 0.3, 1.1]), (2, 3))
         yield cls(noise=1e-9), Problem((L2Squared(a * a) @ Diagonal(a),))  # consistent: x = a

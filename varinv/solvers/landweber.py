@@ -10,6 +10,8 @@ from varinv import check
 from varinv.backend import Array
 from varinv.functionals.data import L2Squared
 from varinv.linalg import add_scaled, norm
+from varinv.operators.elementary import Diagonal
+from varinv.operators.gradient import Gradient
 from varinv.problem import Problem
 from varinv.solvers.base import Solver
 from varinv.solvers.least_squares import Square, the_square
@@ -157,9 +159,6 @@ def slope(problem: Problem, x: Array) -> float:
 
 def _small() -> Iterator[Problem]:
     import array_api_compat.numpy as xp
-
-    from varinv.operators.elementary import Diagonal
-    from varinv.operators.gradient import Gradient
 
     a = xp.reshape(xp.asarray([0.5, 1.2, 0.9, 0.4, 0.3, 1.1]), (2, 3))
     yield Problem((L2Squared(1 - a, weight=1 + a) @ Diagonal(a),))

@@ -15,7 +15,8 @@ from varinv.functionals.base import Term
 from varinv.linalg import add_scaled, dot, norm
 from varinv.problem import Problem
 from varinv.solvers import forward_backward
-from varinv.solvers.base import Solver
+from varinv.solvers.base import Solver, Unsuited
+from varinv.solvers.proximal_gradient import smooth_problems
 
 
 class LBFGSState(NamedTuple):
@@ -85,7 +86,7 @@ class LBFGS(Solver):
         terms, box = _parts(problem)
         for t in terms:
             if not hasattr(t.f, "grad"):
-                raise TypeError(
+                raise Unsuited(
                     f"LBFGS needs a gradient of every term but boxes; {t} has none: smooth it (Huber, Charbonnier, "
                     "TV(…, smoothing=s)), or use FISTA() or ChambollePock()"
                 )
@@ -93,7 +94,7 @@ class LBFGS(Solver):
         value = sum((t(x) for t in terms), start=0.0)
         if not math.isfinite(value):
             worst = next(t for t in terms if not math.isfinite(t(x)))
-            raise ValueError(f"LBFGS: {worst} is infinite at the start image; give another, e.g. solve(…, x0=ones)")
+            raise Unsuited(f"LBFGS: {worst} is infinite at the start image; give another, e.g. solve(…, x0=ones)")
         gradient = forward_backward.total(terms, x)
         bent = sum(dot(gradient, t.hvp(x, gradient)) for t in terms if hasattr(t.f, "hvp"))
         square = dot(gradient, gradient)
@@ -124,7 +125,6 @@ class LBFGS(Solver):
 
     @classmethod
     def examples(cls) -> Iterator[tuple[Solver, Problem]]:
-        from varinv.solvers.proximal_gradient import smooth_problems
 
         _, edges, counts = smooth_problems()
         yield cls(), edges

@@ -14,6 +14,7 @@ from varinv.backend import Array, double, is_array
 from varinv.capabilities import lost
 from varinv.forms import Quadratic, quadratic
 from varinv.linalg import add_scaled
+from varinv.solvers.base import Unsuited
 
 
 class Square(NamedTuple):
@@ -82,10 +83,10 @@ def split(terms: Iterable[Any]) -> tuple[tuple[Square, ...], tuple[Any, ...]]:
 
 
 def all_squares(who: str, problem: Any) -> tuple[Square, ...]:
-    """The terms of a problem of squares only; a ValueError names the first that is none."""
+    """The terms of a problem of squares only; Unsuited names the first that is none."""
     squares, others = split(problem.terms)
     if others:
-        raise ValueError(
+        raise Unsuited(
             f"{who} takes squares only, got the term {others[0]}{unknown(others[0].f)}; use ChambollePock() or, where "
             "it is smooth, LBFGS()"
         )
@@ -97,7 +98,7 @@ def the_square(who: str, problem: Any, operator: bool = True, advice: str = "") 
     squares, others = split(problem.terms)
     if len(squares) != 1 or others or (operator and squares[0].K is None):
         why = unknown(others[0].f) if others and not squares else ""
-        raise ValueError(f"{who}: the problem must be L2Squared(y) @ A and nothing else, got {problem}{why}{advice}")
+        raise Unsuited(f"{who}: the problem must be L2Squared(y) @ A and nothing else, got {problem}{why}{advice}")
     return squares[0]
 
 

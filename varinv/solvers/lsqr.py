@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 from varinv.backend import Array, is_array, namespace
 from varinv.functionals.data import L2Squared
 from varinv.linalg import add_scaled, dot, norm
+from varinv.operators.elementary import Diagonal
+from varinv.operators.gradient import Gradient
 from varinv.problem import Problem
 from varinv.solvers.base import Solver
 from varinv.solvers.least_squares import Square, all_squares, gradient
@@ -105,9 +107,6 @@ class LSQR(Solver):
     @classmethod
     def examples(cls) -> Iterator[tuple[Solver, Problem]]:
         import array_api_compat.numpy as xp
-
-        from varinv.operators.elementary import Diagonal
-        from varinv.operators.gradient import Gradient
 
         a = xp.reshape(xp.asarray([0.5, 1.2, 0.9, 0.2, 0.3, 1.1]), (2, 3))
         yield cls(), Problem((L2Squared(1 - a, weight=1 + a) @ Diagonal(a),))

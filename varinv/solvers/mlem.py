@@ -14,8 +14,10 @@ from varinv.functionals.base import Term
 from varinv.functionals.constraints import Box
 from varinv.functionals.data import KullbackLeibler
 from varinv.linalg import dot
+from varinv.operators.geometry import ParallelBeam
+from varinv.operators.radon import Radon
 from varinv.problem import Problem
-from varinv.solvers.base import Solver
+from varinv.solvers.base import Solver, Unsuited
 from varinv.solvers.sirt import inverse, largest, split, sums
 
 
@@ -213,18 +215,18 @@ def parts(who: str, problem: Problem) -> Term:
     """The data term of a problem that EM solves, or an error naming what it does not."""
     data = problem.coupled
     if len(data) != 1 or data[0].K is None or not isinstance(data[0].f.form(), Counts):
-        raise ValueError(
+        raise Unsuited(
             f"{who}: the problem must be KullbackLeibler(y, background) @ A, with NonNegative() or without; got "
             f"{problem}: use ChambollePock()"
         )
     g = problem.simple
     form = quadratic(g)
     if g is not None and (form is None or not form.cone):
-        raise ValueError(f"{who} takes NonNegative() beside the counts, which it implies, got {g}; use ChambollePock()")
+        raise Unsuited(f"{who} takes NonNegative() beside the counts, which it implies, got {g}; use ChambollePock()")
     term: Term = data[0]
     A: Any = term.K
     if A.absolute() is not A:
-        raise ValueError(f"{who}: {A} must have no negative entry (or its signs are not known); use ChambollePock()")
+        raise Unsuited(f"{who}: {A} must have no negative entry (or its signs are not known); use ChambollePock()")
     return term
 
 
@@ -234,9 +236,6 @@ def _non_negative() -> Box:
 
 def _small() -> Iterator[tuple[Any, Any]]:
     import array_api_compat.numpy as xp
-
-    from varinv.operators.geometry import ParallelBeam
-    from varinv.operators.radon import Radon
 
     x = xp.reshape(xp.asarray([0.4, 1.2, 0.9, 0.7, 0.3, 1.1]), (2, 3))
     yield Radon((2, 3), ParallelBeam(xp.asarray([0.1, 0.8, 1.6, 2.5]), 5)), x

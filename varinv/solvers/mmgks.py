@@ -13,11 +13,14 @@ import array_api_compat.numpy as xnp
 from varinv import check
 from varinv.backend import Array
 from varinv.functionals.base import Term
+from varinv.functionals.charbonnier import Charbonnier
 from varinv.functionals.data import L2Squared
 from varinv.linalg import add_scaled, dot, norm
+from varinv.operators.elementary import Diagonal
+from varinv.operators.gradient import Gradient
 from varinv.problem import Problem
 from varinv.solvers import forward_backward
-from varinv.solvers.base import Solver
+from varinv.solvers.base import Solver, Unsuited
 from varinv.solvers.least_squares import Square, split
 
 Column = tuple[Array, ...]  # an image, or what the operators of several terms make of it
@@ -100,7 +103,7 @@ class MMGKS(Solver):
         _, others = split(problem.terms)
         for t in others:
             if not (hasattr(t.f, "grad") and (hasattr(t.f, "quadratic_weight") or not self.adaptive)):
-                raise TypeError(
+                raise Unsuited(
                     f"MMGKS needs squares and terms with a quadratic majorant; {t} has none: smooth it (SmoothedLq, "
                     "Charbonnier, Huber, TV(…, smoothing=s)) or use ChambollePock()"
                 )
@@ -161,9 +164,6 @@ class MMGKS(Solver):
 
     @classmethod
     def examples(cls) -> Iterator[tuple[Solver, Problem]]:
-        from varinv.functionals.charbonnier import Charbonnier
-        from varinv.operators.elementary import Diagonal
-        from varinv.operators.gradient import Gradient
 
         y = xnp.reshape(xnp.asarray([0.1, 1.2, 0.9, -0.2, 0.3, 1.1]), (2, 3))
         data = L2Squared(y) @ Diagonal(1 + abs(y))

@@ -10,7 +10,7 @@ from varinv.backend import Array, double, is_array, namespace
 from varinv.fused.steps import dual_step
 from varinv.linalg import add_scaled
 from varinv.problem import Problem
-from varinv.solvers.base import Solver, refuse, zero_duals
+from varinv.solvers.base import Solver, Unsuited, refuse, zero_duals
 from varinv.solvers.chambolle_pock import ChambollePock
 from varinv.solvers.optimality import relative_residual
 from varinv.solvers.step_sizes import scalar_steps
@@ -64,7 +64,7 @@ class PreconditionedChambollePock(Solver):
     def init(self, problem: Problem, x: Array) -> PreconditionedState:
         refuse("PreconditionedChambollePock", [problem.simple, *(t.f for t in problem.coupled)])
         if problem.simple is not None and not problem.simple.separable:
-            raise TypeError(
+            raise Unsuited(
                 f"PreconditionedChambollePock gives every pixel a step of its own, but {problem.simple} is not a sum "
                 "over pixels; use ChambollePock, or compose it with Identity"
             )

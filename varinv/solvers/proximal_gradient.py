@@ -9,6 +9,11 @@ from typing import Any, NamedTuple
 
 from varinv import check
 from varinv.backend import Array
+from varinv.functionals.constraints import NonNegative
+from varinv.functionals.data import KullbackLeibler, L2Squared
+from varinv.functionals.sparsity import L1
+from varinv.functionals.tv import TV
+from varinv.operators.elementary import Diagonal
 from varinv.problem import Problem
 from varinv.solvers import forward_backward
 from varinv.solvers.base import Solver
@@ -111,12 +116,6 @@ def start_step(who: str, problem: Problem, x: Array, tau: float | None, search: 
 def smooth_problems() -> Iterator[Problem]:
     """Small problems of a smooth f and a simple g."""
     import array_api_compat.numpy as xp
-
-    from varinv.functionals.constraints import NonNegative
-    from varinv.functionals.data import KullbackLeibler, L2Squared
-    from varinv.functionals.sparsity import L1
-    from varinv.functionals.tv import TV
-    from varinv.operators.elementary import Diagonal
 
     y = xp.reshape(xp.asarray([0.1, 1.2, 0.9, -0.2, 0.3, 1.1]), (2, 3))
     D = Diagonal(1 + abs(y))

@@ -17,7 +17,7 @@ from varinv.solvers.chambolle_pock import ChambollePock
 from varinv.solvers.optimality import natural_residual
 from varinv.solvers.step_sizes import scalar_steps
 
-LOOK = 8  # steps between two looks at the residual, which cost a K each
+EVERY = 8  # steps between two evaluations of the residual, which cost a K each
 
 
 class RestartedState(NamedTuple):
@@ -55,7 +55,7 @@ class RestartedChambollePock(Solver):
     T: x = prox_{τg}(u − τ Σ K_i^T v_i), y_i = prox_{σ_i f_i^*}(v_i + σ_i K_i (2x − u)); j counts from the last restart
     at the anchor (u_0, v_0).  Lu & Yang (2024), "Restarted Halpern PDHG for linear programming", Algorithm 2.
 
-    A restart takes (x, y) as anchor.  It comes where r = ‖(u, v) − T(u, v)‖_M (M the metric of the steps; looked at
+    A restart takes (x, y) as anchor.  It comes where r = ‖(u, v) − T(u, v)‖_M (M the metric of the steps; evaluated
     every 8 steps) fell to a fifth of its value at the anchor, or to 4/5 and rises again, or after 0.36 k steps.
     At the n-th restart the balance of τ and σ follows the distances of x and y from the anchor as in
     AdaptiveChambollePock, with the exponent 0.5·0.95^n.
@@ -82,7 +82,7 @@ class RestartedChambollePock(Solver):
             dual_step(t.f, t.K, v, x_bar, sigma) for t, v, sigma in zip(problem.coupled, s.v, s.sigma, strict=True)
         )
         r_0, r = s.r_0, s.r
-        if s.j % LOOK == 0:
+        if s.j % EVERY == 0:
             r = _distance(problem, s, x, y)
             r_0 = r if s.j == 0 else s.r_0
             if s.j > 0 and (r <= 0.2 * r_0 or (r <= 0.8 * r_0 and r > s.r) or s.j >= 0.36 * s.k):

@@ -6,12 +6,13 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, ClassVar
 
 from varinv import check
 from varinv.backend import double, namespace
+from varinv.certificate import NoCertificate
 from varinv.linalg import distance, norm
-from varinv.problem import Problem
+from varinv.problem import Problem, relative_gap
 
 
 class Rule:
@@ -19,8 +20,10 @@ class Rule:
 
     `readings` holds the figures of the last evaluation, for the history: a new dict each time.  A rule may remember
     things between calls in its attributes; `solve` works on a copy, and a checkpoint keeps them.  Any function of the
-    same signature is a rule as well.
+    same signature is a rule as well.  `limit` is the iteration at which it stops at the latest; None: it knows none.
     """
+
+    limit: ClassVar[int | None] = None
 
     def __call__(self, problem: Problem, previous: Any, state: Any) -> str | None:
         raise NotImplementedError
@@ -35,48 +38,14 @@ class Rule:
 FAR = 1 << 62  # further than any run
 
 
-def next_look(rule: Any, k: int) -> int:
-    """The first iteration after k at which one of the joined rules has to be asked: each, unless their class says."""
-    return min(leaf.next(k) if type(leaf) in (*_ALONE, residual) else k + 1 for leaf in leaves(rule))
-
-
 def leaves(rule: Any) -> list[Any]:
     """The rules that ``|`` and ``&`` join, left to right."""
     return [*leaves(rule.a), *leaves(rule.b)] if isinstance(rule, (_Any, _All)) else [rule]
 
 
-class Past(NamedTuple):
-    """What is left of the state before, where no rule reads more of it."""
-
-    k: int
-
-
-def looks_back(rule: Any, state: Any) -> bool:
-    """Whether one of the joined rules may read the state before; residuals do unless the state says otherwise."""
-    own = getattr(state, "looks_back", True)
-    return any(own if type(leaf) is residual else type(leaf) not in _ALONE for leaf in leaves(rule))
-
-
-def memory(rule: Any) -> list[dict[str, Any]]:
-    """What each of the joined rules remembers; time counts as time spent."""
-    found = []
-    for leaf in leaves(rule):
-        if isinstance(leaf, seconds):
-            leaf.spent, leaf.began = leaf.spent_now(), None if leaf.began is None else time.monotonic()
-        found.append({**getattr(leaf, "__dict__", {}), "rule": type(leaf).__name__})
-    return found
-
-
-def recall(rule: Any, memories: list[dict[str, Any]], same: bool) -> None:
-    """Give rules what they remembered: all of it to the same rules, to others what holds for any run of the problem."""
-    for i, leaf in enumerate(leaves(rule)):
-        for j, old in enumerate(memories):
-            if isinstance(leaf, seconds) and old["rule"] == "seconds":
-                leaf.spent, leaf.began = max(leaf.spent, old["spent"]), None
-            elif same and i == j:
-                leaf.__dict__.update({name: value for name, value in old.items() if name != "rule"})
-            elif isinstance(leaf, gap) and old["rule"] == "gap" and old["bound"] == leaf.bound:
-                leaf.best = max(leaf.best, old["best"])
+def _limits(*rules: Any) -> list[int]:
+    """The `limit` of each rule that has one; a function has none."""
+    return [n for n in (getattr(rule, "limit", None) for rule in rules) if n is not None]
 
 
 def readings_of(rule: Any) -> dict[str, float]:
@@ -92,6 +61,10 @@ class _Any(Rule):
         return self.a(problem, previous, state) or self.b(problem, previous, state)
 
     @property
+    def limit(self) -> int | None:  # type: ignore[override]
+        return min(_limits(self.a, self.b), default=None)
+
+    @property
     def readings(self) -> dict[str, float]:
         return readings_of(self.a) | readings_of(self.b)
 
@@ -104,6 +77,11 @@ class _All(Rule):
     def __call__(self, problem: Problem, previous: Any, state: Any) -> str | None:
         reasons = [rule(problem, previous, state) for rule in (self.a, self.b)]
         return None if None in reasons else " and ".join(r for r in reasons if r)
+
+    @property
+    def limit(self) -> int | None:  # type: ignore[override]
+        found = _limits(self.a, self.b)
+        return max(found) if len(found) == 2 else None
 
     @property
     def readings(self) -> dict[str, float]:
@@ -121,6 +99,10 @@ class iterations(Rule):
 
     def __call__(self, problem: Problem, previous: Any, state: Any) -> str | None:
         return f"{self.n} iterations" if state.k >= self.n else None
+
+    @property
+    def limit(self) -> int:  # type: ignore[override]
+        return self.n
 
     def next(self, k: int) -> int:
         return max(self.n, k + 1)
@@ -173,7 +155,7 @@ class small_change(Rule):
         return f"relative change {change:.1e} ≤ {self.tol:g}" if change <= self.tol else None
 
 
-class _Every(Rule):
+class Periodic(Rule):
     """A rule that costs operator applications: evaluated first when it can be, then on a grid.
 
     The grid is the multiples of `every`, coarser by powers of two later on (between k/10 and k/5 iterations apart):
@@ -199,7 +181,7 @@ class _Every(Rule):
 
 
 @dataclass
-class gap(_Every):
+class gap(Periodic):
     """Stop where the relative gap (P − D)/max(|P|, |D|) ≤ tol, D the best proved lower bound seen.
 
     Evaluated in float64 at the start, then every `every` iterations (less often later on).  `bound` M is an assumed
@@ -226,8 +208,6 @@ class gap(_Every):
             self.bound = check.number("gap", "bound", self.bound, low=0.0, strict=True)
 
     def __call__(self, problem: Problem, previous: Any, state: Any) -> str | None:
-        from varinv.problem import relative_gap
-
         if not self.due(state):
             return None
         if not hasattr(state, "y"):
@@ -241,7 +221,8 @@ class gap(_Every):
         if value < -1e-6 and self.best - primal > 1e-12 * _size(problem, state.x):  # more than the rounding of float32
             raise ValueError(
                 f"gap: the lower bound {self.best:g} exceeds the objective {primal:g}: either an adjoint in {problem} "
-                "is not the transpose of its forward, or the rule was used on another problem before"
+                "is not the transpose of its forward (vi.testing.check_operator tells), or the rule was used before on "
+                "another problem"
             )
         single = state.x.dtype == namespace(state.x).float32
         tol = max(self.tol, 1e-6) if single else self.tol
@@ -257,7 +238,7 @@ def _size(problem: Problem, x: Any) -> float:
 
 
 @dataclass
-class residual(_Every):
+class residual(Periodic):
     """Stop where the optimality residual of the solver's own iteration ≤ tol (relative; see the solver's state)."""
 
     tol: float
@@ -279,16 +260,23 @@ class residual(_Every):
         return f"residual {value:.1e} ≤ {self.tol:g}" if value <= self.tol else None
 
 
-_ALONE = (iterations, seconds, gap)  # rules that read one state only
+ONE_STATE = (iterations, seconds, gap)  # rules that read one state only
 
 
-def default_stop(problem: Problem, state: Any) -> Rule:
-    """gap(1e-4) | residual(1e-5) | iterations(5000), the gap only where the problem has a certificate.
+def default_stop(problem: Problem, state: Any) -> tuple[Rule, str]:
+    """(rule, what the proof lacks): gap(1e-4) | residual(1e-5) | iterations(5000), the gap only where there is a proof.
 
-    Beside a gap the residual, which costs as much again, is looked at every fortieth iteration.
+    The text is empty where the problem has a certificate, and where the state has no dual array for each coupled term.
+    Beside a gap the residual, which costs as much again, is evaluated every fortieth iteration.
     """
+    without = residual(1e-5) | iterations(5000)
+    duals = getattr(state, "y", None)
+    if not isinstance(duals, tuple) or len(duals) != len(problem.coupled):
+        return without, ""
     try:
-        problem.gap(state.x, state.y)
-    except (ValueError, AttributeError, NotImplementedError):
-        return residual(1e-5) | iterations(5000)
-    return gap(1e-4) | residual(1e-5, every=40) | iterations(5000)
+        problem.gap(state.x, duals)
+    except NoCertificate as error:
+        return without, str(error).removeprefix("no certificate: ")
+    except NotImplementedError as error:  # a functional known by its prox alone has no value
+        return without, str(error)
+    return gap(1e-4) | residual(1e-5, every=40) | iterations(5000), ""

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import math
 import os
-import time
 from collections.abc import Callable
 from typing import Any
 
 from varinv import check
 from varinv.arrays import given_back
-from varinv.backend import POOL, Array, release
-from varinv.linalg import dot
+from varinv.backend import Array, release
+from varinv.problem import Problem, as_problem
+from varinv.progress import bar
+from varinv.result import Result
 from varinv.solvers.base import Solver, start
 from varinv.solvers.checkpoint import Checkpoint, Keeper, Saved
-from varinv.solvers.history import History
-from varinv.solvers.rules import Past, default_stop, gap, leaves, looks_back, memory, readings_of, recall
+from varinv.solvers.default_solver import choose
+from varinv.solvers.doubt import doubt
+from varinv.solvers.rules import default_stop, gap, leaves, readings_of
+from varinv.solvers.watch import Watch, finite
 from varinv.views import seen
 
 
@@ -47,7 +49,7 @@ def solve(
 
     Returns
     -------
-    Result : with x, state, why, history (see varinv.solvers.history.History).  Ctrl-C ends the run with the last
+    Result : with x, state, why, history (see varinv.solvers.watch.History).  Ctrl-C ends the run with the last
         iterate and says so in `why`; a NaN or infinite iterate ends it with the last one known to be finite (in a fresh
         state).
 
@@ -58,10 +60,6 @@ def solve(
     OSError
         A checkpoint that cannot be written at the start (later it is a warning).
     """
-    from varinv.problem import Problem, as_problem
-    from varinv.result import Result
-    from varinv.solvers.default_solver import choose
-
     given = as_problem(problem)
     if given is None or (type(given) is Problem and not given.terms):
         raise TypeError(
@@ -73,9 +71,9 @@ def solve(
     x0 = check.taken("solve", "x0", x0)
     like = x0 if (data := problem.data()) is None else data
     if (inside := seen(like, problem, solver, x0, stop)) is not None:
-        watch = observe if observe is None else lambda state: observe(given_back(state, like))
+        shown = observe if observe is None else lambda state: observe(given_back(state, like))
         viewed, method, begin, until = inside
-        done = solve(viewed, method, x0=begin, stop=until, observe=watch, progress=progress, checkpoint=checkpoint)
+        done = solve(viewed, method, x0=begin, stop=until, observe=shown, progress=progress, checkpoint=checkpoint)
         x, state = given_back(done.x, like), given_back(done.state, like)
         return dataclasses.replace(done, x=x, state=state, problem=problem, solver=solver or done.solver)
     x = start(problem, x0)
@@ -86,87 +84,46 @@ def solve(
         solver, chosen, state = choose(problem, x, any(isinstance(rule, gap) for rule in leaves(stop)))
     else:
         state = solver.init(problem, x)
-    rule: Any = default_stop(problem, state) if stop is None else copy.deepcopy(stop)
+    rule, unproved = default_stop(problem, state) if stop is None else (copy.deepcopy(stop), "")
     keeper = Keeper.of(checkpoint, problem, solver, None if x0 is None else x)
-    words, why, judged, previous = repr(rule), None, False, None
     found = None if keeper is None else keeper.find(state)
-    if found is not None:
-        state, judged = found.state, found.stop == words  # the same rule has judged this state already
-        recall(rule, found.memory, judged)
-        why = found.why if judged else None
-    finished = why is not None
-    history = History(problem, rule, observe, found)
-    good, guard = (state.x, state.k), _Guard()
     alone = observe is None and not callable(progress) and (keeper is None or keeper.checkpoint.every is None)
-    del x
-    release()  # what norms and geometry needed
-    from varinv.progress import bar
+    state = state if found is None else found.state
+    watch = Watch(problem, rule, observe, state, found, alone)
+    finished, interrupted = watch.why is not None, False
 
+    def saved(state: Any) -> Saved:
+        return Saved(state, watch.history.rows, watch.memory(), watch.words, watch.why, watch.history.seconds())
+
+    del x, found
+    release()  # what norms and geometry needed
     with bar(progress, solver, rule) as show:
         try:
-            while not why:
-                if not judged:
-                    if guard.due(state.k):
-                        if not guard.finite(state):
-                            break
-                        good = state.x, state.k
-                    if previous is not None and history.due(state) and not looks_back(rule, state):
-                        history.look(previous, state)
-                        previous = Past(previous.k)  # room for what a look needs
-                    with POOL.guest():
-                        why = rule(problem, previous, state)
-                        history.record(previous, state, last=bool(why))
-                    if why:
-                        break
-                judged = False
+            while watch.wants_more(state):
                 if keeper is not None:
-                    keeper.offer(Saved(state, history.rows, memory(rule), words, None, history.seconds()), _finite)
-                previous = state  # the one before is let go first: two states at a time
-                unseen = history.next(state.k) - 1 - state.k if alone else 1  # nobody else sees each state
-                spare = alone and keeper is None and not looks_back(rule, state)
-                state = solver.advance(problem, state, max(unseen, 1), spare)
-                if state.k > previous.k + 1:
-                    previous = None
+                    keeper.offer(saved(state), finite)
+                most, spare = watch.ahead(state, kept=keeper is not None)
+                state = solver.advance(problem, state, most, spare)
+                watch.stepped(state)
                 show(state.k, readings_of(rule))
         except KeyboardInterrupt:
-            why = f"interrupted after {state.k} iterations"
+            watch.why, interrupted = f"interrupted after {state.k} iterations", True
             if keeper is not None:
                 keeper.close()
-    notes = {}
-    if not _finite(state):
-        why = f"not finite at iteration {state.k}; the iterate of iteration {good[1]}, which was finite, is returned"
-        del previous
-        state = solver.init(problem, good[0])._replace(k=good[1])
-    elif keeper is not None and not finished and not str(why).startswith("interrupted"):
-        keeper.close(Saved(state, history.rows, memory(rule), words, why, history.seconds()))
+    watch.forget()
+    notes = {"proof": f"none: {unproved}"} if unproved else {}
+    ended = finite(state)
+    if not ended:
+        x, k = watch.good
+        watch.why = f"not finite at iteration {state.k}; the iterate of iteration {k}, which was finite, is returned"
+        state = solver.init(problem, x)._replace(k=k)
+    elif keeper is not None and not finished and not interrupted:
+        keeper.close(saved(state))
     if keeper is not None and keeper.failed:
         notes["checkpoint"] = keeper.failed
-    del good, found
-    previous = None
+    if words := doubt(problem, solver, rule, watch.history.rows, ended):
+        notes["doubt"] = words
+    watch.good = None
     release()
-    return Result(state.x, state, str(why), tuple(history.rows), history.seconds(), problem, solver, notes, chosen)
-
-
-def _finite(state: Any) -> bool:
-    return math.isfinite(dot(state.x, state.x))
-
-
-class _Guard:
-    """Looks whether an iterate is finite: all of them where that costs a fiftieth of an iteration or less, else some.
-
-    The last finite one is held: where it is that of the last iteration, it is held once.
-    """
-
-    def __init__(self) -> None:
-        self.began, self.k, self.cost = time.perf_counter(), 0, math.inf
-
-    def due(self, k: int) -> bool:
-        return k % 10 == 0 or k < 10 or 50 * self.cost * (k - self.k) < time.perf_counter() - self.began
-
-    def finite(self, state: Any) -> bool:
-        now = time.perf_counter()
-        found = _finite(state)
-        spent = time.perf_counter() - now
-        self.cost = min(self.cost, spent)  # of all looks: one that was disturbed says nothing of the next
-        self.began, self.k = now + spent, state.k
-        return found
+    rows, spent, why = tuple(watch.history.rows), watch.history.seconds(), str(watch.why)
+    return Result(state.x, state, why, rows, spent, problem, solver, notes, chosen, interrupted, ended)

@@ -12,11 +12,16 @@ from typing import Any, NamedTuple
 from varinv import check
 from varinv.backend import Array
 from varinv.functionals.base import Functional
+from varinv.functionals.constraints import NonNegative
+from varinv.functionals.data import L2Squared
+from varinv.functionals.tv import TV
 from varinv.fused.steps import dual_step, primal_step
 from varinv.linalg import add_scaled
 from varinv.memory import remembered
 from varinv.operators.base import LinearOperator
 from varinv.operators.elementary import Identity
+from varinv.operators.geometry import ParallelBeam
+from varinv.operators.radon import Radon
 from varinv.problem import Problem
 from varinv.solvers.base import Solver, refuse, zero_duals
 from varinv.solvers.chambolle_pock import ChambollePock
@@ -137,12 +142,6 @@ class SPDHG(Solver):
     @classmethod
     def examples(cls) -> Iterator[tuple[Solver, Problem]]:
         import array_api_compat.numpy as xp
-
-        from varinv.functionals.constraints import NonNegative
-        from varinv.functionals.data import L2Squared
-        from varinv.functionals.tv import TV
-        from varinv.operators.geometry import ParallelBeam
-        from varinv.operators.radon import Radon
 
         A = Radon((3, 4), ParallelBeam(xp.arange(5) / 2, 6))
         y = xp.reshape(xp.arange(30.0) % 7, (5, 6))

@@ -216,11 +216,11 @@ def _steps(case: _Case) -> Iterator[Line]:
     if not isinstance(tau, float) or len(sigma) != len(terms) or not all(isinstance(s, float) for s in sigma):
         return
     explicit = [hasattr(t.f, "grad") and t.f.smoothness < math.inf for t in terms]
-    product = math.inf
-    for words, chosen in (("all terms", [True] * len(terms)), ("terms without a gradient", [not e for e in explicit])):
-        product = min(product, tau * _coupled([(s, t.K) for s, t, c in zip(sigma, terms, chosen, strict=True) if c]))
-        if product <= 1 + 1e-9:
-            break
+    sets = ("all terms", [True] * len(terms)), ("terms without a gradient", [not e for e in explicit])
+    product, words = min(
+        (tau * _coupled([(s, t.K) for s, t, c in zip(sigma, terms, chosen, strict=True) if c]), name)
+        for name, chosen in sets
+    )
     good = product <= 1 + 1e-9
     yield Line(
         "the steps keep τ ‖Σ^½ K‖² ≤ 1", OK if good else FAILED, f"{product:.3g} over {words}",

@@ -9,11 +9,12 @@ from typing import Any, NamedTuple
 
 from varinv import check
 from varinv.backend import Array, namespace, to_numpy
+from varinv.files import save_image
 from varinv.operators.fbp import fbp
 from varinv.operators.geometry import FanBeam
 from varinv.operators.radon import Radon
 from varinv.progress import Line
-from varinv.result import Result, save_image
+from varinv.result import Result
 from varinv.solvers.solve import solve
 from varinv.tomography import reconstruct as parts
 
@@ -171,7 +172,7 @@ def run(scan: Any, rows: range, settings: Settings, line: Line) -> Outcome:
     if settings.prior == "none":
         return _direct(scan, rows, A, settings)
     line.show(f"a first image of row {middle} for the scale of grey values")
-    unit = parts.unit(A, y)
+    unit = parts.unit_weight(A, y)
     choice = None
     relative = settings.weight
     if relative is None:

@@ -1,6 +1,6 @@
 """From line integrals and their geometry to an image: the grid, the weight, the solve.  What the command line calls.
 
-Weights are relative here: λ = weight × unit, where `unit` is the grey value of bright parts (99.5 percentile of a
+Weights are relative here: λ = weight × `unit_weight`, the grey value of bright parts (99.5 percentile of a
 CGLS image) times pixel_size².  So a weight keeps its meaning when counts, contrast or units of length change:
 scaling y by s, or lengths by h, scales the image and λ such that the problem stays the same.
 """
@@ -23,9 +23,10 @@ from varinv.problem import Problem
 from varinv.progress import Line
 from varinv.scan.errors import room
 from varinv.solvers.base import until
-from varinv.solvers.cgls import scale
+from varinv.solvers.cgls import CGLS
 from varinv.solvers.chambolle_pock import ChambollePock
 from varinv.solvers.rules import Rule, gap, iterations, residual
+from varinv.solvers.solve import solve
 
 WEIGHTS = tuple(10.0 ** (k / 2) for k in range(-4, 4))  # 0.01 … 31.6, the candidates of `choose_weight`
 EVERY = 5  # every fifth view is held out
@@ -72,12 +73,21 @@ def _affordable(n: int) -> int:
     return n
 
 
-def unit(A: Any, y: Array) -> float:
+def typical_grey_value(A: Any, y: Array, steps: int = 12) -> float:
+    """The 99.5 percentile of the image after `steps` CGLS steps from zero: a grey value typical of bright parts."""
+    check.integer("typical_grey_value", "steps", steps, low=1)
+    x = solve(Problem((L2Squared(y) @ A,)), CGLS(), stop=iterations(steps)).x
+    xp = namespace(x)
+    flat = xp.sort(xp.reshape(x, (-1,)))
+    return float(flat[round(0.995 * (flat.shape[0] - 1))])
+
+
+def unit_weight(A: Any, y: Array) -> float:
     """λ of the relative weight 1: the 99.5 percentile of a 12-step CGLS image × pixel_size².
 
     Raises ValueError where that image is not positive: data without contrast, or of the wrong sign.
     """
-    value = scale(A, y)
+    value = typical_grey_value(A, y)
     if value <= 0:
         raise ValueError(
             f"reconstruct: the 99.5 percentile of a first image is {value:g}, not positive; are the data line "
@@ -126,7 +136,7 @@ def choose_weight(
     Parameters
     ----------
     A, y : Radon and its data, one slice.
-    one : λ of weight 1, see `unit`.
+    one : λ of weight 1, see `unit_weight`.
     weight : of the data term.
 
     Raises

@@ -1,0 +1,19 @@
+"""The grey value that gives relative weights their scale."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import varinv as vi
+from varinv.phantom import disc
+from varinv.tomography.reconstruct import typical_grey_value
+
+
+def test_it_is_the_grey_value_of_bright_parts() -> None:
+    geometry = vi.ParallelBeam(np.arange(40) * np.pi / 40, 64)
+    y = disc(20.0, 0.3).line_integrals(geometry)
+    A = vi.Radon((64, 64), geometry)
+    assert typical_grey_value(A, y) == pytest.approx(0.3, rel=0.15)  # overshoot at the edge of the disc: 10 % is usual
+    # rounding grows tenfold a step, as it does once the largest singular value is found: 1e-4 after twelve
+    assert typical_grey_value(A, 7 * y) == pytest.approx(7 * typical_grey_value(A, y), rel=2e-3)
