@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import numba as nb
 import numpy as np
-from numba import types
+from llvmlite import ir
+from numba import extending, types
+from numba.core import cgutils, event
+
+from varinv.first_use import NOTICE, waiting
+
+_F, _G = types.float32, types.float64
 
 # sums may be reassociated into vector lanes (fixed at compile time) and multiply-adds fused; NaN and Inf stay honest
 FAST = {"reassoc", "contract", "nsz", "arcp"}
@@ -28,20 +36,110 @@ def rw(dtype: Any, ndim: int) -> Any:
     return types.Array(dtype, ndim, "C")
 
 
-def compiled(signature: Callable[[Any], Any], **options: Any) -> Callable[..., Any]:
-    """Compile for float32 and float64: ``signature(f)`` gives the argument types for the float type f."""
-    settings: dict[str, Any] = {"parallel": True, "cache": True, "fastmath": FAST, "nogil": True, **options}
-    decorator: Callable[..., Any] = nb.njit([signature(f) for f in (types.float32, types.float64)], **settings)
-    return decorator
+KERNELS: list[Compiled] = []  # all that were defined so far
+_COMPILING = threading.RLock()  # as numba does, one thread at a time
 
 
-def mixed(signature: Callable[[Any, Any], Any], **options: Any) -> Callable[..., Any]:
+class Compiled:
+    """A kernel that is compiled for a dtype when it first meets it, and kept on disk: later processes read it there.
+
+    `signature(f, g)` gives the argument types for two float types, of the arrays that tell which they are; `pairs` are
+    those that may come; `make(function, types)` compiles; `ahead` arguments come before those of the signature.
+    """
+
+    def __init__(self, function: Any, signature: Any, pairs: Any, make: Callable[..., Any], ahead: int = 0) -> None:
+        functools.update_wrapper(self, function)
+        self.py_func, self.make = function, make
+        self.kinds = {tuple(np.dtype(f.name) for f in pair): signature(*pair) for pair in pairs}
+        ways = [signature(f, g).args for f, g in ((_F, _F), (_G, _F), (_F, _G))]
+        told = [[i for i, a in enumerate(ways[0]) if isinstance(a, types.Array) and a != way[i]] for way in ways[1:]]
+        self.first, self.second = (ahead + (way or told[0])[0] for way in told)
+        self.known: dict[Any, Callable[..., Any]] = {}
+        KERNELS.append(self)
+
+    def __call__(self, *args: Any) -> Any:
+        key = args[self.first].dtype, args[self.second].dtype
+        return (self.known.get(key) or self.ready(key))(*args)
+
+    def ready(self, key: Any) -> Callable[..., Any]:
+        """The kernel for two dtypes, compiled where it is not yet; threads that meet it together wait for one."""
+        if key not in self.kinds:
+            known = ", ".join(" and ".join(map(str, k)) for k in self.kinds)
+            raise TypeError(f"{self.__name__} is compiled for {known}, got arrays of {' and '.join(map(str, key))}")
+        with waiting(), _COMPILING, contextlib.ExitStack() as stack:
+            if key not in self.known:
+                stack.enter_context(event.install_listener("numba:run_pass", _Heard(stack)))
+                self.known[key] = self.make(self.py_func, self.kinds[key])
+        return self.known[key]
+
+
+class _Heard(event.Listener):  # type: ignore[misc]
+    """Tells the notice once numba really compiles, and does not find the code on disk."""
+
+    def __init__(self, stack: contextlib.ExitStack) -> None:
+        self.stack, self.begun = stack, False
+
+    def on_start(self, happened: Any) -> None:
+        if not self.begun:
+            self.begun = True
+            self.stack.enter_context(NOTICE.compiling())
+
+    def on_end(self, happened: Any) -> None:
+        pass
+
+
+def compiled(signature: Callable[[Any], Any], **options: Any) -> Callable[[Any], Compiled]:
+    """A kernel for float32 and float64: ``signature(f)`` gives the argument types for the float type f."""
+    return _kernel(lambda f, g: signature(f), ((_F, _F), (_G, _G)), options)
+
+
+def mixed(signature: Callable[[Any, Any], Any], **options: Any) -> Callable[[Any], Compiled]:
     """`compiled` for two arrays, ``signature(f, g)``: of one dtype, or float32 beside float64."""
-    settings: dict[str, Any] = {"parallel": True, "cache": True, "fastmath": FAST, "nogil": True, **options}
-    single, double = types.float32, types.float64
-    pairs = ((single, single), (double, double), (single, double))
-    decorator: Callable[..., Any] = nb.njit([signature(f, g) for f, g in pairs], **settings)
-    return decorator
+    return _kernel(signature, ((_F, _F), (_G, _G), (_F, _G)), options)
+
+
+def _kernel(signature: Any, pairs: Any, options: dict[str, Any]) -> Callable[[Any], Compiled]:
+    settings = {"parallel": True, "cache": True, "fastmath": FAST, "nogil": True, **options}
+    return lambda function: Compiled(function, signature, pairs, lambda f, kind: nb.njit(kind, **settings)(f))
+
+
+def shared(signature: Callable[[Any], Any], **options: Any) -> Callable[[Any], Compiled]:
+    """A kernel written as one of its jobs, ``f(job, *args)``; ``f(jobs, *args)`` shares them out among the threads.
+
+    For what is long: numba compiles a loop over threads four times with all that it calls, this once.  `signature` is
+    that of `args`; arrays may overlap for all that the compiler knows.
+    """
+    settings = {"cache": True, "fastmath": FAST, **options}
+
+    def make(function: Any, kind: Any) -> Callable[..., Any]:
+        body = nb.cfunc(types.void(types.intp, *kind.args), **settings)(function)
+        BODIES.append(body)  # code lives as long as it
+        outer = types.void(types.intp, types.intp, types.StarArgTuple(kind.args))
+        return functools.partial(nb.njit(outer, parallel=True, cache=True, nogil=True)(_jobs), body.address)
+
+    return lambda function: Compiled(function, lambda f, g: signature(f), ((_F, _F), (_G, _G)), make, ahead=1)
+
+
+BODIES: list[Any] = []
+
+
+@extending.intrinsic
+def _call(typing: Any, address: Any, args: Any) -> Any:
+    """Call the code of a `cfunc` without result: its address and arguments come at run time, nothing is inlined."""
+
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        kinds = [context.get_value_type(kind) for kind in args.types]
+        function = ir.FunctionType(context.get_value_type(types.none), kinds)
+        given = cgutils.unpack_tuple(builder, values[1], len(kinds))
+        builder.call(builder.inttoptr(values[0], function.as_pointer()), given)
+        return context.get_dummy_value()
+
+    return types.void(address, args), generate
+
+
+def _jobs(address: Any, jobs: Any, *args: Any) -> None:
+    for job in nb.prange(jobs):
+        _call(address, (job, *args))
 
 
 inner: Any = nb.njit(inline="always")  # into the loop over threads, where arrays are known not to overlap
