@@ -12,7 +12,7 @@ import numba as nb
 import numpy as np
 from llvmlite import ir
 from numba import extending, types
-from numba.core import cgutils, event
+from numba.core import cgutils, compiler, event
 
 from varinv.first_use import NOTICE, waiting
 
@@ -50,10 +50,12 @@ class Compiled:
     def __init__(self, function: Any, signature: Any, pairs: Any, make: Callable[..., Any], ahead: int = 0) -> None:
         functools.update_wrapper(self, function)
         self.py_func, self.make = function, make
-        self.kinds = {tuple(np.dtype(f.name) for f in pair): signature(*pair) for pair in pairs}
         ways = [signature(f, g).args for f, g in ((_F, _F), (_G, _F), (_F, _G))]
         told = [[i for i, a in enumerate(ways[0]) if isinstance(a, types.Array) and a != way[i]] for way in ways[1:]]
-        self.first, self.second = (ahead + (way or told[0])[0] for way in told)
+        first, second = ((way or told[0])[0] for way in told)  # which arguments tell f and g
+        self.first, self.second = first + ahead, second + ahead
+        kinds = [signature(*pair) for pair in pairs]
+        self.kinds = {tuple(np.dtype(kind.args[i].dtype.name) for i in (first, second)): kind for kind in kinds}
         self.known: dict[Any, Callable[..., Any]] = {}
         KERNELS.append(self)
 
@@ -107,9 +109,9 @@ def shared(signature: Callable[[Any], Any], **options: Any) -> Callable[[Any], C
     """A kernel written as one of its jobs, ``f(job, *args)``; ``f(jobs, *args)`` shares them out among the threads.
 
     For what is long: numba compiles a loop over threads four times with all that it calls, this once.  `signature` is
-    that of `args`; arrays may overlap for all that the compiler knows.
+    that of `args`, whose arrays must not overlap.
     """
-    settings = {"cache": True, "fastmath": FAST, **options}
+    settings = {"cache": True, "fastmath": FAST, "error_model": "numpy", "pipeline_class": _Apart, **options}
 
     def make(function: Any, kind: Any) -> Callable[..., Any]:
         body = nb.cfunc(types.void(types.intp, *kind.args), **settings)(function)
@@ -121,6 +123,14 @@ def shared(signature: Callable[[Any], Any], **options: Any) -> Callable[[Any], C
 
 
 BODIES: list[Any] = []
+
+
+class _Apart(compiler.Compiler):  # type: ignore[misc]
+    """Compiles as numba compiles loops over threads: arrays are known not to overlap."""
+
+    def __init__(self, typing: Any, target: Any, library: Any, args: Any, result: Any, flags: Any, names: Any) -> None:
+        flags.noalias = True
+        super().__init__(typing, target, library, args, result, flags, names)
 
 
 @extending.intrinsic

@@ -7,11 +7,12 @@ import math
 
 import numba as nb
 import numpy as np
+from numba import njit
 from numba.types import boolean, float64, void
 
 from varinv.backend import empty
 from varinv.fused import variation
-from varinv.numba_tools import along_last, compiled, in_order, inner, plain, ro, rw
+from varinv.numba_tools import FAST, along_last, compiled, in_order, inner, plain, ro, rw, shared
 
 ROWS = 16  # rows that one thread takes at a time
 
@@ -34,10 +35,10 @@ def _ascend2(p, x, w, smooth, a, b, tiny, rho, there, out):
     for m in nb.prange(slices * rows):
         s, i = m // rows, m % rows
         here, below, wi = x[s, i], x[s, min(i + 1, rows - 1)], w[s, i] if image else w[0, 0]
-        if not there:
-            out[0, s, i] = p[0, s, i]
-            out[1, s, i] = p[1, s, i]
         down, right = out[0, s, i], out[1, s, i]
+        if not there:
+            for j in range(cols):  # an assignment of whole rows takes numba two seconds to compile
+                down[j], right[j] = p[0, s, i, j], p[1, s, i, j]
         for j in range(last):
             u = down[j] + a * (below[j] - here[j])
             v = right[j] + b * (here[j + 1] - here[j])
@@ -60,10 +61,10 @@ def _ascend3(p, x, w, smooth, a, b, c, tiny, rho, there, out):
         s, i = m // rows, m % rows
         here, below, behind = x[s, i], x[s, min(i + 1, rows - 1)], x[min(s + 1, slices - 1), i]
         wi = w[s, i] if image else w[0, 0]
-        if not there:
-            for k in range(3):
-                out[k, s, i] = p[k, s, i]
         inward, down, right = out[0, s, i], out[1, s, i], out[2, s, i]
+        if not there:
+            for j in range(cols):
+                inward[j], down[j], right[j] = p[0, s, i, j], p[1, s, i, j], p[2, s, i, j]
         for j in range(last):
             t = inward[j] + a * (behind[j] - here[j])
             u = down[j] + b * (below[j] - here[j])
@@ -91,9 +92,10 @@ def _ascend_apart(p, x, w, smooth, rates, tiny, rho, there, out):
         c, s, i = m // (slices * rows), m // rows % slices, m % rows
         axis, a, wi = c + 3 - d, rates[c], w[c, s, i] if image else w[0, 0, 0]
         above, below = min(s + 1, slices - 1) if axis == 0 else s, min(i + 1, rows - 1) if axis == 1 else i
-        if not there:
-            out[c, s, i] = p[c, s, i]
         here, next_one, new = x[s, i], x[above, below], out[c, s, i]
+        if not there:
+            for j in range(cols):
+                new[j] = p[c, s, i, j]
         shift, n = (1, cols - 1) if axis == 2 else (0, cols)
         for j in range(nb.uint64(n)):
             u = new[j] + a * (next_one[j + nb.uint64(shift)] - here[j])
@@ -137,7 +139,7 @@ def _value(x, w, smooth, rates, groups):
     return in_order(parts)
 
 
-@inner
+@njit(fastmath=FAST, error_model="numpy")
 def _shortened(p, k, s, i, w, groups, f):
     """f ← w/max(w, length) along a row, of the whole vector or of component k."""
     image, d, tiny = w.size > 1, p.shape[0], np.finfo(np.float64).tiny
@@ -157,54 +159,53 @@ def _shortened(p, k, s, i, w, groups, f):
         f[j] = _factor(f[j], wi[j] if image else w0, 0.0, tiny)
 
 
-@compiled(lambda f: float64(ro(f, 4), ro(float64, 4), float64, ro(float64, 1), boolean, rw(float64, 3)))
-def _pull(p, w, smooth, rates, groups, out):
-    """Rows are shortened as they are met; the one above is kept, the one behind (3-D) shortened again."""
+@shared(lambda f: void(ro(f, 4), ro(float64, 4), float64, ro(float64, 1), boolean, rw(float64, 3), rw(float64, 1)))
+def _pull(block, p, w, smooth, rates, groups, out, parts):
+    """ROWS rows, shortened as they are met; the one above is kept, the one behind (3-D) shortened again."""
     slices, rows, cols = out.shape
     d = p.shape[0]
     image = w.size > 1
-    blocks = (slices * rows + ROWS - 1) // ROWS
-    parts = np.zeros(blocks)
-    for block in nb.prange(blocks):
-        f, above, total = np.empty(cols), np.zeros(cols), 0.0
-        for m in range(block * ROWS, min((block + 1) * ROWS, slices * rows)):
-            s, i = m // rows, m % rows
-            to = out[s, i]
-            if i == 0:
-                above[:] = 0
-            elif m == block * ROWS:
-                _shortened(p, d - 2, s, i - 1, w, groups, f)
-                for j in range(cols):
-                    above[j] = f[j] * p[d - 2, s, i - 1, j]
-            _shortened(p, d - 2, s, i, w, groups, f)
-            keep = 1.0 if i < rows - 1 else 0.0  # the last difference is 0: not read
+    f, above, total = np.empty(cols), np.zeros(cols), 0.0
+    start, end = block * ROWS, min((block + 1) * ROWS, slices * rows)
+    for m in range(start - (1 if start % rows > 0 else 0), end):
+        s, i = m // rows, m % rows
+        _shortened(p, d - 2, s, i, w, groups, f)
+        to, down, right = out[s, i], p[d - 2, s, i], p[d - 1, s, i]
+        if m < start:  # only read
             for j in range(cols):
-                q = f[j] * p[d - 2, s, i, j]
-                to[j] = rates[d - 2] * (above[j] - keep * q)
-                above[j] = q
-            for k in range(d):
-                if smooth > 0:
-                    if not groups:
-                        _shortened(p, k, s, i, w, groups, f)
-                    for j in range(cols):
-                        wi = w[min(k, w.shape[0] - 1), s, i, j] if image else w[0, 0, 0, 0]
-                        q = f[j] * p[k, s, i, j]
-                        total += smooth * q * q / (2 * wi) if wi > 0 else 0.0
+                above[j] = f[j] * down[j]
+            continue
+        if i == 0:
+            above[:] = 0
+        keep = 1.0 if i < rows - 1 else 0.0  # the last difference is 0: not read
+        for j in range(cols):
+            q = f[j] * down[j]
+            to[j] = rates[d - 2] * (above[j] - keep * q)
+            above[j] = q
+        for k in range(d if smooth > 0 else 0):
             if not groups:
-                _shortened(p, d - 1, s, i, w, groups, f)
-            right = p[d - 1, s, i]
-            for j in range(cols - 1):
-                to[j] -= rates[d - 1] * (f[j] * right[j])
-            for j in range(1, cols):
-                to[j] += rates[d - 1] * (f[j - 1] * right[j - 1])
-            if d == 3:
-                for k in range(s - 1, s + 1):
-                    if 0 <= k < slices - 1:
-                        _shortened(p, 0, k, i, w, groups, f)
-                        rate = rates[0] if k < s else -rates[0]
-                        for j in range(cols):
-                            to[j] += rate * (f[j] * p[0, k, i, j])
-        parts[block] = total
+                _shortened(p, k, s, i, w, groups, f)
+            pk, wk = p[k, s, i], w[min(k, w.shape[0] - 1), s, i] if image else w[0, 0, 0]
+            for j in range(cols):
+                wi = wk[j] if image else wk[0]
+                q = f[j] * pk[j]
+                total += smooth * q * q / (2 * wi) if wi > 0 else 0.0
+        if not groups:
+            _shortened(p, d - 1, s, i, w, groups, f)
+        for j in range(cols - 1):
+            to[j] -= rates[d - 1] * (f[j] * right[j])
+        for j in range(1, cols):
+            to[j] += rates[d - 1] * (f[j - 1] * right[j - 1])
+        for k in range(max(s - 1, 0), min(s + 1, slices - 1) if d == 3 else 0):
+            _shortened(p, 0, k, i, w, groups, f)
+            rate = rates[0] if k < s else -rates[0]
+            for j in range(cols):
+                to[j] += rate * (f[j] * p[0, k, i, j])
+    parts[block] = total
+
+
+@compiled(lambda f: float64(ro(f, 1)), parallel=False)
+def _summed(parts):
     return in_order(parts)
 
 
@@ -256,4 +257,6 @@ def tv_pull(p, weight, smoothing, spacing, axes, groups):
     volume = out.reshape(_volume(shape))
     field = p.reshape(d, *volume.shape)
     w = _weights(weight, field[0])
-    return out, float(_pull(field, w, float(smoothing), 1 / np.asarray(spacing, float), bool(groups), volume))
+    parts, rates = np.empty(-(-math.prod(volume.shape[:2]) // ROWS)), 1 / np.asarray(spacing, float)
+    _pull(parts.size, field, w, float(smoothing), rates, bool(groups), volume, parts)
+    return out, float(_summed(parts))

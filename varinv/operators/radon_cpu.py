@@ -23,7 +23,7 @@ import numpy as np
 from numba.types import boolean, float64, int64, uint64, void
 
 from varinv.backend import empty
-from varinv.numba_tools import FAST, compiled, plain, ro, rw
+from varinv.numba_tools import FAST, plain, ro, rw, shared
 from varinv.operators.radon_combs_cpu import combs
 
 PAD = 16  # columns of zeros on either side: four rows read together shift by one each, and lanes are filled up
@@ -129,9 +129,15 @@ def _read_strip(strip, wide, top, below, width, start, slope, first, last, e, to
             )  # fmt: skip
 
 
-@inner
-def _project_views(image, split, lines, view, begin, end, size, parts, out):
+@shared(
+    lambda f: void(
+        ro(f, 2), int64, ro(float64, 2), ro(int64, 1), ro(int64, 1), ro(int64, 1), int64, int64, int64, rw(f, 2)
+    )
+)
+def _project(job, image, split, lines, view, begin, end, size, jobs, parts, out):
     """All rays of some views, whose combs are begin[0] … end[-1] − 1."""
+    views = slice(job * begin.size // jobs, (job + 1) * begin.size // jobs)
+    begin, end = begin[views], end[views]
     low, high = begin[0], end[-1]
     e, total = np.zeros((high - low) * size, out.dtype), np.zeros((high - low) * size, out.dtype)
     bounds = np.empty((high - low, 2), np.int64)
@@ -164,18 +170,6 @@ def _project_views(image, split, lines, view, begin, end, size, parts, out):
             J = int64(pitch * k)
             if bounds[p - low, 0] <= J <= bounds[p - low, 1]:
                 out[q, (ray + k * step) // parts] += weight * total[(p - low) * size + J - bounds[p - low, 0]]
-
-
-@compiled(
-    lambda f: void(
-        ro(f, 2), int64, ro(float64, 2), ro(int64, 1), ro(int64, 1), ro(int64, 1), int64, int64, int64, rw(f, 2)
-    ),
-    error_model="numpy",
-)
-def _project(image, split, lines, view, begin, end, size, jobs, parts, out):
-    for p in nb.prange(jobs):
-        v, w = p * begin.size // jobs, (p + 1) * begin.size // jobs
-        _project_views(image, split, lines, view, begin[v:w], end[v:w], size, parts, out)
 
 
 @inner
@@ -222,19 +216,17 @@ def _write_strip(tables, out, top, rows, fresh, lines, low, high):
                 out[j, top + n] += strip[n * width + j]
 
 
-@compiled(
-    lambda f: void(int64, int64, ro(f, 2), int64, ro(float64, 2), ro(int64, 1), int64, boolean, rw(f, 3), rw(f, 2)),
-    error_model="numpy",
+@shared(
+    lambda f: void(int64, ro(f, 2), int64, ro(float64, 2), ro(int64, 1), int64, boolean, rw(f, 3), rw(f, 2)),
 )
-def _backproject(phase, jobs, y, split, lines, view, parts, fresh, tables, out):
+def _backproject(job, phase, y, split, lines, view, parts, fresh, tables, out):
     """Phase 0 makes the tables, a job a comb; 1 and 2 use them, a job a strip of rows, or of columns."""
-    for p in nb.prange(jobs):
-        if phase == 0:
-            steps, width = sides(out, p < split)
-            _tabulate(y[view[p]], p, lines, steps, width, parts, tables[p, 0], tables[p, 1])
-        else:
-            low, high = (0, split) if phase == 1 else (split, tables.shape[0])
-            _write_strip(tables, out, p * WRITTEN, phase == 1, fresh, lines, low, high)
+    if phase == 0:
+        steps, width = sides(out, job < split)
+        _tabulate(y[view[job]], job, lines, steps, width, parts, tables[job, 0], tables[job, 1])
+    else:
+        low, high = (0, split) if phase == 1 else (split, tables.shape[0])
+        _write_strip(tables, out, job * WRITTEN, phase == 1, fresh, lines, low, high)
 
 
 def project(x, rays):
@@ -246,7 +238,7 @@ def project(x, rays):
         else:
             split, lines, view, begin, end = combs(rays)
             jobs = math.ceil(begin.size / _together(begin.size, view.size, _size(rays), x.itemsize))
-            _project(x[s], split, lines, view, begin, end, _size(rays), jobs, rays.parts, out[s])
+            _project(jobs, x[s], split, lines, view, begin, end, _size(rays), jobs, rays.parts, out[s])
     return out
 
 
@@ -280,7 +272,7 @@ def _backproject_parallel(y, rays, out):
         settings = (y, rows, np.ascontiguousarray(lines[:, p : p + chunk]), some, rays.parts, p == 0)
         strips = (math.ceil(steps / WRITTEN) for steps in out.shape)
         for phase, jobs in enumerate((some.size, *strips)):
-            _backproject(phase, jobs, *settings, tables[: some.size], out)
+            _backproject(jobs, phase, *settings, tables[: some.size], out)
 
 
 def _fan():
