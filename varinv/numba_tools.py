@@ -106,23 +106,24 @@ def _kernel(signature: Any, pairs: Any, options: dict[str, Any]) -> Callable[[An
 
 
 def shared(signature: Callable[[Any], Any], **options: Any) -> Callable[[Any], Compiled]:
-    """A kernel written as one of its jobs, ``f(job, *args)``; ``f(jobs, *args)`` shares them out among the threads.
+    """A kernel ``f(start, stop, *args)`` that does some of n jobs; ``f(n, *args)`` shares them out among the threads.
 
-    For what is long: numba compiles a loop over threads four times with all that it calls, this once.  `signature` is
-    that of `args`, whose arrays must not overlap.
+    numba compiles a loop over threads four times with all that it calls.  Here there is one such loop for all kernels,
+    and it finds them by their address.  `signature` is that of `args`, whose arrays must not overlap.
     """
     settings = {"cache": True, "fastmath": FAST, "error_model": "numpy", "pipeline_class": _Apart, **options}
 
     def make(function: Any, kind: Any) -> Callable[..., Any]:
-        body = nb.cfunc(types.void(types.intp, *kind.args), **settings)(function)
-        BODIES.append(body)  # code lives as long as it
-        outer = types.void(types.intp, types.intp, types.StarArgTuple(kind.args))
-        return functools.partial(nb.njit(outer, parallel=True, cache=True, nogil=True)(_jobs), body.address)
+        body = nb.cfunc(types.void(types.intp, types.intp, *kind.args), **settings)(function)
+        LOADED.append(body)  # code lives as long as it
+        entry = types.void(types.intp, types.intp, types.intp, types.StarArgTuple(kind.args))
+        enter = nb.njit(entry, cache=True, nogil=True)(_enter)
+        return functools.partial(enter, _loop().address, body.address)
 
     return lambda function: Compiled(function, lambda f, g: signature(f), ((_F, _F), (_G, _G)), make, ahead=1)
 
 
-BODIES: list[Any] = []
+LOADED: list[Any] = []
 
 
 class _Apart(compiler.Compiler):  # type: ignore[misc]
@@ -133,23 +134,75 @@ class _Apart(compiler.Compiler):  # type: ignore[misc]
         super().__init__(typing, target, library, args, result, flags, names)
 
 
+# What follows lies on disk beside the kernels, and so does `in_order`: changed, it needs another name to be seen.
+
+
+@functools.cache
+def _loop() -> Any:
+    """The loop over threads: ``(address of some, jobs, packed)`` calls some(start, stop, packed) in each."""
+
+    def body(some: Any, jobs: Any, packed: Any) -> None:
+        shares = min(_threads(), jobs)
+        for k in nb.prange(shares):
+            _call(some, k * jobs // shares, (k + 1) * jobs // shares, packed)
+
+    return nb.cfunc(types.void(types.intp, types.intp, types.intp), parallel=True, cache=True)(body)
+
+
+def _enter(loop: Any, body: Any, jobs: Any, *args: Any) -> None:
+    _spread(loop, body, jobs, args)
+
+
+_WORD = ir.IntType(types.intp.bitwidth)
+
+
 @extending.intrinsic
-def _call(typing: Any, address: Any, args: Any) -> Any:
-    """Call the code of a `cfunc` without result: its address and arguments come at run time, nothing is inlined."""
+def _spread(typing: Any, loop: Any, body: Any, jobs: Any, args: Any) -> Any:
+    """Put the address of a kernel and its arguments side by side in memory, and start the loop over threads."""
 
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         kinds = [context.get_value_type(kind) for kind in args.types]
-        function = ir.FunctionType(context.get_value_type(types.none), kinds)
-        given = cgutils.unpack_tuple(builder, values[1], len(kinds))
-        builder.call(builder.inttoptr(values[0], function.as_pointer()), given)
+        nothing = context.get_value_type(types.none)
+        kernel = ir.FunctionType(nothing, [_WORD, _WORD, *kinds])
+        packed = ir.LiteralStructType([_WORD, *kinds])
+
+        some = ir.Function(builder.module, ir.FunctionType(nothing, [_WORD] * 3), f"{builder.function.name}.some")
+        some.linkage = "internal"
+        inside = ir.IRBuilder(some.append_basic_block())
+        whole = inside.load(inside.inttoptr(some.args[2], packed.as_pointer()))
+        address, *given = (inside.extract_value(whole, k) for k in range(len(kinds) + 1))
+        inside.ret(inside.call(inside.inttoptr(address, kernel.as_pointer()), [*some.args[:2], *given]))
+
+        place = cgutils.alloca_once(builder, packed)
+        for k, value in enumerate((values[1], *cgutils.unpack_tuple(builder, values[3], len(kinds)))):
+            builder.store(value, cgutils.gep_inbounds(builder, place, 0, k))
+        start = ir.FunctionType(nothing, [_WORD] * 3).as_pointer()
+        words = builder.ptrtoint(some, _WORD), values[2], builder.ptrtoint(place, _WORD)
+        builder.call(builder.inttoptr(values[0], start), words)
         return context.get_dummy_value()
 
-    return types.void(address, args), generate
+    return types.void(loop, body, jobs, args), generate
 
 
-def _jobs(address: Any, jobs: Any, *args: Any) -> None:
-    for job in nb.prange(jobs):
-        _call(address, (job, *args))
+@extending.intrinsic
+def _call(typing: Any, address: Any, start: Any, stop: Any, packed: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        function = ir.FunctionType(context.get_value_type(types.none), [_WORD] * 3)
+        builder.call(builder.inttoptr(values[0], function.as_pointer()), values[1:])
+        return context.get_dummy_value()
+
+    return types.void(types.intp, types.intp, types.intp, types.intp), generate
+
+
+@extending.intrinsic
+def _threads(typing: Any) -> Any:
+    """As `numba.get_num_threads`, which cannot lie on disk."""
+
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(_WORD, []), "get_num_threads")
+        return builder.call(function, [])
+
+    return types.intp(), generate
 
 
 inner: Any = nb.njit(inline="always")  # into the loop over threads, where arrays are known not to overlap

@@ -3,13 +3,12 @@
 # mypy: ignore-errors
 from __future__ import annotations
 
-import numba as nb
 import numpy as np
 from numba.types import boolean, float64, void
 
 from varinv.fused import looks
 from varinv.fused.variation_cpu import _volume, _weights
-from varinv.numba_tools import along_last, compiled, inner, plain, ro, rw
+from varinv.numba_tools import along_last, inner, plain, ro, rw, shared
 
 
 @inner
@@ -18,14 +17,14 @@ def _kept(w, smooth, length):
     return w / max(max(w + smooth, length), np.finfo(np.float64).tiny)
 
 
-@compiled(lambda f: void(ro(f, 4), ro(f, 3), ro(float64, 4), float64, float64, ro(float64, 1), boolean, rw(float64, 2)))
-def _moved(p, x, w, step, smooth, rates, groups, parts):
+@shared(lambda f: void(ro(f, 4), ro(f, 3), ro(float64, 4), float64, float64, ro(float64, 1), boolean, rw(float64, 2)))
+def _moved(start, stop, p, x, w, step, smooth, rates, groups, parts):
     """parts ← (Σ (p − new)², Σ |∇x|²) of each row; a missing axis (2-D) has rate 0 and reads another component."""
     slices, rows, cols = x.shape
     d = p.shape[0]
     deep, image, last = 1.0 if d == 3 else 0.0, w.size > 1, w.shape[0] - 1
     r0, r1, r2 = rates[0] * deep, rates[d - 2], rates[d - 1]
-    for m in nb.prange(slices * rows):
+    for m in range(start, stop):
         s, i = m // rows, m % rows
         here, below, behind = x[s, i], x[s, min(i + 1, rows - 1)], x[min(s + 1, slices - 1), i]
         p0, p1, p2 = p[0, s, i], p[d - 2, s, i], p[d - 1, s, i]
@@ -53,6 +52,7 @@ def tv_moved(p, x, step, weight, smoothing, spacing, axes, groups):
     volume = x.reshape(_volume(x.shape))
     parts = np.empty((2, volume.shape[0] * volume.shape[1]))
     field, w = p.reshape(len(axes), *volume.shape), _weights(weight, volume)
-    _moved(field, volume, w, step, step * smoothing, 1 / np.asarray(spacing, float), bool(groups), parts)
+    rates = 1 / np.asarray(spacing, float)
+    _moved(parts.shape[1], field, volume, w, step, step * smoothing, rates, bool(groups), parts)
     away, size = parts.sum(axis=1).tolist()
     return away, size

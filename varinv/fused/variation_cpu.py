@@ -23,16 +23,16 @@ def _factor(squares, w, smooth, tiny):
     return min(w / max(w + smooth, tiny), w / np.sqrt(max(squares, tiny)))
 
 
-@compiled(lambda f: void(ro(f, 4), ro(f, 3), ro(f, 3), f, f, f, f, f, boolean, rw(f, 4)))
-def _ascend2(p, x, w, smooth, a, b, tiny, rho, there, out):
+@shared(lambda f: void(ro(f, 4), ro(f, 3), ro(f, 3), f, f, f, f, f, boolean, rw(f, 4)))
+def _ascend2(start, stop, p, x, w, smooth, a, b, tiny, rho, there, out):
     """p + σ∇x shortened to w/max(w + σδ, |·|) and relaxed; a, b = σ/h; w of shape (1, 1, 1) or the image's.
 
     `there`: p comes in `out` (arrays must not overlap here); else it is brought there, row by row.
     """
-    slices, rows, cols = x.shape
+    _, rows, cols = x.shape
     image, last = w.size > 1, cols - 1
     keep = x.dtype.type(1) - rho
-    for m in nb.prange(slices * rows):
+    for m in range(start, stop):
         s, i = m // rows, m % rows
         here, below, wi = x[s, i], x[s, min(i + 1, rows - 1)], w[s, i] if image else w[0, 0]
         down, right = out[0, s, i], out[1, s, i]
@@ -51,13 +51,13 @@ def _ascend2(p, x, w, smooth, a, b, tiny, rho, there, out):
         right[last] = keep * right[last] + v * factor
 
 
-@compiled(lambda f: void(ro(f, 4), ro(f, 3), ro(f, 3), f, f, f, f, f, f, boolean, rw(f, 4)))
-def _ascend3(p, x, w, smooth, a, b, c, tiny, rho, there, out):
+@shared(lambda f: void(ro(f, 4), ro(f, 3), ro(f, 3), f, f, f, f, f, f, boolean, rw(f, 4)))
+def _ascend3(start, stop, p, x, w, smooth, a, b, c, tiny, rho, there, out):
     """The same in three dimensions."""
     slices, rows, cols = x.shape
     image, last = w.size > 1, cols - 1
     keep = x.dtype.type(1) - rho
-    for m in nb.prange(slices * rows):
+    for m in range(start, stop):
         s, i = m // rows, m % rows
         here, below, behind = x[s, i], x[s, min(i + 1, rows - 1)], x[min(s + 1, slices - 1), i]
         wi = w[s, i] if image else w[0, 0]
@@ -81,14 +81,14 @@ def _ascend3(p, x, w, smooth, a, b, c, tiny, rho, there, out):
         right[last] = keep * right[last] + v * factor
 
 
-@compiled(lambda f: void(ro(f, 4), ro(f, 3), ro(f, 4), f, ro(f, 1), f, f, boolean, rw(f, 4)))
-def _ascend_apart(p, x, w, smooth, rates, tiny, rho, there, out):
+@shared(lambda f: void(ro(f, 4), ro(f, 3), ro(f, 4), f, ro(f, 1), f, f, boolean, rw(f, 4)))
+def _ascend_apart(start, stop, p, x, w, smooth, rates, tiny, rho, there, out):
     """Each difference by itself; w of shape (1, 1, 1, 1) or the field's."""
     slices, rows, cols = x.shape
     d = out.shape[0]
     image = w.size > 1
     w0, keep = w[0, 0, 0, 0], x.dtype.type(1) - rho
-    for m in nb.prange(d * slices * rows):
+    for m in range(start, stop):
         c, s, i = m // (slices * rows), m // rows % slices, m % rows
         axis, a, wi = c + 3 - d, rates[c], w[c, s, i] if image else w[0, 0, 0]
         above, below = min(s + 1, slices - 1) if axis == 0 else s, min(i + 1, rows - 1) if axis == 1 else i
@@ -109,16 +109,15 @@ def _phi(n, s):
     return n - 0.5 * s if n >= s else n * n / (2 * s)
 
 
-@compiled(lambda f: float64(ro(f, 3), ro(float64, 4), float64, ro(float64, 1), boolean))
-def _value(x, w, smooth, rates, groups):
+@shared(lambda f: void(ro(f, 3), ro(float64, 4), float64, ro(float64, 1), boolean, rw(float64, 1)))
+def _value(start, stop, x, w, smooth, rates, groups, parts):
     slices, rows, cols = x.shape
     d = rates.size
     r0 = rates[0] if d == 3 else 0.0
     r1, r2 = rates[d - 2], rates[d - 1]
-    parts = np.zeros(slices * rows)
     image = w.size > 1
     last = w.shape[0] - 1
-    for m in nb.prange(slices * rows):
+    for m in range(start, stop):
         s, i = m // rows, m % rows
         here, below, behind = x[s, i], x[s, min(i + 1, rows - 1)], x[min(s + 1, slices - 1), i]
         total, w0 = 0.0, w[0, 0, 0, 0]
@@ -136,7 +135,6 @@ def _value(x, w, smooth, rates, groups):
                     wk = w[min(k + d - 3, last), s, i, j] if image else w0
                     total += wk * (_phi(n, smooth) if smooth > 0 else n)
         parts[m] = total
-    return in_order(parts)
 
 
 @njit(fastmath=FAST, error_model="numpy")
@@ -160,48 +158,49 @@ def _shortened(p, k, s, i, w, groups, f):
 
 
 @shared(lambda f: void(ro(f, 4), ro(float64, 4), float64, ro(float64, 1), boolean, rw(float64, 3), rw(float64, 1)))
-def _pull(block, p, w, smooth, rates, groups, out, parts):
-    """ROWS rows, shortened as they are met; the one above is kept, the one behind (3-D) shortened again."""
+def _pull(start, stop, p, w, smooth, rates, groups, out, parts):
+    """Rows are shortened as they are met; the one above is kept, the one behind (3-D) shortened again."""
     slices, rows, cols = out.shape
     d = p.shape[0]
     image = w.size > 1
-    f, above, total = np.empty(cols), np.zeros(cols), 0.0
-    start, end = block * ROWS, min((block + 1) * ROWS, slices * rows)
-    for m in range(start - (1 if start % rows > 0 else 0), end):
-        s, i = m // rows, m % rows
-        _shortened(p, d - 2, s, i, w, groups, f)
-        to, down, right = out[s, i], p[d - 2, s, i], p[d - 1, s, i]
-        if m < start:  # only read
+    f, above = np.empty(cols), np.empty(cols)
+    for block in range(start, stop):
+        first, end, total = block * ROWS, min((block + 1) * ROWS, slices * rows), 0.0
+        for m in range(first - (1 if first % rows > 0 else 0), end):
+            s, i = m // rows, m % rows
+            _shortened(p, d - 2, s, i, w, groups, f)
+            to, down, right = out[s, i], p[d - 2, s, i], p[d - 1, s, i]
+            if m < first:  # only read
+                for j in range(cols):
+                    above[j] = f[j] * down[j]
+                continue
+            if i == 0:
+                above[:] = 0
+            keep = 1.0 if i < rows - 1 else 0.0  # the last difference is 0: not read
             for j in range(cols):
-                above[j] = f[j] * down[j]
-            continue
-        if i == 0:
-            above[:] = 0
-        keep = 1.0 if i < rows - 1 else 0.0  # the last difference is 0: not read
-        for j in range(cols):
-            q = f[j] * down[j]
-            to[j] = rates[d - 2] * (above[j] - keep * q)
-            above[j] = q
-        for k in range(d if smooth > 0 else 0):
+                q = f[j] * down[j]
+                to[j] = rates[d - 2] * (above[j] - keep * q)
+                above[j] = q
+            for k in range(d if smooth > 0 else 0):
+                if not groups:
+                    _shortened(p, k, s, i, w, groups, f)
+                pk, wk = p[k, s, i], w[min(k, w.shape[0] - 1), s, i] if image else w[0, 0, 0]
+                for j in range(cols):
+                    wi = wk[j] if image else wk[0]
+                    q = f[j] * pk[j]
+                    total += smooth * q * q / (2 * wi) if wi > 0 else 0.0
             if not groups:
-                _shortened(p, k, s, i, w, groups, f)
-            pk, wk = p[k, s, i], w[min(k, w.shape[0] - 1), s, i] if image else w[0, 0, 0]
-            for j in range(cols):
-                wi = wk[j] if image else wk[0]
-                q = f[j] * pk[j]
-                total += smooth * q * q / (2 * wi) if wi > 0 else 0.0
-        if not groups:
-            _shortened(p, d - 1, s, i, w, groups, f)
-        for j in range(cols - 1):
-            to[j] -= rates[d - 1] * (f[j] * right[j])
-        for j in range(1, cols):
-            to[j] += rates[d - 1] * (f[j - 1] * right[j - 1])
-        for k in range(max(s - 1, 0), min(s + 1, slices - 1) if d == 3 else 0):
-            _shortened(p, 0, k, i, w, groups, f)
-            rate = rates[0] if k < s else -rates[0]
-            for j in range(cols):
-                to[j] += rate * (f[j] * p[0, k, i, j])
-    parts[block] = total
+                _shortened(p, d - 1, s, i, w, groups, f)
+            for j in range(cols - 1):
+                to[j] -= rates[d - 1] * (f[j] * right[j])
+            for j in range(1, cols):
+                to[j] += rates[d - 1] * (f[j - 1] * right[j - 1])
+            for k in range(max(s - 1, 0), min(s + 1, slices - 1) if d == 3 else 0):
+                _shortened(p, 0, k, i, w, groups, f)
+                rate = rates[0] if k < s else -rates[0]
+                for j in range(cols):
+                    to[j] += rate * (f[j] * p[0, k, i, j])
+        parts[block] = total
 
 
 @compiled(lambda f: float64(ro(f, 1)), parallel=False)
@@ -229,12 +228,13 @@ def tv_dual_ascent(p, x, step, weight, smoothing, spacing, axes, groups, relaxat
     out, volume = p if there else empty(p.shape, p.dtype, p), x.reshape(_volume(x.shape))
     field = np.empty((1, 1, 1, 1), p.dtype) if there else p.reshape(d, *volume.shape)
     to, tiny = out.reshape(d, *volume.shape), np.finfo(x.dtype).tiny
-    w, rates = _weights(weight, volume, x.dtype), [step / h for h in spacing]
+    w, rates, lines = _weights(weight, volume, x.dtype), [step / h for h in spacing], math.prod(volume.shape[:2])
     if groups:
         ascend = _ascend2 if d == 2 else _ascend3
-        ascend(field, volume, w[0], step * smoothing, *rates, tiny, relaxation, there, to)
+        ascend(lines, field, volume, w[0], step * smoothing, *rates, tiny, relaxation, there, to)
     else:
-        _ascend_apart(field, volume, w, step * smoothing, np.asarray(rates, x.dtype), tiny, relaxation, there, to)
+        rates = np.asarray(rates, x.dtype)
+        _ascend_apart(d * lines, field, volume, w, step * smoothing, rates, tiny, relaxation, there, to)
     return out
 
 
@@ -243,9 +243,9 @@ def tv_value(x, weight, smoothing, spacing, axes, groups):
         return variation.tv_value.reference(x, weight, smoothing, spacing, axes, groups)
     x = plain(x)
     volume = x.reshape(_volume(x.shape))
-    return float(
-        _value(volume, _weights(weight, volume), float(smoothing), 1 / np.asarray(spacing, float), bool(groups))
-    )
+    parts, rates = np.empty(math.prod(volume.shape[:2])), 1 / np.asarray(spacing, float)
+    _value(parts.size, volume, _weights(weight, volume), float(smoothing), rates, bool(groups), parts)
+    return float(_summed(parts))
 
 
 def tv_pull(p, weight, smoothing, spacing, axes, groups):

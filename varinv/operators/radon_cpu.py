@@ -134,42 +134,42 @@ def _read_strip(strip, wide, top, below, width, start, slope, first, last, e, to
         ro(f, 2), int64, ro(float64, 2), ro(int64, 1), ro(int64, 1), ro(int64, 1), int64, int64, int64, rw(f, 2)
     )
 )
-def _project(job, image, split, lines, view, begin, end, size, jobs, parts, out):
-    """All rays of some views, whose combs are begin[0] … end[-1] − 1."""
-    views = slice(job * begin.size // jobs, (job + 1) * begin.size // jobs)
-    begin, end = begin[views], end[views]
-    low, high = begin[0], end[-1]
-    e, total = np.zeros((high - low) * size, out.dtype), np.zeros((high - low) * size, out.dtype)
-    bounds = np.empty((high - low, 2), np.int64)
-    for p in range(low, high):
-        steps, width = sides(image, p < split)
-        first, last = reach(lines[0, p], lines[1, p], steps + -steps % 4, width)
-        first, last = max(first, 0), min(last, int64(lines[2, p] * (lines[6, p] - 1)))
-        bounds[p - low, 0], bounds[p - low, 1] = first, last
-        for k in range(int64(lines[6, p])):
-            J, part = floored(lines[2, p] * k)
-            if first <= J <= last:
-                e[(p - low) * size + J - first] = part - 1
-    strip = np.zeros((STRIP, max(image.shape) + 2 * PAD), out.dtype)
-    flat = strip.reshape(strip.size)
-    for rows in (True, False):
-        steps, width = sides(image, rows)
-        some = (low, min(high, split)) if rows else (max(low, split), high)
-        for top in range(0, steps if some[0] < some[1] else 0, STRIP):
-            cut(image, rows, top, strip)
-            for p in range(some[0], some[1]):
-                _read_strip(
-                    flat, strip.shape[1], top, min(top + STRIP, steps), width, lines[0, p], lines[1, p],
-                    bounds[p - low, 0], bounds[p - low, 1], e, total, (p - low) * size,
-                )  # fmt: skip
-    for v in range(begin.size):
-        out[view[begin[v]]] = 0
-    for p in range(low, high):
-        q, pitch, weight, ray, step = view[p], lines[2, p], lines[3, p], int64(lines[4, p]), int64(lines[5, p])
-        for k in range(int64(lines[6, p])):
-            J = int64(pitch * k)
-            if bounds[p - low, 0] <= J <= bounds[p - low, 1]:
-                out[q, (ray + k * step) // parts] += weight * total[(p - low) * size + J - bounds[p - low, 0]]
+def _project(start, stop, image, split, lines, view, begin, end, size, jobs, parts, out):
+    """All rays of some views; the combs of those of a job are low … high − 1."""
+    for job in range(start, stop):
+        v, w = job * begin.size // jobs, (job + 1) * begin.size // jobs
+        low, high = begin[v], end[w - 1]
+        e, total = np.zeros((high - low) * size, out.dtype), np.zeros((high - low) * size, out.dtype)
+        bounds = np.empty((high - low, 2), np.int64)
+        for p in range(low, high):
+            steps, width = sides(image, p < split)
+            first, last = reach(lines[0, p], lines[1, p], steps + -steps % 4, width)
+            first, last = max(first, 0), min(last, int64(lines[2, p] * (lines[6, p] - 1)))
+            bounds[p - low, 0], bounds[p - low, 1] = first, last
+            for k in range(int64(lines[6, p])):
+                J, part = floored(lines[2, p] * k)
+                if first <= J <= last:
+                    e[(p - low) * size + J - first] = part - 1
+        strip = np.zeros((STRIP, max(image.shape) + 2 * PAD), out.dtype)
+        flat = strip.reshape(strip.size)
+        for rows in (True, False):
+            steps, width = sides(image, rows)
+            some = (low, min(high, split)) if rows else (max(low, split), high)
+            for top in range(0, steps if some[0] < some[1] else 0, STRIP):
+                cut(image, rows, top, strip)
+                for p in range(some[0], some[1]):
+                    _read_strip(
+                        flat, strip.shape[1], top, min(top + STRIP, steps), width, lines[0, p], lines[1, p],
+                        bounds[p - low, 0], bounds[p - low, 1], e, total, (p - low) * size,
+                    )  # fmt: skip
+        for n in range(v, w):
+            out[view[begin[n]]] = 0
+        for p in range(low, high):
+            q, pitch, weight, ray, step = view[p], lines[2, p], lines[3, p], int64(lines[4, p]), int64(lines[5, p])
+            for k in range(int64(lines[6, p])):
+                J = int64(pitch * k)
+                if bounds[p - low, 0] <= J <= bounds[p - low, 1]:
+                    out[q, (ray + k * step) // parts] += weight * total[(p - low) * size + J - bounds[p - low, 0]]
 
 
 @inner
@@ -219,14 +219,15 @@ def _write_strip(tables, out, top, rows, fresh, lines, low, high):
 @shared(
     lambda f: void(int64, ro(f, 2), int64, ro(float64, 2), ro(int64, 1), int64, boolean, rw(f, 3), rw(f, 2)),
 )
-def _backproject(job, phase, y, split, lines, view, parts, fresh, tables, out):
+def _backproject(start, stop, phase, y, split, lines, view, parts, fresh, tables, out):
     """Phase 0 makes the tables, a job a comb; 1 and 2 use them, a job a strip of rows, or of columns."""
-    if phase == 0:
-        steps, width = sides(out, job < split)
-        _tabulate(y[view[job]], job, lines, steps, width, parts, tables[job, 0], tables[job, 1])
-    else:
-        low, high = (0, split) if phase == 1 else (split, tables.shape[0])
-        _write_strip(tables, out, job * WRITTEN, phase == 1, fresh, lines, low, high)
+    for p in range(start, stop):
+        if phase == 0:
+            steps, width = sides(out, p < split)
+            _tabulate(y[view[p]], p, lines, steps, width, parts, tables[p, 0], tables[p, 1])
+        else:
+            low, high = (0, split) if phase == 1 else (split, tables.shape[0])
+            _write_strip(tables, out, p * WRITTEN, phase == 1, fresh, lines, low, high)
 
 
 def project(x, rays):
