@@ -116,8 +116,8 @@ def shared(signature: Callable[[Any], Any], **options: Any) -> Callable[[Any], C
     def make(function: Any, kind: Any) -> Callable[..., Any]:
         body = nb.cfunc(types.void(types.intp, types.intp, *kind.args), **settings)(function)
         LOADED.append(body)  # code lives as long as it
-        entry = types.void(types.intp, types.intp, types.intp, types.StarArgTuple(kind.args))
-        enter = nb.njit(entry, cache=True, nogil=True)(_enter)
+        kind = types.void(types.intp, types.intp, types.intp, *kind.args)
+        enter = nb.njit(kind, cache=True, nogil=True)(_entry(len(kind.args) - 3))
         return functools.partial(enter, _loop().address, body.address)
 
     return lambda function: Compiled(function, lambda f, g: signature(f), ((_F, _F), (_G, _G)), make, ahead=1)
@@ -149,8 +149,14 @@ def _loop() -> Any:
     return nb.cfunc(types.void(types.intp, types.intp, types.intp), parallel=True, cache=True)(body)
 
 
-def _enter(loop: Any, body: Any, jobs: Any, *args: Any) -> None:
-    _spread(loop, body, jobs, args)
+@functools.cache
+def _entry(count: int) -> Any:
+    """A function of so many arguments that starts the loop: numba takes 2 µs longer to call one of any number."""
+    names = "".join(f"a{k}, " for k in range(count))
+    made = {"_spread": _spread, "__name__": __name__}
+    text = f"def _enter{count}(loop, body, jobs, {names}): _spread(loop, body, jobs, ({names}))"
+    exec(compile(text, __file__, "exec"), made)
+    return made[f"_enter{count}"]
 
 
 _WORD = ir.IntType(types.intp.bitwidth)
