@@ -51,9 +51,12 @@ class _Notice:
     def compiling(self) -> Iterator[None]:
         """Inside, code is compiled; one thread at a time."""
         began = time.perf_counter()
-        timer = threading.Timer(max(PATIENCE - self.spent, 0.0), self.tell)
+        timer = threading.Timer(PATIENCE - self.spent, self.tell)
         timer.daemon = True
-        timer.start()
+        if self.spent < PATIENCE:
+            timer.start()
+        else:
+            self.tell()
         try:
             yield
         finally:

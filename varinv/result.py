@@ -24,8 +24,9 @@ class Result:
     why : why it stopped, in words.
     history : one dict per recorded iteration: k, seconds, memory, objective, change, what the rules read, what
         `observe` returned (varinv.solvers.history.History).
-    seconds : duration of the run.
+    seconds : duration of the run, without compiling.
     solver, chosen : the solver, and why `solve` took it where none was named.
+    compiling : seconds that this call waited for kernels to be compiled, or read from disk, beside `seconds`.
     """
 
     x: Array
@@ -37,6 +38,7 @@ class Result:
     solver: Any = None
     notes: dict[str, Any] = field(default_factory=dict)
     chosen: str = ""
+    compiling: float = 0.0
 
     @property
     def interrupted(self) -> bool:
@@ -53,7 +55,8 @@ class Result:
         lines = [f"problem     {self.problem!r}", f"solver      {self.solver!r}"]
         lines += [f"chosen      {self.chosen}"] if self.chosen else []
         lines.append(f"stopped     {self.why}")
-        lines.append(f"iterations  {self.state.k} in {self.seconds:.2f} s")
+        first = f", and {self.compiling:.1f} s for compiling kernels" if self.compiling > 0.1 else ""
+        lines.append(f"iterations  {self.state.k} in {self.seconds:.2f} s{first}")
         figures = {name: value for row in self.history for name, value in row.items() if name not in ("k", "seconds")}
         lines += self._missed()
         memory = figures.pop("memory", None)

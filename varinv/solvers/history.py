@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from varinv.first_use import clock
 from varinv.linalg import distance, norm
 from varinv.solvers.rules import FAR, _Every, leaves, next_look
 
@@ -19,7 +19,7 @@ class History:
 
     ============== ========================================================================================
     ``k``          iteration
-    ``seconds``    since the start of the run, over all its calls where a checkpoint was resumed
+    ``seconds``    since the start of the run, over all its calls where a checkpoint was resumed, without compiling
     ``memory``     largest resident memory of the process so far, in bytes (absent on Windows)
     ``objective``  Σ f(Kx) in float64
     ``change``     ‖x' − x‖/‖x'‖ of the last step (absent where a run ends after several at once)
@@ -35,7 +35,7 @@ class History:
     def __init__(self, problem: Any, rule: Any, observe: Callable[[Any], Any] | None, found: Any = None) -> None:
         self.problem, self.rule, self.observe = problem, rule, observe
         self.rows: list[dict[str, Any]] = [] if found is None else list(found.history)
-        self.began = time.perf_counter() - (0.0 if found is None else found.seconds)
+        self.began = clock() - (0.0 if found is None else found.seconds)
         self.own = _Grid(EVERY, -1 if found is None else found.state.k)
         self.guided = any(isinstance(leaf, _Every) for leaf in leaves(rule))
         self.read = self._readings()
@@ -55,7 +55,7 @@ class History:
         self.moved = state.k, change(previous, state)
 
     def seconds(self) -> float:
-        return time.perf_counter() - self.began
+        return clock() - self.began
 
     def record(self, previous: Any, state: Any, last: bool) -> None:
         """The row of this state, if it has one; called after the rules."""

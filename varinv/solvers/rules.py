@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from varinv import check
 from varinv.backend import double, namespace
+from varinv.first_use import clock
 from varinv.linalg import distance, norm
 from varinv.problem import Problem
 
@@ -62,7 +62,7 @@ def memory(rule: Any) -> list[dict[str, Any]]:
     found = []
     for leaf in leaves(rule):
         if isinstance(leaf, seconds):
-            leaf.spent, leaf.began = leaf.spent_now(), None if leaf.began is None else time.monotonic()
+            leaf.spent, leaf.began = leaf.spent_now(), None if leaf.began is None else clock()
         found.append({**getattr(leaf, "__dict__", {}), "rule": type(leaf).__name__})
     return found
 
@@ -130,7 +130,8 @@ class iterations(Rule):
 class seconds(Rule):
     """Stop once t seconds have passed since the first evaluation, in all calls that a checkpoint joins together.
 
-    A method that makes several iterations at once is not interrupted in between.
+    A method that makes several iterations at once is not interrupted in between.  Time in which kernels are compiled,
+    at their first use, does not count: the same call makes as many iterations the first time as later.
     """
 
     t: float
@@ -141,7 +142,7 @@ class seconds(Rule):
         self.t = check.number("seconds", "t", self.t, low=0.0)
 
     def __call__(self, problem: Problem, previous: Any, state: Any) -> str | None:
-        self.began = time.monotonic() if self.began is None else self.began
+        self.began = clock() if self.began is None else self.began
         return f"{self.t:g} seconds" if self.spent_now() >= self.t else None
 
     def next(self, k: int) -> int:
@@ -149,7 +150,7 @@ class seconds(Rule):
 
     def spent_now(self) -> float:
         """Seconds so far, with those of earlier calls."""
-        return self.spent + (0.0 if self.began is None else time.monotonic() - self.began)
+        return self.spent + (0.0 if self.began is None else clock() - self.began)
 
 
 @dataclass

@@ -11,6 +11,7 @@ from typing import Any
 
 from varinv import check
 from varinv.backend import POOL, Array, release
+from varinv.first_use import compile_seconds
 from varinv.linalg import dot
 from varinv.solvers.base import Solver, start
 from varinv.solvers.checkpoint import Checkpoint, Keeper, Saved
@@ -59,6 +60,7 @@ def solve(
     from varinv.result import Result
     from varinv.solvers.default_solver import choose
 
+    waited = compile_seconds()
     given = as_problem(problem)
     if given is None or (type(given) is Problem and not given.terms):
         raise TypeError(
@@ -133,7 +135,9 @@ def solve(
     del good, found
     previous = None
     release()
-    return Result(state.x, state, str(why), tuple(history.rows), history.seconds(), problem, solver, notes, chosen)
+    compiling = compile_seconds() - waited
+    rows, seconds = tuple(history.rows), history.seconds()
+    return Result(state.x, state, str(why), rows, seconds, problem, solver, notes, chosen, compiling)
 
 
 def _finite(state: Any) -> bool:
