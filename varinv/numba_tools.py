@@ -114,7 +114,7 @@ def shared(signature: Callable[[Any], Any], **options: Any) -> Callable[[Any], C
     settings = {"cache": True, "fastmath": FAST, "error_model": "numpy", "pipeline_class": _Apart, **options}
 
     def make(function: Any, kind: Any) -> Callable[..., Any]:
-        body = nb.cfunc(types.void(types.intp, types.intp, *kind.args), **settings)(function)
+        body = nb.cfunc(types.void(types.uintp, types.uintp, *kind.args), **settings)(function)
         LOADED.append(body)  # code lives as long as it
         kind = types.void(types.intp, types.intp, types.intp, *kind.args)
         enter = nb.njit(kind, cache=True, nogil=True)(_entry(len(kind.args) - 3))
