@@ -166,5 +166,6 @@ from .solvers.sirt import SART as SART
 from .solvers.sirt import SIRT as SIRT
 from .solvers.solve import solve as solve
 from .solvers.spdhg import SPDHG as SPDHG
+from .warming import warm as warm
 
 __version__: str

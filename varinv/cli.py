@@ -1,7 +1,8 @@
-"""The command line: varinv info, varinv reconstruct, varinv demo."""
+"""The command line: varinv info, varinv reconstruct, varinv demo, varinv warm."""
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import warnings
@@ -28,6 +29,13 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 SUFFIXES = (".h5", ".hdf5", ".tif", ".tiff")
+
+
+class Part(StrEnum):
+    """What is compiled ahead."""
+
+    tomography = "tomography"
+    all = "all"
 
 
 class Prior(StrEnum):
@@ -168,15 +176,42 @@ def demo(
         demonstrate(name, out, every, print)
 
 
+@app.command()
+def warm(
+    what: Annotated[Part, Option("--for", help="tomography: from a scan to an image; all.")] = Part.all,
+    debug: Debug = False,
+) -> None:
+    """Compile ahead what varinv would compile at its first use on this machine; a second run is done at once."""
+    with guarded(debug), Line("compiling", delay=0.0) as line:
+        from varinv.first_use import LOG
+        from varinv.warming import warm as compile_ahead
+
+        LOG.setLevel(logging.WARNING)  # the line says it
+        done = compile_ahead(what.value, say=line.show)
+    print(f"ready       {done.ready} kernels, a kernel for each dtype")
+    print(f"compiled    {done.compiled} of them in {done.seconds:.1f} s; the others were on disk")
+
+
 # ------------------------------------------------------------------------------------------------------------- errors
+
+
+class _Spoken(logging.Handler):
+    """Messages of the library in the voice of the command line."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        typer.secho(record.getMessage(), fg="cyan", err=True)
 
 
 @contextmanager
 def guarded(debug: bool) -> Iterator[None]:
     """Errors about input become one message and exit code 2, warnings one line each, Ctrl-C exit code 130."""
+    log, spoken = logging.getLogger("varinv"), _Spoken()
+    before = log.level
     with warnings.catch_warnings():
         warnings.simplefilter("default")
         warnings.showwarning = _warned
+        log.addHandler(spoken)
+        log.setLevel(before or logging.INFO)
         try:
             yield
         except (ValueError, TypeError, OSError, MemoryError) as error:
@@ -186,6 +221,9 @@ def guarded(debug: bool) -> Iterator[None]:
         except KeyboardInterrupt:
             typer.secho("interrupted before there was an image; nothing was written", fg="yellow", err=True)
             raise typer.Exit(130) from None
+        finally:
+            log.removeHandler(spoken)
+            log.setLevel(before)
 
 
 def _warned(message: Warning | str, *rest: Any, **named: Any) -> None:

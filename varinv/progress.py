@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from varinv.first_use import WATCHING
+
 Advance = Callable[[int, Mapping[str, float]], None]
 
 
@@ -22,9 +24,11 @@ class Line:
         self.task: Any = None
 
     def __enter__(self) -> Line:
+        WATCHING.append(self.show)
         return self
 
     def __exit__(self, *exception: object) -> None:
+        WATCHING.remove(self.show)
         if self.display is not None:
             self.display.stop()
             self.display = None

@@ -21,12 +21,13 @@ class Result:
     why : why it stopped, in words.
     history : one dict per recorded iteration: k, seconds, memory, objective, change, what the rules read, what
         `observe` returned (varinv.solvers.history.History).
-    seconds : duration of the run.
+    seconds : duration of the run, without compiling.
     solver, chosen : the solver, and why `solve` took it where none was named.
     notes : what the run has to say beside: ``proof``, what the certificate lacks; ``doubt``, where it did not converge
         on classes of your own; ``checkpoint``, one that could not be written.
     interrupted : whether Ctrl-C ended the run.
     finite : whether the last image was; where not, x is the last one known to be.
+    compiling : seconds that this call waited for kernels to be compiled, or read from disk, beside `seconds`.
     """
 
     x: Array
@@ -40,6 +41,7 @@ class Result:
     chosen: str = ""
     interrupted: bool = False
     finite: bool = True
+    compiling: float = 0.0
 
     @property
     def gap(self) -> float | None:
@@ -52,7 +54,8 @@ class Result:
         lines += [f"chosen      {self.chosen}"] if self.chosen else []
         lines.append(f"stopped     {self.why}")
         lines += [f"{name:<11} {self.notes[name]}" for name in ("proof", "doubt") if name in self.notes]
-        lines.append(f"iterations  {self.state.k} in {self.seconds:.2f} s")
+        first = f", and {self.compiling:.1f} s for compiling kernels" if self.compiling > 0.1 else ""
+        lines.append(f"iterations  {self.state.k} in {self.seconds:.2f} s{first}")
         figures = {name: value for row in self.history for name, value in row.items() if name not in ("k", "seconds")}
         lines += self._missed()
         memory = figures.pop("memory", None)

@@ -16,7 +16,8 @@ PACKAGE = Path(varinv.__file__).parent
 # is named apart stands before its folder
 LAYERS: list[tuple[str, ...]] = [
     ("varinv",),
-    ("arrays", "pool", "memory", "threads", "backend", "numba_tools", "cuda_tools", "progress", "files", "views"),
+    ("arrays", "pool", "memory", "threads", "first_use"),
+    ("backend", "numba_tools", "cuda_tools", "progress", "files", "views"),
     ("check", "capabilities", "linalg", "linalg_*", "roots"),
     ("forms",),
     ("operators.norms", "operators.krylov", "operators.frequencies", "operators.spectrum"),
@@ -36,7 +37,7 @@ LAYERS: list[tuple[str, ...]] = [
     ("learning", "learning.*"),
     ("priors", "priors.*"),
     ("tomography", "tomography.*"),
-    ("testing", "testing.*", "cli", "__main__"),
+    ("testing", "testing.*", "warming", "cli", "__main__"),
 ]
 
 

@@ -11,7 +11,7 @@ from numba.types import boolean, void
 
 from varinv.backend import empty
 from varinv.fused import steps
-from varinv.numba_tools import CHUNK, along_last, compiled, plain, ro, rw
+from varinv.numba_tools import CHUNK, along_last, compiled, plain, ro, rw, shared
 
 
 @compiled(lambda f: void(ro(f, 1), f, ro(f, 1), ro(f, 1), f, f, f, f, rw(f, 1), rw(f, 1)))
@@ -30,8 +30,8 @@ def _square(x, tau, g, y, w, lo, hi, theta, new, bar):
             bc[i] = v + theta * (v - xc[i])
 
 
-@compiled(lambda f: void(ro(f, 3), f, ro(f, 3), ro(f, 4), ro(f, 1), ro(f, 3), f, f, f, f, boolean, rw(f, 3), rw(f, 3)))
-def _along(x, tau, g, p, rates, y, w, lo, hi, theta, there, new, bar):
+@shared(lambda f: void(ro(f, 3), f, ro(f, 3), ro(f, 4), ro(f, 1), ro(f, 3), f, f, f, f, boolean, rw(f, 3), rw(f, 3)))
+def _along(start, stop, x, tau, g, p, rates, y, w, lo, hi, theta, there, new, bar):
     """`_square` along g + ∇ᵀp, ∇ along the last two or all axes; rates = 1/h; g, y: images or (1, 1, 1).
 
     `there`: g comes in `new` (arrays must not overlap here).
@@ -42,7 +42,7 @@ def _along(x, tau, g, p, rates, y, w, lo, hi, theta, there, new, bar):
     shrink = one / (one + tau * w)
     slope, image = g.size > 1, y.size > 1
     constant = (zero if image else w * y[0, 0, 0]) - (zero if slope else g[0, 0, 0])
-    for m in nb.prange(slices * rows):
+    for m in range(start, stop):
         s, i = m // rows, m % rows
         above = max(i - 1, 0)
         first = a if i > 0 else zero
@@ -112,6 +112,7 @@ def tv_descent(x, tau, slope, p, K, g, theta, spare=False):
     volume = (math.prod(x.shape[:-2]), *x.shape[-2:])
     u, a, b = (c.reshape(volume) for c in (x, new, bar))
     slope, y = (c.reshape(volume if c.size > 1 else (1, 1, 1)) for c in (slope, y))
-    field, rates = p.reshape(len(K.axes), *volume), 1 / np.asarray(K.spacing, x.dtype)
-    _along(u, tau, slope, field, rates, y, g.weight, g.lo, g.hi, theta, there, a, b)
+    field, lines = p.reshape(len(K.axes), *volume), math.prod(volume[:2])
+    rates = 1 / np.asarray(K.spacing, x.dtype)
+    _along(lines, u, tau, slope, field, rates, y, g.weight, g.lo, g.hi, theta, there, a, b)
     return new, bar

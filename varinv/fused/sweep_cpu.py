@@ -17,7 +17,7 @@ from numba.types import int64, void
 
 from varinv.backend import empty
 from varinv.fused import sweep
-from varinv.numba_tools import along_last, compiled, inner, plain, ro, rw
+from varinv.numba_tools import along_last, inner, plain, ro, rw, shared
 
 BLOCK = (64, 16)  # slices and rows of a volume that one thread takes at a time
 WINDOW = 1 << 20  # bytes of rows in the window: half, one and two megabytes tried at 1024² to 4096²
@@ -100,11 +100,14 @@ def _band(b, m0, m1, count, u, p, y, weight, tau, w, shrink, lo, hi, rates, step
                     qi[j] = keep * qi[j] + f * q
 
 
-@compiled(_signature, error_model="numpy")
-def _images(u, p, y, weight, tau, w, shrink, lo, hi, rates, steps, smooth, tiny, rho, band, count, x, ahead, out):
-    images, rows, _ = u.shape
+@shared(_signature)
+def _images(
+    start, stop, u, p, y, weight, tau, w, shrink, lo, hi, rates, steps, smooth, tiny, rho, band, count, x, ahead, out
+):
+    """A job is a band of rows of an image."""
+    rows = u.shape[1]
     bands = (rows + band - 1) // band
-    for job in nb.prange(images * bands):
+    for job in range(start, stop):
         b, m0 = job // bands, job % bands * band
         _band(
             b, m0, min(m0 + band, rows), count, u, p, y, weight, tau, w, shrink, lo, hi, rates, steps, smooth, tiny,
@@ -162,11 +165,14 @@ def _block(m0, m1, r0, r1, u, p, y, weight, tau, w, shrink, lo, hi, rates, steps
                 out[2, i, r, j] = keep * p[2, i, r, j] + f * t
 
 
-@compiled(_signature, error_model="numpy")
-def _volume(u, p, y, weight, tau, w, shrink, lo, hi, rates, steps, smooth, tiny, rho, slab, rows, x, ahead, out):
+@shared(_signature)
+def _volume(
+    start, stop, u, p, y, weight, tau, w, shrink, lo, hi, rates, steps, smooth, tiny, rho, slab, rows, x, ahead, out
+):
+    """A job is a few rows of some slices."""
     march, strip, _ = u.shape
     strips = (strip + rows - 1) // rows
-    for job in nb.prange((march + slab - 1) // slab * strips):
+    for job in range(start, stop):
         m0, r0 = job // strips * slab, job % strips * rows
         _block(
             m0, min(m0 + slab, march), r0, min(r0 + rows, strip), u, p, y, weight, tau, w, shrink, lo, hi, rates,
@@ -194,9 +200,11 @@ def tv_sweep(u, p, tau, g, sigma, f, K, relaxation, count):
         ahead, out = empty(shape, u.dtype, u), empty(stacked, u.dtype, u)
         new = x.reshape(volume), ahead.reshape(volume), out.reshape(d, *volume)
         if d == 2:
-            _images(u.reshape(volume), p.reshape(d, *volume), *known, band, now, *new)
+            jobs = images * math.ceil(rows / band)
+            _images(jobs, u.reshape(volume), p.reshape(d, *volume), *known, band, now, *new)
         else:
-            _volume(u, p, *known, *BLOCK, *new)
+            jobs = math.ceil(images / BLOCK[0]) * math.ceil(rows / BLOCK[1])
+            _volume(jobs, u, p, *known, *BLOCK, *new)
         u, p, count = ahead, out, count - now
     return x, u, p
 

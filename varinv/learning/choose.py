@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import itertools
-import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from varinv import check
 from varinv.backend import Array, is_array, to_numpy
+from varinv.first_use import clock
 from varinv.learning.chosen import Chosen
 from varinv.learning.family import parameters
 from varinv.learning.path import Sweep
@@ -75,7 +75,7 @@ def choose(
     >>> chosen.status, round(float(np.exp(chosen.theta[0])), 3)
     ('ok', 0.244)
     """
-    began = time.perf_counter()
+    began = clock()
     if not callable(family) or isinstance(family, type):
         raise TypeError(
             f"choose: family must be a callable family(theta, y) -> Problem, such as families.TV(shape), "
@@ -101,7 +101,7 @@ def choose_from(
     sweep: Sweep, rule: ChoiceRule, thetas: Sequence[float], refine: bool = True, began: float | None = None
 ) -> Chosen:
     """What the rule picks on a sweep, reusing what has been solved there already."""
-    began = time.perf_counter() if began is None else began
+    began = clock() if began is None else began
     found = rule.search(sweep, thetas, refine)
     fit = sweep.at(found.theta)
     theta = parameters([found.theta])
@@ -120,7 +120,7 @@ def choose_from(
         found.noise,
         sweep.solves,
         sweep.iterations,
-        time.perf_counter() - began,
+        clock() - began,
     )
 
 

@@ -6,7 +6,6 @@ import dataclasses
 import json
 import math
 import os
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 
 from varinv import check
 from varinv.backend import Array, namespace, to_numpy
+from varinv.first_use import clock
 from varinv.learning.executors import checked
 from varinv.learning.family import constants, data_term, lower_problem, parameters, start
 from varinv.learning.losses import supervised, unsupervised
@@ -194,11 +194,11 @@ def learn(
     if resume is not None:
         resume = resume._replace(why=None)
     history: list[dict[str, Any]]
-    began, history, previous, why = time.perf_counter(), [], None, None
+    began, history, previous, why = clock(), [], None, None
     state: Any = None
     try:
         for state in rule.states(problem, theta0, resume=resume):
-            row = {"k": state.k, "seconds": time.perf_counter() - began, **state.row()}
+            row = {"k": state.k, "seconds": clock() - began, **state.row()}
             found = observe(state) if observe is not None else None
             row.update(found if isinstance(found, dict) else {} if found is None else {"observed": found})
             history.append(_formed(row))
@@ -223,7 +223,7 @@ def learn(
         "solves": state.work.solves,
     }
     certificate = _formed(certificate)
-    seconds = time.perf_counter() - began
+    seconds = clock() - began
     return Learned(
         best.theta, best.value, str(why), certificate, tuple(history), family, mu, state, _words(rule), seconds
     )

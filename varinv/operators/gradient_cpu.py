@@ -3,19 +3,20 @@
 # mypy: ignore-errors
 from __future__ import annotations
 
-import numba as nb
+import math
+
 from numba.types import void
 
 from varinv.backend import empty
-from varinv.numba_tools import compiled, plain, ro, rw
+from varinv.numba_tools import plain, ro, rw, shared
 from varinv.operators import gradient
 
 
-@compiled(lambda f: void(ro(f, 3), f, f, f, rw(f, 4)))
-def _differences(u, r0, r1, r2, out):
+@shared(lambda f: void(ro(f, 3), f, f, f, rw(f, 4)))
+def _differences(start, stop, u, r0, r1, r2, out):
     d = out.shape[0]
     slices, rows, columns = u.shape
-    for m in nb.prange(slices * rows):
+    for m in range(start, stop):
         k, i = m // rows, m % rows
         last = min(i + 1, rows - 1)  # where the neighbour is missing the pixel is its own: difference 0
         for j in range(columns):
@@ -29,11 +30,11 @@ def _differences(u, r0, r1, r2, out):
                 out[0, k, i, j] = (u[behind, i, j] - u[k, i, j]) * r0
 
 
-@compiled(lambda f: void(ro(f, 4), f, f, f, rw(f, 3)))
-def _minus_divergence(p, r0, r1, r2, out):
+@shared(lambda f: void(ro(f, 4), f, f, f, rw(f, 3)))
+def _minus_divergence(start, stop, p, r0, r1, r2, out):
     d = p.shape[0]
     slices, rows, columns = out.shape
-    for m in nb.prange(slices * rows):
+    for m in range(start, stop):
         k, i = m // rows, m % rows
         above, keep = max(i - 1, 0), r1 if i < rows - 1 else r1 * 0  # the last difference is 0: not read
         first = r1 if i > 0 else r1 * 0
@@ -63,7 +64,7 @@ def differences(u, spacing, axes, boundary):
     out = empty((u.ndim, *u.shape), u.dtype, u)
     volume = (1, *u.shape)[-3:]
     rates = [1.0] * (3 - u.ndim) + [1 / h for h in spacing]
-    _differences(u.reshape(volume), *rates, out.reshape(u.ndim, *volume))
+    _differences(math.prod(volume[:2]), u.reshape(volume), *rates, out.reshape(u.ndim, *volume))
     return out
 
 
@@ -75,5 +76,5 @@ def minus_divergence(p, spacing, axes, boundary):
     out = empty(p.shape[1:], p.dtype, p)
     volume = (1, *out.shape)[-3:]
     rates = [1.0] * (3 - ndim) + [1 / h for h in spacing]
-    _minus_divergence(p.reshape(ndim, *volume), *rates, out.reshape(volume))
+    _minus_divergence(math.prod(volume[:2]), p.reshape(ndim, *volume), *rates, out.reshape(volume))
     return out

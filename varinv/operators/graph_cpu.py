@@ -68,9 +68,7 @@ def _lists(f):
     return ro(f, 1), ro(f, 1), ro(uint32, 1), ro(int64, 1), ro(uint32, 1), ro(f, 1)
 
 
-@compiled(
-    lambda f: void(*_lists(f), int64, int64, int64, int64, rw(f, 1)), parallel=False, fastmath={"contract", "nsz"}
-)
+@nb.njit(fastmath={"contract", "nsz"}, nogil=True)
 def _part(x, D, order, bounds, places, values, start, end, first, last, out):
     """D x at the pixels from `start` to `end`, then the edges of the first to the last four, at both of their ends."""
     for m in range(uint64(start), uint64(end)):

@@ -23,7 +23,7 @@ import numpy as np
 from numba.types import boolean, float64, int64, uint64, void
 
 from varinv.backend import empty
-from varinv.numba_tools import FAST, compiled, plain, ro, rw
+from varinv.numba_tools import FAST, plain, ro, rw, shared
 from varinv.operators.radon_combs_cpu import combs
 
 PAD = 16  # columns of zeros on either side: four rows read together shift by one each, and lanes are filled up
@@ -129,53 +129,47 @@ def _read_strip(strip, wide, top, below, width, start, slope, first, last, e, to
             )  # fmt: skip
 
 
-@inner
-def _project_views(image, split, lines, view, begin, end, size, parts, out):
-    """All rays of some views, whose combs are begin[0] … end[-1] − 1."""
-    low, high = begin[0], end[-1]
-    e, total = np.zeros((high - low) * size, out.dtype), np.zeros((high - low) * size, out.dtype)
-    bounds = np.empty((high - low, 2), np.int64)
-    for p in range(low, high):
-        steps, width = sides(image, p < split)
-        first, last = reach(lines[0, p], lines[1, p], steps + -steps % 4, width)
-        first, last = max(first, 0), min(last, int64(lines[2, p] * (lines[6, p] - 1)))
-        bounds[p - low, 0], bounds[p - low, 1] = first, last
-        for k in range(int64(lines[6, p])):
-            J, part = floored(lines[2, p] * k)
-            if first <= J <= last:
-                e[(p - low) * size + J - first] = part - 1
-    strip = np.zeros((STRIP, max(image.shape) + 2 * PAD), out.dtype)
-    flat = strip.reshape(strip.size)
-    for rows in (True, False):
-        steps, width = sides(image, rows)
-        some = (low, min(high, split)) if rows else (max(low, split), high)
-        for top in range(0, steps if some[0] < some[1] else 0, STRIP):
-            cut(image, rows, top, strip)
-            for p in range(some[0], some[1]):
-                _read_strip(
-                    flat, strip.shape[1], top, min(top + STRIP, steps), width, lines[0, p], lines[1, p],
-                    bounds[p - low, 0], bounds[p - low, 1], e, total, (p - low) * size,
-                )  # fmt: skip
-    for v in range(begin.size):
-        out[view[begin[v]]] = 0
-    for p in range(low, high):
-        q, pitch, weight, ray, step = view[p], lines[2, p], lines[3, p], int64(lines[4, p]), int64(lines[5, p])
-        for k in range(int64(lines[6, p])):
-            J = int64(pitch * k)
-            if bounds[p - low, 0] <= J <= bounds[p - low, 1]:
-                out[q, (ray + k * step) // parts] += weight * total[(p - low) * size + J - bounds[p - low, 0]]
-
-
-@compiled(
+@shared(
     lambda f: void(
         ro(f, 2), int64, ro(float64, 2), ro(int64, 1), ro(int64, 1), ro(int64, 1), int64, int64, int64, rw(f, 2)
-    ),
-    error_model="numpy",
+    )
 )
-def _project(image, split, lines, view, begin, end, size, jobs, parts, out):
-    for p in nb.prange(jobs):
-        v, w = p * begin.size // jobs, (p + 1) * begin.size // jobs
-        _project_views(image, split, lines, view, begin[v:w], end[v:w], size, parts, out)
+def _project(start, stop, image, split, lines, view, begin, end, size, jobs, parts, out):
+    """All rays of some views; the combs of those of a job are low … high − 1."""
+    for job in range(start, stop):
+        v, w = job * begin.size // jobs, (job + 1) * begin.size // jobs
+        low, high = begin[v], end[w - 1]
+        e, total = np.zeros((high - low) * size, out.dtype), np.zeros((high - low) * size, out.dtype)
+        bounds = np.empty((high - low, 2), np.int64)
+        for p in range(low, high):
+            steps, width = sides(image, p < split)
+            first, last = reach(lines[0, p], lines[1, p], steps + -steps % 4, width)
+            first, last = max(first, 0), min(last, int64(lines[2, p] * (lines[6, p] - 1)))
+            bounds[p - low, 0], bounds[p - low, 1] = first, last
+            for k in range(int64(lines[6, p])):
+                J, part = floored(lines[2, p] * k)
+                if first <= J <= last:
+                    e[(p - low) * size + J - first] = part - 1
+        strip = np.zeros((STRIP, max(image.shape) + 2 * PAD), out.dtype)
+        flat = strip.reshape(strip.size)
+        for rows in (True, False):
+            steps, width = sides(image, rows)
+            some = (low, min(high, split)) if rows else (max(low, split), high)
+            for top in range(0, steps if some[0] < some[1] else 0, STRIP):
+                cut(image, rows, top, strip)
+                for p in range(some[0], some[1]):
+                    _read_strip(
+                        flat, strip.shape[1], top, min(top + STRIP, steps), width, lines[0, p], lines[1, p],
+                        bounds[p - low, 0], bounds[p - low, 1], e, total, (p - low) * size,
+                    )  # fmt: skip
+        for n in range(v, w):
+            out[view[begin[n]]] = 0
+        for p in range(low, high):
+            q, pitch, weight, ray, step = view[p], lines[2, p], lines[3, p], int64(lines[4, p]), int64(lines[5, p])
+            for k in range(int64(lines[6, p])):
+                J = int64(pitch * k)
+                if bounds[p - low, 0] <= J <= bounds[p - low, 1]:
+                    out[q, (ray + k * step) // parts] += weight * total[(p - low) * size + J - bounds[p - low, 0]]
 
 
 @inner
@@ -222,13 +216,12 @@ def _write_strip(tables, out, top, rows, fresh, lines, low, high):
                 out[j, top + n] += strip[n * width + j]
 
 
-@compiled(
-    lambda f: void(int64, int64, ro(f, 2), int64, ro(float64, 2), ro(int64, 1), int64, boolean, rw(f, 3), rw(f, 2)),
-    error_model="numpy",
+@shared(
+    lambda f: void(int64, ro(f, 2), int64, ro(float64, 2), ro(int64, 1), int64, boolean, rw(f, 3), rw(f, 2)),
 )
-def _backproject(phase, jobs, y, split, lines, view, parts, fresh, tables, out):
+def _backproject(start, stop, phase, y, split, lines, view, parts, fresh, tables, out):
     """Phase 0 makes the tables, a job a comb; 1 and 2 use them, a job a strip of rows, or of columns."""
-    for p in nb.prange(jobs):
+    for p in range(start, stop):
         if phase == 0:
             steps, width = sides(out, p < split)
             _tabulate(y[view[p]], p, lines, steps, width, parts, tables[p, 0], tables[p, 1])
@@ -246,7 +239,7 @@ def project(x, rays):
         else:
             split, lines, view, begin, end = combs(rays)
             jobs = math.ceil(begin.size / _together(begin.size, view.size, _size(rays), x.itemsize))
-            _project(x[s], split, lines, view, begin, end, _size(rays), jobs, rays.parts, out[s])
+            _project(jobs, x[s], split, lines, view, begin, end, _size(rays), jobs, rays.parts, out[s])
     return out
 
 
@@ -280,7 +273,7 @@ def _backproject_parallel(y, rays, out):
         settings = (y, rows, np.ascontiguousarray(lines[:, p : p + chunk]), some, rays.parts, p == 0)
         strips = (math.ceil(steps / WRITTEN) for steps in out.shape)
         for phase, jobs in enumerate((some.size, *strips)):
-            _backproject(phase, jobs, *settings, tables[: some.size], out)
+            _backproject(jobs, phase, *settings, tables[: some.size], out)
 
 
 def _fan():

@@ -20,13 +20,16 @@ from numba import extending
 from numba.types import Integer, boolean, float32, float64, int32, int64, uint64, void
 
 from varinv.backend import empty
-from varinv.numba_tools import compiled, ro, rw
-from varinv.operators.radon_cpu import BLOCK, PAD, STRIP, inner
+from varinv.numba_tools import FAST, compiled, ro, rw
 
+PAD = 16  # columns of zeros on either side, as of four rows read together each is shifted by one
+STRIP = 32  # rows that one thread writes while they stay in the cache, a multiple of four
+BLOCK = 4  # views that share rows read
 PIXEL = 2.0**32  # to how many parts integer positions split a pixel
 PART = 2**32 - 1
 READ = 2 * STRIP  # rows read while they stay in the cache
 
+inner = nb.njit(fastmath=FAST, error_model="numpy", nogil=True)
 in_order = nb.njit(fastmath={"contract", "nsz"}, error_model="numpy", nogil=True)
 
 

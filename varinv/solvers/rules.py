@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -11,6 +10,7 @@ from typing import Any, ClassVar
 from varinv import check
 from varinv.backend import double, namespace
 from varinv.certificate import NoCertificate
+from varinv.first_use import clock
 from varinv.linalg import distance, norm
 from varinv.problem import Problem, relative_gap
 
@@ -112,7 +112,8 @@ class iterations(Rule):
 class seconds(Rule):
     """Stop once t seconds have passed since the first evaluation, in all calls that a checkpoint joins together.
 
-    A method that makes several iterations at once is not interrupted in between.
+    A method that makes several iterations at once is not interrupted in between.  Time in which kernels are compiled,
+    at their first use, does not count: the same call makes as many iterations the first time as later.
     """
 
     t: float
@@ -123,7 +124,7 @@ class seconds(Rule):
         self.t = check.number("seconds", "t", self.t, low=0.0)
 
     def __call__(self, problem: Problem, previous: Any, state: Any) -> str | None:
-        self.began = time.monotonic() if self.began is None else self.began
+        self.began = clock() if self.began is None else self.began
         return f"{self.t:g} seconds" if self.spent_now() >= self.t else None
 
     def next(self, k: int) -> int:
@@ -131,7 +132,7 @@ class seconds(Rule):
 
     def spent_now(self) -> float:
         """Seconds so far, with those of earlier calls."""
-        return self.spent + (0.0 if self.began is None else time.monotonic() - self.began)
+        return self.spent + (0.0 if self.began is None else clock() - self.began)
 
 
 @dataclass

@@ -11,6 +11,7 @@ from typing import Any
 from varinv import check
 from varinv.arrays import given_back
 from varinv.backend import Array, release
+from varinv.first_use import compile_seconds
 from varinv.problem import Problem, as_problem
 from varinv.progress import bar
 from varinv.result import Result
@@ -60,6 +61,7 @@ def solve(
     OSError
         A checkpoint that cannot be written at the start (later it is a warning).
     """
+    waited = compile_seconds()
     given = as_problem(problem)
     if given is None or (type(given) is Problem and not given.terms):
         raise TypeError(
@@ -126,4 +128,5 @@ def solve(
     watch.good = None
     release()
     rows, spent, why = tuple(watch.history.rows), watch.history.seconds(), str(watch.why)
-    return Result(state.x, state, why, rows, spent, problem, solver, notes, chosen, interrupted, ended)
+    compiling = compile_seconds() - waited
+    return Result(state.x, state, why, rows, spent, problem, solver, notes, chosen, interrupted, ended, compiling)

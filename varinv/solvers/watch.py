@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from varinv.backend import POOL
+from varinv.first_use import clock
 from varinv.linalg import distance, dot, norm
 from varinv.solvers.rules import FAR, ONE_STATE, Periodic, gap, leaves, residual, seconds
 
@@ -125,7 +126,7 @@ def memory(rule: Any) -> list[dict[str, Any]]:
     found = []
     for leaf in leaves(rule):
         if isinstance(leaf, seconds):
-            leaf.spent, leaf.began = leaf.spent_now(), None if leaf.began is None else time.monotonic()
+            leaf.spent, leaf.began = leaf.spent_now(), None if leaf.began is None else clock()
         found.append({**getattr(leaf, "__dict__", {}), "rule": type(leaf).__name__})
     return found
 
@@ -147,7 +148,7 @@ class History:
 
     ============== ========================================================================================
     ``k``          iteration
-    ``seconds``    since the start of the run, over all its calls where a checkpoint was resumed
+    ``seconds``    since the start of the run, over all its calls where a checkpoint was resumed, without compiling
     ``memory``     largest resident memory of the process so far, in bytes (absent on Windows)
     ``objective``  Σ f(Kx) in float64
     ``change``     ‖x' − x‖/‖x'‖ of the last step (absent where a run ends after several at once)
@@ -163,7 +164,7 @@ class History:
     def __init__(self, problem: Any, rule: Any, observe: Callable[[Any], Any] | None, found: Any = None) -> None:
         self.problem, self.rule, self.observe = problem, rule, observe
         self.rows: list[dict[str, Any]] = [] if found is None else list(found.history)
-        self.began = time.perf_counter() - (0.0 if found is None else found.seconds)
+        self.began = clock() - (0.0 if found is None else found.seconds)
         self.own = _Grid(EVERY, -1 if found is None else found.state.k)
         self.guided = any(isinstance(leaf, Periodic) for leaf in leaves(rule))
         self.read = self._readings()
@@ -183,7 +184,7 @@ class History:
         self.moved = state.k, change(previous, state)
 
     def seconds(self) -> float:
-        return time.perf_counter() - self.began
+        return clock() - self.began
 
     def record(self, previous: Any, state: Any, last: bool) -> None:
         """The row of this state, if it has one; called after the rules."""

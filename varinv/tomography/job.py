@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,6 +9,7 @@ from typing import Any, NamedTuple
 from varinv import check
 from varinv.backend import Array, namespace, to_numpy
 from varinv.files import save_image
+from varinv.first_use import clock
 from varinv.operators.fbp import fbp
 from varinv.operators.geometry import FanBeam
 from varinv.operators.radon import Radon
@@ -218,9 +218,9 @@ def _measured(scan: Any, rows: Any, settings: Settings) -> tuple[Array, Any, int
 
 
 def _direct(scan: Any, rows: range, A: Radon, settings: Settings) -> Outcome:
-    began = time.perf_counter()
+    began = clock()
     images = [fbp(A, scan.sinogram(row)) for row in rows]
     x = images[0] if len(images) == 1 else namespace(images[0]).stack(images)
     why = "filtered back-projection: direct, no iterations"
-    result = Result(images[-1], Direct(images[-1]), why, (), time.perf_counter() - began, A, "fbp")
+    result = Result(images[-1], Direct(images[-1]), why, (), clock() - began, A, "fbp")
     return Outcome(result, x, A, tuple(rows), (why,) * len(rows), settings=settings)
