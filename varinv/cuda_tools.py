@@ -1,8 +1,8 @@
 """How a CUDA twin runs its kernel: the `.cu` file beside it, compiled by CuPy when it is first met.
 
-Only this module and varinv.arrays (tensors on a device) ask for CuPy.  A twin ``<module>_cuda.py`` never imports it:
-it calls `launch` and takes its outputs from `backend.empty`, so that the tests can run the whole twin, kernel included,
-on a machine without a device.
+Only this module and, for tensors on a device, varinv.arrays ask for CuPy.  A twin ``<module>_cuda.py`` never does: it
+calls `launch` and takes its outputs from `backend.empty`, so that the tests can run the whole twin, kernel included, on
+a machine without a device.
 """
 
 from __future__ import annotations

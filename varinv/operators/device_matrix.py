@@ -104,4 +104,4 @@ def on_the_host(A: LinearOperator, function: Callable[[Any], Any], x: Array) -> 
         remedy = "pass cupy.asnumpy(x)"
         if M is not None:
             remedy = f"from_scipy({'cupy.asarray' if is_array(M) else 'cupyx.scipy.sparse.csr_matrix'}(M)) works there"
-    raise TypeError(f"{A} works on arrays in the memory of the processor, got a {library(x)} array; {remedy}")
+    raise TypeError(f"{A} works on NumPy arrays, got a {library(x)} array; {remedy}")

@@ -143,8 +143,8 @@ class AstraRadon(LinearOperator):
             return self._on_device(a, algorithm)
         if on_cpu(a) is None:
             raise TypeError(
-                f"{self}: ASTRA works on arrays in the memory of the processor and on CuPy arrays, the {what} is a "
-                f"{library(a)} array; convert it first, or use Radon, which keeps the library"
+                f"{self}: ASTRA works on NumPy and CuPy arrays, the {what} is a {library(a)} array; "
+                "convert it first, or use Radon, which keeps the library"
             )
         return through_numpy(self._on_host, a, algorithm)
 
