@@ -51,8 +51,8 @@ def lower_bound(problem: Any, x: Array, duals: tuple[Array, ...], primal: float,
     if g is not None and box is None:
         if not math.isfinite(g.conj(0 * v)):
             raise NoCertificate(
-                f"no certificate: the conjugate of {g} is not known{lost(g, 'form')}; stop with residual(tol) or, if it "
-                "is a box or least squares, give it a method form() that says so"
+                f"no certificate: the conjugate of {g} is not known{lost(g, 'form')}; stop with residual(tol) or, if "
+                "it is a box or least squares, give it a method form() that says so"
             )
         return _shrunk(problem, parts, v)
     j = next((j for j, t in enumerate(terms) if _shiftable(t)), None) if _above_zero(box) else None

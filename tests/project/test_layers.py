@@ -1,4 +1,4 @@
-"""Each module imports only from layers above it, lazily and for types included: no circle anywhere (DESIGN, section 2)."""
+"""Each module imports only from layers above it, lazily and for types included; no circles (DESIGN, section 2)."""
 
 from __future__ import annotations
 
