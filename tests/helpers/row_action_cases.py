@@ -20,7 +20,6 @@ class Rays(vi.LinearOperator):
     """A matrix (views, rays, pixels) whose views can be had one by one."""
 
     entries: Any
-    views = -2
 
     @property
     def domain(self) -> Any:
@@ -41,6 +40,9 @@ class Rays(vi.LinearOperator):
 
     def absolute(self) -> Any:
         return self if (self.entries >= 0).all() else Rays(abs(self.entries))
+
+    def views(self) -> int:
+        return -2
 
     def subset(self, indices: Any) -> Rays:
         return Rays(self.entries[list(indices)])

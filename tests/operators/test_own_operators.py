@@ -12,7 +12,10 @@ from test_operators import TINY
 
 import varinv as vi
 from varinv.backend import library
+from varinv.learning.noise import noise_level
 from varinv.operators.base import Adjoint, LinearOperator
+from varinv.solvers.forward_backward import strength
+from varinv.solvers.least_squares import Square
 
 SHAPE = (6, 5)
 Y = rand(np, SHAPE, 1)
@@ -239,3 +242,19 @@ def test_what_acts_entry_by_entry_says_so() -> None:
         assert np.array_equal(part(Y[[4, 1]]), K(Y)[[4, 1]])
     for K in (vi.Gradient(SHAPE), d @ vi.Blur(SHAPE, [1.0]), I + vi.Blur(SHAPE, [1.0])):
         assert K.diagonal() is None
+
+
+def test_isometries_are_strongly_convex_and_multiples_of_the_identity_show_images() -> None:
+    """What solvers and rules once asked of the class Identity alone."""
+    W, D = vi.Wavelet(SHAPE, "db2", levels=1), vi.Diagonal(1 + Y)
+    for K, mu in ((2 * W, 4.0), (vi.Identity(SHAPE), 1.0), (D, 0.0), (twice(W), 0.0)):
+        assert strength(vi.L2Squared(0 * Y) @ K + vi.L1(0.1)) == (pytest.approx(mu, rel=1e-12), 0.0)
+    image = rand(np, (64, 64), 6)  # white noise of standard deviation 1
+    I = vi.Identity((64, 64))
+    for K in (I, 2 * I, -I, None):
+        assert noise_level("SURE", None, image, Square(image, 1.0, K, None)) == noise_level(
+            "SURE", None, image, Square(image, 1.0, None, None)
+        )
+    for K in (vi.Diagonal(1 + abs(image)), twice(I), vi.Blur((64, 64), [1.0, 1.0])):
+        with pytest.raises(ValueError, match="can be estimated from images only"):
+            noise_level("SURE", None, image, Square(image, 1.0, K, None))

@@ -50,8 +50,8 @@ def subsets(term: Term, n: int, order: str = "interleaved") -> tuple[Term, ...]:
         axis = views(term.K)
         if axis is None or term.K is None:
             raise TypeError(
-                f"subsets: {term} cannot be split by views: its operator has no views() and subset(indices); use one "
-                "with views such as Radon, or one subset"
+                f"subsets: {term} cannot be split by views: its operator has no subset(indices) with views(); use "
+                "one with views such as Radon, or one subset"
             )
         shape = tuple(term.K.codomain)
         chosen = indices(shape[axis], n)
