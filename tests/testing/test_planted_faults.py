@@ -426,7 +426,7 @@ def test_solvers(solver: Any, name: str, words: str) -> None:
 class Long(vi.ChambollePock):
     def steps(self, problem: Any) -> Any:
         tau, sigma = vi.ChambollePock.steps(self, problem)
-        return 1.2 * tau, sigma
+        return 2.5 * tau, sigma
 
 
 def test_steps_that_are_too_long_for_all_terms_together() -> None:
