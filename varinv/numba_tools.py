@@ -49,7 +49,7 @@ class Compiled:
 
     def __init__(self, function: Any, signature: Any, pairs: Any, make: Callable[..., Any], ahead: int = 0) -> None:
         functools.update_wrapper(self, function)
-        self.py_func, self.make = function, make
+        self.__name__, self.py_func, self.make = function.__name__, function, make
         ways = [signature(f, g).args for f, g in ((_F, _F), (_G, _F), (_F, _G))]
         told = [[i for i, a in enumerate(ways[0]) if isinstance(a, types.Array) and a != way[i]] for way in ways[1:]]
         first, second = ((way or told[0])[0] for way in told)  # which arguments tell f and g
@@ -162,7 +162,7 @@ def _entry(count: int) -> Any:
 _WORD = ir.IntType(types.intp.bitwidth)
 
 
-@extending.intrinsic
+@extending.intrinsic  # type: ignore[untyped-decorator]
 def _spread(typing: Any, loop: Any, body: Any, jobs: Any, args: Any) -> Any:
     """Put the address of a kernel and its arguments side by side in memory, and start the loop over threads."""
 
@@ -190,7 +190,7 @@ def _spread(typing: Any, loop: Any, body: Any, jobs: Any, args: Any) -> Any:
     return types.void(loop, body, jobs, args), generate
 
 
-@extending.intrinsic
+@extending.intrinsic  # type: ignore[untyped-decorator]
 def _call(typing: Any, address: Any, start: Any, stop: Any, packed: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         function = ir.FunctionType(context.get_value_type(types.none), [_WORD] * 3)
@@ -200,7 +200,7 @@ def _call(typing: Any, address: Any, start: Any, stop: Any, packed: Any) -> Any:
     return types.void(types.intp, types.intp, types.intp, types.intp), generate
 
 
-@extending.intrinsic
+@extending.intrinsic  # type: ignore[untyped-decorator]
 def _threads(typing: Any) -> Any:
     """As `numba.get_num_threads`, which cannot lie on disk."""
 
