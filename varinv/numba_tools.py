@@ -65,7 +65,7 @@ class Compiled:
 
     def __init__(self, function: Any, signature: Any, pairs: Any, make: Callable[..., Any], ahead: int = 0) -> None:
         functools.update_wrapper(self, function)
-        self.py_func, self.make = function, make
+        self.__name__, self.py_func, self.make = function.__name__, function, make
         ways = [signature(f, g).args for f, g in ((_F, _F), (_G, _F), (_F, _G))]
         told = [[i for i, a in enumerate(ways[0]) if isinstance(a, types.Array) and a != way[i]] for way in ways[1:]]
         first, second = ((way or told[0])[0] for way in told)  # which arguments tell f and g

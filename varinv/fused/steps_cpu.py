@@ -11,7 +11,7 @@ from numba.types import boolean, void
 
 from varinv.backend import empty
 from varinv.fused import steps
-from varinv.numba_tools import CHUNK, along_last, compiled, plain, ro, rw, shared
+from varinv.numba_tools import CHUNK, along_last, compiled, plain, ro, rw
 
 
 @compiled(lambda f: void(ro(f, 1), f, ro(f, 1), ro(f, 1), f, f, f, f, rw(f, 1), rw(f, 1)))
@@ -30,8 +30,8 @@ def _square(x, tau, g, y, w, lo, hi, theta, new, bar):
             bc[i] = v + theta * (v - xc[i])
 
 
-@shared(lambda f: void(ro(f, 3), f, ro(f, 3), ro(f, 4), ro(f, 1), ro(f, 3), f, f, f, f, boolean, rw(f, 3), rw(f, 3)))
-def _along(start, stop, x, tau, g, p, rates, y, w, lo, hi, theta, there, new, bar):
+@compiled(lambda f: void(ro(f, 3), f, ro(f, 3), ro(f, 4), ro(f, 1), ro(f, 3), f, f, f, f, boolean, rw(f, 3), rw(f, 3)))
+def _along(x, tau, g, p, rates, y, w, lo, hi, theta, there, new, bar):
     """`_square` along g + ∇ᵀp, ∇ along the last two or all axes; rates = 1/h; g, y: images or (1, 1, 1).
 
     `there`: g comes in `new` (arrays must not overlap here).
@@ -42,7 +42,7 @@ def _along(start, stop, x, tau, g, p, rates, y, w, lo, hi, theta, there, new, ba
     shrink = one / (one + tau * w)
     slope, image = g.size > 1, y.size > 1
     constant = (zero if image else w * y[0, 0, 0]) - (zero if slope else g[0, 0, 0])
-    for m in range(start, stop):
+    for m in nb.prange(slices * rows):
         s, i = m // rows, m % rows
         above = max(i - 1, 0)
         first = a if i > 0 else zero
@@ -111,8 +111,14 @@ def tv_descent(x, tau, slope, p, K, g, theta, spare=False):
     slope = np.zeros(1, x.dtype) if there else slope
     volume = (math.prod(x.shape[:-2]), *x.shape[-2:])
     u, a, b = (c.reshape(volume) for c in (x, new, bar))
+<<<<<<< HEAD
     slope, y = (c.reshape(volume if c.size > 1 else (1, 1, 1)) for c in (slope, y))
     field, lines = p.reshape(len(K.axes), *volume), math.prod(volume[:2])
     rates = 1 / np.asarray(K.spacing, x.dtype)
     _along(lines, u, tau, slope, field, rates, y, g.weight, g.lo, g.hi, theta, there, a, b)
+=======
+    g, y = (c.reshape(volume if c.size > 1 else (1, 1, 1)) for c in (g, y))
+    rates = 1 / np.asarray(spacing, x.dtype)
+    _along(u, tau, g, p.reshape(len(axes), *volume), rates, y, w, lo, hi, theta, there, a, b)
+>>>>>>> h-firstuse
     return new, bar
