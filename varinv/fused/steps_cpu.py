@@ -111,14 +111,7 @@ def tv_descent(x, tau, slope, p, K, g, theta, spare=False):
     slope = np.zeros(1, x.dtype) if there else slope
     volume = (math.prod(x.shape[:-2]), *x.shape[-2:])
     u, a, b = (c.reshape(volume) for c in (x, new, bar))
-<<<<<<< HEAD
     slope, y = (c.reshape(volume if c.size > 1 else (1, 1, 1)) for c in (slope, y))
-    field, lines = p.reshape(len(K.axes), *volume), math.prod(volume[:2])
-    rates = 1 / np.asarray(K.spacing, x.dtype)
-    _along(lines, u, tau, slope, field, rates, y, g.weight, g.lo, g.hi, theta, there, a, b)
-=======
-    g, y = (c.reshape(volume if c.size > 1 else (1, 1, 1)) for c in (g, y))
-    rates = 1 / np.asarray(spacing, x.dtype)
-    _along(u, tau, g, p.reshape(len(axes), *volume), rates, y, w, lo, hi, theta, there, a, b)
->>>>>>> h-firstuse
+    field, rates = p.reshape(len(K.axes), *volume), 1 / np.asarray(K.spacing, x.dtype)
+    _along(u, tau, slope, field, rates, y, g.weight, g.lo, g.hi, theta, there, a, b)
     return new, bar
