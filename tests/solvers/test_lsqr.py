@@ -198,7 +198,7 @@ def test_solved_problems_stay_solved_and_others_are_refused(A: Any) -> None:
     assert np.allclose(vi.solve(problem, vi.LSQR(), x0=x, stop=vi.iterations(300)).x, x, atol=1e-10)
     with pytest.raises(ValueError, match=r"LSQR takes squares only, got the term Box"):
         vi.solve(problem + vi.Box(0, 1), vi.LSQR())
-    with pytest.raises(ValueError, match=r"HybridLSQR: the problem must be L2Squared\(y\) @ A alone"):
+    with pytest.raises(ValueError, match=r"HybridLSQR: the problem must be L2Squared\(y\) @ A and nothing else"):
         vi.solve(problem + vi.L2Squared(), vi.HybridLSQR())
     with pytest.raises(ValueError, match="HybridLSQR starts from zero"):
         vi.solve(problem, vi.HybridLSQR(), x0=x)
