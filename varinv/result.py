@@ -20,7 +20,7 @@ class Result:
     state : the solver's last state (``solver.states(problem, resume=state)`` goes on from there).
     why : why it stopped, in words.
     history : one dict per recorded iteration: k, seconds, memory, objective, change, what the rules read, what
-        `observe` returned (varinv.solvers.history.History).
+        `observe` returned (varinv.solvers.watch.History).
     seconds : duration of the run, without compiling.
     solver, chosen : the solver, and why `solve` took it where none was named.
     notes : what the run has to say beside: ``proof``, what the certificate lacks; ``doubt``, where it did not converge
