@@ -74,12 +74,23 @@ def _add_scaled(a, t, b, out):
             oc[i] = ac[i] + t * bc[i]
 
 
+def _belong(a, b):
+    """The kernels below go by the size of one array: the other must have it too."""
+    if a.shape != b.shape:
+        raise ValueError(
+            f"arrays of shapes {a.shape} and {b.shape} do not belong together: the result of an operator, "
+            "a prox or a gradient has another shape than it should"
+        )
+
+
 def dot(a, b):
+    _belong(a, b)
     a, b = plain(a, b)
     return float((_dot_few if a.size <= FEW else _dot)(a.reshape(-1), b.reshape(-1)))
 
 
 def distance(a, b):
+    _belong(a, b)
     if a.dtype == np.float64:
         a, b = b, a
     a, b = plain(a), plain(b)
@@ -87,6 +98,7 @@ def distance(a, b):
 
 
 def add_scaled(a, t, b):
+    _belong(a, b)
     a, b = (plain(a), plain(b)) if a.dtype == np.float32 else plain(a, b)
     out = empty(b.shape, b.dtype, b)
     _add_scaled(a.reshape(-1), t, b.reshape(-1), out.reshape(-1))

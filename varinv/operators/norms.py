@@ -114,6 +114,11 @@ def krylov_bound(
         diagonal.append(dot(w, v))
         w = add_scaled(w, -diagonal[-1], v)
         before, b = v, norm(w)
+        if not math.isfinite(b + diagonal[-1]):
+            raise ValueError(
+                "no bound of a norm: an operator of the problem returns NaN or infinite values for a finite image, or "
+                "its values overflow; find which with vi.testing.check_operator"
+            )
         theta = _largest_ritz(diagonal, beside)
         if b <= 4 * float(namespace(w).finfo(w.dtype).eps) * theta:
             return min(theta * (1 + 1e-6), known)  # v lies in the span of these few eigenvectors: all that there are
