@@ -161,6 +161,8 @@ class ADMM(Solver):
         terms = (*squares, *splits)
         r = -add([t.K.adjoint(p) for t, p in zip(terms, (*s.q, *pushed), strict=True)])
         size = norm(r)
+        if not math.isfinite(size):  # the run ends with the last image that was finite
+            return s.u * math.nan, s.scale
         scale = max(s.scale, size) if s.k <= self.adapt else s.scale
         weights = (*(t.weight for t in squares), *s.rho)
         if all(not is_array(c) and t.K.shift_invariant() for t, c in zip(terms, weights, strict=True)):

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import collections
 import copy
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 from varinv import check
 from varinv.arrays import given_back
@@ -14,6 +15,8 @@ from varinv.backend import Array, device, namespace, same_place
 from varinv.functionals.base import Functional
 from varinv.problem import Problem
 from varinv.views import seen
+
+_S = TypeVar("_S")
 
 
 class Solver(ABC):
@@ -75,6 +78,12 @@ def start(problem: Problem, x: Array | None) -> Array:
     data = problem.data()
     x = x if data is None else same_place("solve", "x0", x, data)
     return namespace(x).asarray(x, copy=True)
+
+
+def not_finite(state: _S) -> _S:
+    """The next state where a formula gave NaN: `solve` sees it and ends the run with the last image that was finite."""
+    s: Any = state
+    return s._replace(x=namespace(s.x).full_like(s.x, math.nan), k=s.k + 1)  # type: ignore[no-any-return]
 
 
 def zero_duals(problem: Problem, x: Array) -> tuple[Array, ...]:

@@ -16,7 +16,7 @@ from varinv.linalg import add_scaled, dot, norm
 from varinv.operators.elementary import Diagonal
 from varinv.problem import Problem
 from varinv.solvers import forward_backward
-from varinv.solvers.base import Solver
+from varinv.solvers.base import Solver, not_finite
 from varinv.solvers.least_squares import Square, the_square
 from varinv.solvers.lsqr import back, residuals, rows
 
@@ -107,6 +107,8 @@ class HybridLSQR(Solver):
         if alpha <= top:
             return s._replace(k=s.k + 1)
         u, beta = _orthonormal(rows(squares, v)[0], s.U)
+        if not math.isfinite(alpha + beta):
+            return not_finite(s)
         s = s._replace(U=(*s.U, u), V=(*s.V, v), alpha=(*s.alpha, alpha), beta=(*s.beta, beta), k=s.k + 1)
         n = len(s.V)
         B = xnp.zeros((n + 1, n))

@@ -15,7 +15,7 @@ from varinv.functionals.base import Term
 from varinv.linalg import add_scaled, dot, norm
 from varinv.problem import Problem
 from varinv.solvers import forward_backward
-from varinv.solvers.base import Solver, Unsuited
+from varinv.solvers.base import Solver, Unsuited, not_finite
 from varinv.solvers.proximal_gradient import smooth_problems
 
 
@@ -113,6 +113,8 @@ class LBFGS(Solver):
             value = sum((c(x) for c in terms), start=0.0)
             if value <= s.value + promised + rounding:
                 break
+            if math.isnan(value):
+                return not_finite(s)
             t /= 2
         else:  # no descent along d: forget the pairs, and go on with the gradient
             return s._replace(s=(), y=(), tau=s.tau / (2 if not s.s else 1), k=s.k + 1)

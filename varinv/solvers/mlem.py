@@ -158,7 +158,7 @@ def dual(term: Term, x: Array) -> Array:
     xp = namespace(z)
     y, b = measured(f, z)
     u = z + b
-    counted = (y > 0) & (u > 0)
+    counted = (y > 0) & ~(u <= 0)  # NaN counts: it must be seen
     return 1 - xp.where(counted, y / xp.where(counted, u, xp.ones_like(u)), xp.zeros_like(u))
 
 

@@ -20,7 +20,7 @@ from varinv.operators.elementary import Diagonal
 from varinv.operators.gradient import Gradient
 from varinv.problem import Problem
 from varinv.solvers import forward_backward
-from varinv.solvers.base import Solver, Unsuited
+from varinv.solvers.base import Solver, Unsuited, not_finite
 from varinv.solvers.least_squares import Square, split
 
 Column = tuple[Array, ...]  # an image, or what the operators of several terms make of it
@@ -117,7 +117,10 @@ class MMGKS(Solver):
         squares, others = split(problem.terms)
         terms = (*(t.term for t in squares), *(s.lam * t for t in others))
         s = _fresh(problem, s) if len(s.V) >= self.restart else s
-        s = _grow(problem, s, forward_backward.total(terms, s.x))
+        slope = forward_backward.total(terms, s.x)
+        if not math.isfinite(norm(slope)):
+            return not_finite(s)
+        s = _grow(problem, s, slope)
         if (
             len(s.V) == 1 and s.z[0] == 0
         ):  # from x = 0, where L x = 0 would hold a non-convex f: the best fit along Aᵀ W y

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import math
 import os
 from collections.abc import Callable
 from typing import Any
@@ -12,6 +13,7 @@ from varinv import check
 from varinv.arrays import given_back
 from varinv.backend import Array, release
 from varinv.first_use import compile_seconds
+from varinv.linalg import dot
 from varinv.problem import Problem, as_problem
 from varinv.progress import bar
 from varinv.result import Result
@@ -22,6 +24,19 @@ from varinv.solvers.doubt import doubt
 from varinv.solvers.rules import default_stop, gap, leaves, readings_of
 from varinv.solvers.watch import Watch, finite
 from varinv.views import seen
+
+
+def last_finite(problem: Problem, solver: Solver, state: Any, x: Array, k: int) -> tuple[Any, str]:
+    """A state with the last image known to be finite, and what to say: in a fresh state where the solver makes one."""
+    words = f"not finite at iteration {state.k}; "
+    if not math.isfinite(dot(x, x)):
+        return state, words + "no finite image is held"
+    try:
+        fresh = solver.init(problem, x)._replace(k=k)
+    except (ValueError, TypeError, ArithmeticError):  # of NaN that comes back
+        fresh = state
+    fresh = fresh if finite(fresh) else state._replace(x=x, k=k)
+    return fresh, words + f"the iterate of iteration {k}, which was finite, is returned"
 
 
 def solve(
@@ -116,9 +131,7 @@ def solve(
     notes = {"proof": f"none: {unproved}"} if unproved else {}
     ended = finite(state)
     if not ended:
-        x, k = watch.good
-        watch.why = f"not finite at iteration {state.k}; the iterate of iteration {k}, which was finite, is returned"
-        state = solver.init(problem, x)._replace(k=k)
+        state, watch.why = last_finite(problem, solver, state, *watch.good)
     elif keeper is not None and not finished and not interrupted:
         keeper.close(saved(state))
     if keeper is not None and keeper.failed:
