@@ -18,7 +18,9 @@ Filter = Callable[[Array], Array]
 
 
 def spectral(A: LinearOperator, y: Array, phi: Filter) -> Array:
-    r"""x = φ(AᵀA) Aᵀy = Σ_j φ(s_j²) s_j ⟨u_j, y⟩ v_j, with A = Σ_j s_j u_j v_jᵀ; shape of y → `A.domain`.
+    r"""Reconstruct an image by filtering the singular values of an operator (Tikhonov, Landweber and others).
+
+    x = φ(AᵀA) Aᵀy = Σ_j φ(s_j²) s_j ⟨u_j, y⟩ v_j, with A = Σ_j s_j u_j v_jᵀ; shape of y → `A.domain`.
 
     Exact where A is diagonal in Fourier space (periodic Blur and Gradient, and what is composed of them) or in pixels
     (Diagonal); otherwise by a singular value decomposition, remembered on A, of at most 4·10⁶ entries.

@@ -50,7 +50,9 @@ class Gap(NamedTuple):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Problem(Summand):
-    """min over x of Σ f_i(K_i x).
+    """What is minimised: a sum of data terms, regularisers and constraints.
+
+    min over x of Σ f_i(K_i x).
 
     Written as ``L2Squared(y) @ A + 0.02 * TV(A.domain) + NonNegative()``.  Terms of the image itself stay primal
     together in one exact prox (`simple`); the others are `coupled` to the dual, one array per term.

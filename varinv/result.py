@@ -14,7 +14,7 @@ from varinv.files import save_image
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Result:
-    """The outcome of `solve`.
+    """The outcome of `solve`: the image, why the solver stopped, and the course of the iterations.
 
     x : the image, in the library, dtype and device of the data.
     state : the solver's last state (``solver.states(problem, resume=state)`` goes on from there).

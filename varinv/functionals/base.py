@@ -27,7 +27,9 @@ DERIVED = (
 
 
 class Functional(Summand, ABC):
-    r"""A function f of an array with values in (−∞, ∞]: a cost, a penalty or a constraint.
+    r"""A cost, a penalty or a constraint: a number for every image, which a problem adds up and a solver minimises.
+
+    A function f of an array with values in (−∞, ∞].
 
     A capability is a method that exists; there are no flags.  **The mathematics**: a class defines `__call__` and
     any of
@@ -279,7 +281,9 @@ class Scaled(Functional):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Term(Summand):
-    """f(K x); K None: f of the image itself.
+    """One summand of a problem: a functional of an image, or of the image behind an operator.
+
+    f(K x), or f(x) where K is None.
 
     Raises ValueError where the data or weights inside f do not fit the shapes that K maps between.
     """

@@ -17,7 +17,7 @@ FORMAT = 1  # of the files
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Chosen:
-    """The outcome of `choose`.
+    """The outcome of `choose`: the parameters, the image, and whether the rule worked.
 
     theta : the parameters chosen, 1-D float64.
     value : the criterion there.

@@ -27,7 +27,7 @@ FORMAT = 1  # of the files
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Learned:
-    """The outcome of `learn`.
+    """The outcome of `learn`: the parameters, why it stopped, and bounds of the loss.
 
     theta : the parameters, 1-D float64; `family.values(theta)` says what they mean.
     loss : the mean loss there, lower levels solved as accurately as the run did.
@@ -141,7 +141,9 @@ def learn(
     resume: Any = None,
     seed: int = 0,
 ) -> Learned:
-    """Parameters theta that minimise the mean loss of the solutions of ``family(theta, y)``.
+    """Learn the weights of regularisers, and other parameters, from examples.
+
+    Finds parameters theta that minimise the mean loss of the solutions of ``family(theta, y)``.
 
     Parameters
     ----------

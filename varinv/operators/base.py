@@ -21,7 +21,9 @@ _T = TypeVar("_T")
 
 
 class LinearOperator(Traits):
-    """A linear map K of real arrays, domain → codomain, with its exact adjoint.
+    """A linear map from images to data, such as a blur or a projection, together with its exact adjoint.
+
+    K: domain → codomain, both of real arrays.
 
     A new operator gives `domain`, `codomain`, `forward` and `adjoint`.  The base adds ``K(x)`` (checks the shape),
     ``K.T`` (the adjoint of the plain inner product Σ a b; ``K.T.T is K``), the algebra ``@ + - *``, `pinv`, `project`,

@@ -20,7 +20,9 @@ from varinv.scan.frames import Raw
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Scan:
-    """A scan as `read` opens it; `views`, `bin`, `crop`, `flip`, `reverse`, `using` return new ones.
+    """A measured scan, as `read` opens it: what to select, correct and reconstruct from.
+
+    `views`, `bin`, `crop`, `flip`, `reverse`, `using` return new ones.
 
     `geometry` always fits what `sinogram` returns.  Frames stay on disk: only the rows that are asked for are read.
     Views, bins and columns are chosen after flat field, repairs, stripes and air were done on whole detector rows,
