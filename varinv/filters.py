@@ -18,7 +18,9 @@ Filter = Callable[[Array], Array]
 
 
 def spectral(A: LinearOperator, y: Array, phi: Filter) -> Array:
-    r"""x = φ(AᵀA) Aᵀy = Σ_j φ(s_j²) s_j ⟨u_j, y⟩ v_j, with A = Σ_j s_j u_j v_jᵀ; shape of y → `A.domain`.
+    r"""Reconstruct an image by filtering the singular values of an operator (Tikhonov, Landweber and others).
+
+    x = φ(AᵀA) Aᵀy = Σ_j φ(s_j²) s_j ⟨u_j, y⟩ v_j, with A = Σ_j s_j u_j v_jᵀ; shape of y → `A.domain`.
 
     Exact where A is diagonal in Fourier space (periodic Blur and Gradient, and what is composed of them) or in pixels
     (Diagonal); otherwise by a singular value decomposition, remembered on A, of at most 4·10⁶ entries.
@@ -52,7 +54,9 @@ def spectral(A: LinearOperator, y: Array, phi: Filter) -> Array:
 
 
 def tikhonov(alpha: float, times: int = 1) -> Filter:
-    r"""λφ = 1 − (α/(λ + α))^m: argmin ½‖Ax − y‖² + ½α‖x‖² for m = 1, and m times iterated, each with the last as prior.
+    r"""The filter of Tikhonov regularisation (ridge), once or iterated.
+
+    λφ = 1 − (α/(λ + α))^m: argmin ½‖Ax − y‖² + ½α‖x‖² for m = 1, and m times iterated, each with the last as prior.
 
     The qualification is m: from exact data of x ∈ range((AᵀA)^μ) the error is O(α^min(μ, m)), however smooth x
     (saturation; Engl, Hanke & Neubauer 1996, sections 4.2 and 5.1).
@@ -68,7 +72,10 @@ def tikhonov(alpha: float, times: int = 1) -> Filter:
 
 
 def landweber(k: int, step_size: float) -> Filter:
-    r"""λφ = 1 − (1 − ηλ)^k: k steps of `Landweber` from zero; no saturation, α ≈ 1/(ηk)."""
+    r"""The filter of a number of plain gradient steps on least squares.
+
+    λφ = 1 − (1 − ηλ)^k: k steps of `Landweber` from zero; no saturation, α ≈ 1/(ηk).
+    """
     k = check.integer("filters.landweber", "k", k, low=0)
     eta = check.number("filters.landweber", "step_size", step_size, low=0.0, strict=True)
 
@@ -83,7 +90,10 @@ def landweber(k: int, step_size: float) -> Filter:
 
 
 def nu_method(k: int, step_size: float, nu: float = 1.0) -> Filter:
-    """k steps of `NuMethod` from zero, η = `step_size` ≤ 1/λ_max: its recursion, λ by λ; the qualification is ν."""
+    """The filter of a number of accelerated gradient steps on least squares.
+
+    k steps of `NuMethod` from zero, η = `step_size` ≤ 1/λ_max: its recursion, λ by λ; the qualification is ν.
+    """
     k = check.integer("filters.nu_method", "k", k, low=0)
     eta = check.number("filters.nu_method", "step_size", step_size, low=0.0, strict=True)
     nu = check.number("filters.nu_method", "nu", nu, low=0.0, strict=True)
@@ -99,13 +109,19 @@ def nu_method(k: int, step_size: float, nu: float = 1.0) -> Filter:
 
 
 def flow(time: float) -> Filter:
-    """λφ = 1 − exp(−tλ): gradient flow x' = Aᵀ(y − Ax) from zero up to time t."""
+    """The filter of gradient descent in continuous time, stopped after a given time.
+
+    λφ = 1 − exp(−tλ): gradient flow x' = Aᵀ(y − Ax) from zero up to time t.
+    """
     time = check.number("filters.flow", "time", time, low=0.0)
     return lambda lam: _over(-namespace(lam).expm1(-time * lam), lam, time)
 
 
 def cutoff(alpha: float) -> Filter:
-    """λφ = 1 where λ ≥ α, else 0: truncated singular value decomposition (TSVD); α in units of λ = s²."""
+    """The filter that drops small singular values: truncated singular value decomposition (TSVD).
+
+    λφ = 1 where λ ≥ α, else 0; α in units of λ = s².
+    """
     alpha = check.number("filters.cutoff", "alpha", alpha, low=0.0, strict=True)
 
     def phi(lam: Array) -> Array:

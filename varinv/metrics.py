@@ -10,7 +10,9 @@ from varinv.backend import Array, double, namespace, to_numpy
 
 
 def psnr(x: Array, truth: Array, *, data_range: float | None = None) -> float:
-    """Peak signal-to-noise ratio 10 log₁₀(L² / mean((x − truth)²)), in dB.
+    """Peak signal-to-noise ratio of an image against the truth, in decibels; higher is better.
+
+    10 log₁₀(L² / mean((x − truth)²)).
 
     Parameters
     ----------
@@ -34,7 +36,9 @@ def psnr(x: Array, truth: Array, *, data_range: float | None = None) -> float:
 
 
 def ssim(x: Array, truth: Array, *, data_range: float | None = None) -> float:
-    """Mean structural similarity (Wang et al. 2004, Gaussian window of σ = 1.5 pixels), at most 1.
+    """Structural similarity of an image and the truth, at most 1; higher is better.
+
+    Mean structural similarity (Wang et al. 2004, Gaussian window of σ = 1.5 pixels), at most 1.
 
     Computed by scikit-image with the settings of the paper; three-dimensional arrays count as volumes.
 
@@ -59,7 +63,9 @@ def ssim(x: Array, truth: Array, *, data_range: float | None = None) -> float:
 
 
 def relative_error(x: Array, truth: Array) -> float:
-    """‖x − truth‖ / ‖truth‖ in the Euclidean norm.
+    """Distance of an image from the truth, relative to the size of the truth.
+
+    ‖x − truth‖ / ‖truth‖ in the Euclidean norm.
 
     Raises
     ------

@@ -28,7 +28,7 @@ def image(
     unit: str | None = None,
     limits: tuple[float, float] | None = None,
 ) -> Any:
-    """One image in grey with its colour bar, row 0 at the top.
+    """Plot one image in grey with its colour bar, row 0 at the top.
 
     Parameters
     ----------
@@ -63,7 +63,7 @@ def compare(
     unit: str | None = None,
     limits: tuple[float, float] | None = None,
 ) -> Any:
-    """Images side by side in the same grey scale; titles carry the PSNR where the truth is given.
+    """Plot images side by side in the same grey scale; titles carry the PSNR where the truth is given.
 
     Parameters
     ----------
@@ -109,7 +109,7 @@ def result(
     unit: str | None = None,
     title: str | None = None,
 ) -> Any:
-    """The image of a Result and, where its history has figures, their course over the iterations.
+    """Plot the image of a result and, where its history has figures, their course over the iterations.
 
     Beside the image: objective and certified lower bound, below them gap, residual or change on a logarithmic axis,
     below those what `observe` returned.  With `truth`: its range is the grey scale, and the PSNR is in the title.
@@ -253,7 +253,9 @@ def _finish(figure: Any, path: str | os.PathLike[str] | None) -> Any:
 
 
 def choice(chosen: Any, path: str | os.PathLike[str] | None = None) -> Any:
-    """A `Chosen` as a matplotlib figure; written to `path` (.png, .pdf, .svg, .jpg) where given.
+    """Plot what a rule has chosen: criterion, residual and image; written to a file where a path is given.
+
+    A matplotlib figure of a `Chosen`; the formats are .png, .pdf, .svg and .jpg.
 
     Images (2-D, or the middle slice of 3-D) stand on the left; several parameters: over the evaluations.  The point
     chosen is marked, so are solves that did not converge; a criterion of several decades has a logarithmic axis.

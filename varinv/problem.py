@@ -50,7 +50,9 @@ class Gap(NamedTuple):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Problem(Summand):
-    """min over x of Σ f_i(K_i x).
+    """What is minimised: a sum of data terms, regularisers and constraints.
+
+    min over x of Σ f_i(K_i x).
 
     Written as ``L2Squared(y) @ A + 0.02 * TV(A.domain) + NonNegative()``.  Terms of the image itself stay primal
     together in one exact prox (`simple`); the others are `coupled` to the dual, one array per term.
@@ -92,7 +94,7 @@ class Problem(Summand):
 
     @property
     def simple(self) -> Any:
-        """The terms of the image itself, with one exact prox; None: there are none."""
+        """The terms of the image itself as one functional with an exact prox, or None where there are none."""
         return self._parts[0]
 
     @property
@@ -109,17 +111,19 @@ class Problem(Summand):
 
     @on_views
     def grad(self, x: Array) -> Array:
-        """Σ Kᵀ ∇f(K x); a TypeError names the term without a gradient."""
+        """The gradient of the objective, Σ Kᵀ ∇f(K x); a TypeError names the term without a gradient."""
         return functools.reduce(lambda a, b: a + b, (t.grad(x) for t in self.terms))
 
     @on_views
     def hvp(self, x: Array, p: Array) -> Array:
-        """Σ Kᵀ ∇²f(K x) K p."""
+        """The Hessian (second derivative) times a direction p: Σ Kᵀ ∇²f(K x) K p."""
         return functools.reduce(lambda a, b: a + b, (t.hvp(x, p) for t in self.terms))
 
     @on_views
     def gap(self, x: Array, duals: tuple[Array, ...], bound: float | None = None) -> Gap:
-        """Objective at x and the lower bound that the dual arrays prove, made feasible first.
+        """How far an image is from the optimum, proved: its objective and a lower bound.
+
+        The bound is what the dual arrays prove, made feasible first.
 
         `bound` M is an assumption, |x| ≤ M at the solution, for problems that offer no proved one.
         Raises ValueError naming the missing bound, or a dual array of the wrong shape.  See varinv.certificate.
@@ -133,7 +137,7 @@ class Problem(Summand):
         return Gap(primal, dual, relative_gap(primal, dual))
 
     def data(self) -> Array | None:
-        """The first array of data among the terms, else the first bound of a box that is one; None: there is none."""
+        """The first array of data among the terms, else the first array that bounds a box, or None."""
         data = next((d for t in self.terms if (d := t.f.data()) is not None), None)
         ends = (end for t in self.terms if (form := quadratic(t.f)) is not None for end in (form.lo, form.hi))
         return next((end for end in ends if is_array(end)), None) if data is None else data

@@ -14,7 +14,7 @@ from varinv.files import save_image
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Result:
-    """The outcome of `solve`.
+    """The outcome of `solve`: the image, why the solver stopped, and the course of the iterations.
 
     x : the image, in the library, dtype and device of the data.
     state : the solver's last state (``solver.states(problem, resume=state)`` goes on from there).
@@ -49,7 +49,7 @@ class Result:
         return next((row["gap"] for row in reversed(self.history) if "gap" in row), None)
 
     def summary(self) -> str:
-        """A few lines for people: problem, why it stopped, figures, constraints that are missed and by how much."""
+        """A few lines to read: problem, why it stopped, figures, constraints that are missed and by how much."""
         lines = [f"problem     {self.problem!r}", f"solver      {self.solver!r}"]
         lines += [f"chosen      {self.chosen}"] if self.chosen else []
         lines.append(f"stopped     {self.why}")
@@ -94,7 +94,7 @@ class Result:
         return save_image(path, self.x, {"why": self.why, **self.settings(), **metadata}, self.history)
 
     def settings(self) -> dict[str, Any]:
-        """Problem, solver and version in words."""
+        """Problem, solver and version as text."""
         from varinv import __version__
 
         return {

@@ -36,7 +36,9 @@ class Warmed(NamedTuple):
 
 
 def warm(what: str = "all", *, say: Callable[[str, float], Any] = lambda name, done: None) -> Warmed:
-    """Compile kernels ahead for float32 and float64, so that nobody waits for them later; what is on disk is kept.
+    """Compile the fast kernels ahead of time, so that the first run need not wait.
+
+    For float32 and float64; what is on disk is kept.
 
     Kernels lie where numba keeps its cache: the folder ``__pycache__`` beside the package, or that of the user where
     this is read-only, or NUMBA_CACHE_DIR.  A machine of another kind compiles its own.

@@ -27,7 +27,9 @@ DERIVED = (
 
 
 class Functional(Summand, ABC):
-    r"""A function f of an array with values in (−∞, ∞]: a cost, a penalty or a constraint.
+    r"""A cost, a penalty or a constraint: a number for every image, which a problem adds up and a solver minimises.
+
+    A function f of an array with values in (−∞, ∞].
 
     A capability is a method that exists; there are no flags.  **The mathematics**: a class defines `__call__` and
     any of
@@ -85,7 +87,7 @@ class Functional(Summand, ABC):
         return (Term(self),)
 
     def form(self) -> Any:
-        """What f is, as data (varinv.forms); None: none of these."""
+        """What f is, in a form that solvers can read (varinv.forms), or None where no form applies."""
         return None
 
     if TYPE_CHECKING:  # the optional capabilities, for the type checker only
@@ -100,7 +102,7 @@ class Functional(Summand, ABC):
 
     @abstractmethod
     def __call__(self, x: Array) -> float:
-        """f(x), accumulated in float64."""
+        """The value f(x), summed in float64."""
 
     @classmethod
     def examples(cls) -> Iterator[tuple[Functional, Shape]]:
@@ -123,17 +125,18 @@ class Functional(Summand, ABC):
         """Raise a ValueError where an argument of this shape does not fit the data or weights inside."""
 
     def data(self) -> Array | None:
-        """The array whose library, device and dtype the solution takes; None: there is none inside."""
+        """The array whose library, device and dtype the solution takes, or None where f holds no array."""
         return None
 
     def scale(self, lam: float) -> Functional:
-        """lam · f."""
+        """The functional times a number: lam · f."""
         return Scaled(lam, self)
 
     def part(self, shape: Shape, axis: int, indices: Sequence[int]) -> Functional:
-        """The summands of a separable f that belong to some entries along an axis of its argument, of this `shape`.
+        """The part of a sum over pixels that belongs to some of them.
 
-        Arrays of that shape inside f are indexed, everything else stays.  Raises TypeError where f is no such sum.
+        They are the entries `indices` along an axis of the argument of f, which has this `shape`.  Arrays of that shape
+        inside f are indexed, everything else stays.  Raises TypeError where f is no such sum.
         """
         if not self.separable or not dataclasses.is_dataclass(self):
             raise TypeError(f"{self} is not a sum over entries: it has no part for some of them")
@@ -279,7 +282,9 @@ class Scaled(Functional):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Term(Summand):
-    """f(K x); K None: f of the image itself.
+    """One summand of a problem: a functional of an image, or of the image behind an operator.
+
+    f(K x), or f(x) where K is None.
 
     Raises ValueError where the data or weights inside f do not fit the shapes that K maps between.
     """
@@ -302,12 +307,12 @@ class Term(Summand):
 
     @on_views
     def __call__(self, x: Array) -> float:
-        """f(K x) in float64, K x in the dtype of x."""
+        """The value f(K x) in float64, with K x in the dtype of x."""
         x = _image(x)
         return float(self.f(x if self.K is None else self.K(x)))
 
     def exactly(self, x: Array) -> float:
-        """f(K x) with K x in float64 as well, or, where f can, without K x."""
+        """The value f(K x) with K x in float64 as well, or, where f can, without forming K x."""
         if self.K is None:
             return float(self.f(x))
         fast = table.value_of(self.f, self.K, x)
@@ -315,7 +320,7 @@ class Term(Summand):
 
     @on_views
     def grad(self, x: Array) -> Array:
-        """Kᵀ ∇f(K x)."""
+        """The gradient with respect to the image: Kᵀ ∇f(K x)."""
         if not hasattr(self.f, "grad"):
             raise TypeError(
                 f"{self.f} has no gradient{lost(self.f, 'grad')}; smooth it (Huber, TV(smoothing=…)) or use a proximal "
@@ -326,7 +331,7 @@ class Term(Summand):
 
     @on_views
     def hvp(self, x: Array, p: Array) -> Array:
-        """Kᵀ ∇²f(K x) K p."""
+        """The Hessian (second derivative) times a direction p: Kᵀ ∇²f(K x) K p."""
         if not hasattr(self.f, "hvp"):
             raise TypeError(f"{self.f} has no second derivative{lost(self.f, 'hvp')}")
         x, p = _image(x), _image(p)

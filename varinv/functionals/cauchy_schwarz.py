@@ -137,7 +137,10 @@ def _derivative(x: Array, n: int, order: int) -> Array:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Binary(_Powers):
-    """Zero on images with values ±a, a free: N Σx⁴ − (Σx²)², fields x² and 1."""
+    """A penalty for images of two grey levels, opposite in sign and not known beforehand.
+
+    Zero on images with values ±a, a free: N Σx⁴ − (Σx²)², fields x² and 1.
+    """
 
     invariant: bool = True
     exponents = (2, 0)
@@ -150,7 +153,10 @@ class Binary(_Powers):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class OneSidedBinary(_Powers):
-    """Zero on images with values 0 and a, a free: Σx² Σx⁴ − (Σx³)², fields x and x²."""
+    """A penalty for images of two grey levels, zero and another one that is not known beforehand.
+
+    Zero on images with values 0 and a, a free: Σx² Σx⁴ − (Σx³)², fields x and x².
+    """
 
     invariant: bool = True
     exponents = (1, 2)
@@ -163,7 +169,10 @@ class OneSidedBinary(_Powers):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Ternary(_Powers):
-    """Zero on images with values −a, 0, a, a free: Σx² Σx⁶ − (Σx⁴)², fields x and x³."""
+    """A penalty for images of three grey levels, zero and two opposite ones that are not known beforehand.
+
+    Zero on images with values −a, 0, a, a free: Σx² Σx⁶ − (Σx⁴)², fields x and x³.
+    """
 
     invariant: bool = True
     exponents = (1, 3)
@@ -176,7 +185,9 @@ class Ternary(_Powers):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Eigenvector(CauchySchwarz):
-    """Zero on eigenvectors of an operator C: ‖x‖²‖Cx‖² − ⟨x, Cx⟩², fields x and Cx.
+    """A penalty that is zero on the eigenvectors of an operator.
+
+    Zero on eigenvectors of an operator C: ‖x‖²‖Cx‖² − ⟨x, Cx⟩², fields x and Cx.
 
     Raises TypeError where C is no operator, ValueError where it changes the shape.
     """
@@ -218,7 +229,9 @@ class Eigenvector(CauchySchwarz):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Orthogonal(CauchySchwarz):
-    """Zero on matrices X of n columns with XᵀX = a·identity, a free: n‖XᵀX‖² − ‖X‖⁴, fields XᵀX and identity.
+    """A penalty for matrices whose columns are orthogonal and of equal length, which is not known beforehand.
+
+    Zero on matrices X of n columns with XᵀX = a·identity, a free: n‖XᵀX‖² − ‖X‖⁴, fields XᵀX and identity.
 
     Raises ValueError for arrays that are no matrices.
     """

@@ -18,7 +18,9 @@ from varinv.functionals.sparsity import words
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Charbonnier(Functional):
-    r"""Σ w √(n² + s²), n = |z| or, with `groups`, the length over axis 0; at z = 0 it is Σ w s, as usual in the field.
+    r"""A smooth approximation of the sum of absolute values, or of total variation, that has a gradient.
+
+    Σ w √(n² + s²), n = |z| or, with `groups`, the length over axis 0; at z = 0 it is Σ w s, as usual in the field.
 
     s → 0 is L1 (or L21).  Gradient w z/√(n² + s²), smoothness w/s (Charbonnier, Blanc-Féraud, Aubert & Barlaud 1997).
     prox: z r/n with the root r of r + t w r/√(r² + s²) = n, by Newton's method, which from below rises to the root.

@@ -16,7 +16,9 @@ from varinv.linalg import dot, norm
 
 @dataclass(frozen=True, eq=False, repr=False)
 class L2Ball(Functional):
-    r"""0 where ‖z − y‖ ≤ radius, else ∞: the discrepancy-constrained data term.
+    r"""The constraint that an image fits the data up to a given noise level.
+
+    0 where ‖z − y‖ ≤ radius, else ∞: the discrepancy-constrained data term.
 
     Values allow for rounding: ‖z − y‖ may exceed the radius by 1e-12, or 4 eps of the dtype of data or z where that is
     more (5e-7 in float32), times radius + ‖y‖.
@@ -96,7 +98,9 @@ class L2Ball(Functional):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Box(Functional):
-    r"""0 where lo ≤ z ≤ hi entrywise, else ∞.  prox: clip.  Conjugate: Σ max(lo q, hi q).
+    r"""The constraint that every value lies between two bounds.
+
+    0 where lo ≤ z ≤ hi entrywise, else ∞.  prox: clip.  Conjugate: Σ max(lo q, hi q).
 
     Parameters
     ----------
@@ -184,12 +188,17 @@ def far(f: Any, z: Array, size: float = 0.0) -> float:
 
 
 def NonNegative() -> Box:
-    """0 where z ≥ 0 entrywise, else ∞: Box(0, ∞)."""
+    """The constraint that no value is negative.
+
+    0 where z ≥ 0 entrywise, else ∞: Box(0, ∞).
+    """
     return Box(0.0, math.inf)
 
 
 def Known(values: Any, mask: Any) -> Box:
-    r"""0 where z = values on the mask, else ∞: inpainting with exact data.  Add Box(lo, hi) to certify a gap.
+    r"""The constraint that some pixels have given values: inpainting with exact data.
+
+    0 where z = values on the mask, else ∞.  Add Box(lo, hi) to certify a gap.
 
     Parameters
     ----------
@@ -219,7 +228,9 @@ def Known(values: Any, mask: Any) -> Box:
 
 
 def Support(mask: Any) -> Box:
-    r"""0 where z = 0 outside the mask, else ∞: the object lies within a known region.
+    r"""The constraint that the object lies within a known region: the image is zero outside.
+
+    0 where z = 0 outside the mask, else ∞.
 
     Parameters
     ----------

@@ -12,7 +12,9 @@ from varinv.functionals.base import Functional
 
 @dataclass(frozen=True, eq=False, repr=False)
 class CrossEntropy(Functional):
-    """(1/m) Σ_i (log Σ_c exp z_ic − Σ_c b_ic z_ic): the multinomial log-loss of scores z, shape (m, classes).
+    """The data term of classification: how badly scores predict given classes.
+
+    (1/m) Σ_i (log Σ_c exp z_ic − Σ_c b_ic z_ic): the multinomial log-loss of scores z, shape (m, classes).
 
     Gradient (softmax(z) − b)/m; the Hessian of each row is diag(p) − ppᵀ ≤ ½, so that smoothness is 1/(2m).
 

@@ -20,7 +20,9 @@ from varinv.roots import best_of_concave
 
 @dataclass(frozen=True, eq=False, repr=False)
 class L2Squared(Functional):
-    r"""½ Σ weight |z − y|²: Gaussian noise.
+    r"""The data term for Gaussian noise: half the weighted sum of squared differences, least squares.
+
+    ½ Σ weight |z − y|².
 
     prox: (z + t w y)/(1 + t w).  Conjugate: Σ q²/(2w) + q y (∞ where w = 0 and q ≠ 0); its prox: w (q − σ y)/(w + σ).
     smoothness max w, convexity min w.
@@ -144,7 +146,9 @@ def _sum_product(q: Array, y: Any) -> float:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class KullbackLeibler(Functional):
-    r"""Σ z + b − y + y log(y/(z + b)), with 0 log 0 = 0 and ∞ where z + b < 0 or (z + b = 0 and y > 0): Poisson counts.
+    r"""The data term for counts with Poisson noise, as in emission tomography and microscopy.
+
+    Σ z + b − y + y log(y/(z + b)), with 0 log 0 = 0 and ∞ where z + b < 0 or (z + b = 0 and y > 0): Poisson counts.
 
     Conjugate: Σ −y log(1 − q) − b q, domain q ≤ 1 (< 1 where y > 0).  Its prox, with v = q + σ b:
     ((1 + v) − √((v − 1)² + 4σy))/2, written as 1 − 2σy/((v − 1) + √((v − 1)² + 4σy)) for v > 1, free of cancellation.

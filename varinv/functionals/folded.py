@@ -14,7 +14,9 @@ from varinv.functionals.nonconvex import Penalty
 
 @dataclass(frozen=True, eq=False, repr=False)
 class MCP(Penalty):
-    r"""Σ w φ, φ = λ|z| − z²/(2γ) up to |z| = γλ, then γλ²/2 (minimax concave, Zhang 2010).  μ = −1/γ.
+    r"""A sparsity penalty that does not shrink large values: the minimax concave penalty, not convex.
+
+    Σ w φ, φ = λ|z| − z²/(2γ) up to |z| = γλ, then γλ²/2 (minimax concave, Zhang 2010).  μ = −1/γ.
 
     prox for t < γ: 0 up to tλ, (|u| − tλ)/(1 − t/γ) up to γλ, then u; for t ≥ γ hard at λ√(tγ) (tie: 0).
     """
@@ -47,7 +49,9 @@ class MCP(Penalty):
 
 
 def CEL0(weight: Any = 1.0, norms: Any = 1.0) -> MCP:
-    r"""Σ λ − (a²/2)(|z| − √(2λ)/a)² [|z| ≤ √(2λ)/a]: the continuous exact relaxation of λ‖z‖₀ beside ½‖Az − y‖².
+    r"""A sparsity penalty that, beside least squares, replaces the count of non-zeros by a continuous function.
+
+    Σ λ − (a²/2)(|z| − √(2λ)/a)² [|z| ≤ √(2λ)/a]: the continuous exact relaxation of λ‖z‖₀ beside ½‖Az − y‖².
 
     λ = `weight` > 0, a = `norms`, the norms of the columns of A, numbers or one per entry.  It has the minimisers of
     the ℓ0 problem and fewer local ones (Soubies, Blanc-Féraud & Aubert 2015).  This is MCP(a√(2λ), 1/a²).
@@ -62,7 +66,9 @@ def CEL0(weight: Any = 1.0, norms: Any = 1.0) -> MCP:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class SCAD(Penalty):
-    r"""Σ w φ, φ = λ|z| up to λ, (2aλ|z| − z² − λ²)/(2(a − 1)) up to aλ, then λ²(a + 1)/2; a > 1.  μ = −1/(a − 1).
+    r"""A sparsity penalty that does not shrink large values: smoothly clipped absolute deviation, not convex.
+
+    Σ w φ, φ = λ|z| up to λ, (2aλ|z| − z² − λ²)/(2(a − 1)) up to aλ, then λ²(a + 1)/2; a > 1.  μ = −1/(a − 1).
 
     (Fan & Li 2001: a = 3.7.)  prox for t < a − 1: soft by tλ up to (1 + t)λ, ((a − 1)|u| − taλ)/(a − 1 − t) up to aλ,
     then u; for t ≥ a − 1: u above λ(t + a + 1)/2, or λ√(t(a + 1)) where t ≥ a + 1, and soft by tλ below (tie: soft).

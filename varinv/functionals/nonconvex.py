@@ -92,7 +92,10 @@ class Penalty(Functional):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class L0(Penalty):
-    r"""Σ w [z ≠ 0], the number of non-zero entries.  prox: u where |u| > √(2t), else 0 (hard threshold; tie: 0)."""
+    r"""A sparsity penalty that counts the non-zero entries; it is not convex.
+
+    Σ w [z ≠ 0], the number of non-zero entries.  prox: u where |u| > √(2t), else 0 (hard threshold; tie: 0).
+    """
 
     weight: Any = 1.0
 
@@ -111,7 +114,9 @@ class L0(Penalty):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Lp(Penalty):
-    r"""Σ w |z|^p, 0 < p < 1: p = ½ and ⅔ have closed forms (half thresholding, Xu et al. 2012), all p one solver.
+    r"""A sparsity penalty stronger than the sum of absolute values: a power below one, not convex.
+
+    Σ w |z|^p, 0 < p < 1: p = ½ and ⅔ have closed forms (half thresholding, Xu et al. 2012), all p one solver.
 
     prox: 0 where |u| ≤ z₀ + t p z₀^{p−1}, z₀ = (2t(1 − p))^{1/(2−p)} (tie: 0), else the larger root of
     z + t p z^{p−1} = |u|, which lies above z₀, with the sign of u.
@@ -164,7 +169,9 @@ class Lp(Penalty):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class LogSum(Penalty):
-    r"""Σ w log(1 + |z|/δ), δ > 0.  Weakly convex with μ = −1/δ².
+    r"""A sparsity penalty that grows like a logarithm and shrinks large values little; it is not convex.
+
+    Σ w log(1 + |z|/δ), δ > 0.  Weakly convex with μ = −1/δ².
 
     prox: the larger root z of (z − |u|)(z + δ) + t = 0 or 0, whichever costs less (tie: 0), with the sign of u.
     """
@@ -197,7 +204,9 @@ class LogSum(Penalty):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Cauchy(Penalty):
-    r"""Σ w log(1 + z²/δ²), δ > 0, smooth: smoothness 2w/δ², weakly convex with μ = −1/(4δ²) (at z² = 3δ²).
+    r"""A smooth penalty that tolerates a few large values, from the Cauchy distribution; it is not convex.
+
+    Σ w log(1 + z²/δ²), δ > 0, smooth: smoothness 2w/δ², weakly convex with μ = −1/(4δ²) (at z² = 3δ²).
 
     prox: of the minimisers of ½(z − |u|)² + t log(1 + z²/δ²) the better one, with the sign of u.  The derivative
     increases up to z_a and from z_b on, z² = t − δ² ∓ √(t² − 4tδ²) (for t < 4δ² throughout): at most one in each.

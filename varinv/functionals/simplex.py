@@ -36,7 +36,9 @@ def _level(u: Array, total: float, axis: int | None) -> Array:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Simplex(Functional):
-    r"""0 where z ≥ 0 and Σ z = total along an axis, else ∞: fractions of materials, probabilities.
+    r"""The constraint that values are non-negative and have a given sum: fractions of materials, probabilities.
+
+    0 where z ≥ 0 and Σ z = total along an axis, else ∞.
 
     prox: max(z − θ, 0).  Conjugate: total · max q, summed over the other axes.  A sum within 1e-6 of the total counts
     as equal, as float32 iterates need.
@@ -103,7 +105,9 @@ class Simplex(Functional):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class L1Ball(Functional):
-    r"""0 where Σ|z| ≤ radius, else ∞.  prox: sign(z) max(|z| − θ, 0).  Conjugate: radius · max|q|.
+    r"""The constraint that the sum of absolute values is at most a given radius.
+
+    0 where Σ|z| ≤ radius, else ∞.  prox: sign(z) max(|z| − θ, 0).  Conjugate: radius · max|q|.
 
     Raises
     ------
@@ -146,7 +150,9 @@ class L1Ball(Functional):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Linf(Functional):
-    r"""w max|z|.  prox: z clipped to |z| ≤ θ, Σ max(|z| − θ, 0) = t w.  Conjugate: 0 where Σ|q| ≤ w, else ∞.
+    r"""A penalty on the largest absolute value.
+
+    w max|z|.  prox: z clipped to |z| ≤ θ, Σ max(|z| − θ, 0) = t w.  Conjugate: 0 where Σ|q| ≤ w, else ∞.
 
     Raises
     ------

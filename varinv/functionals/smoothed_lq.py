@@ -17,7 +17,9 @@ from varinv.functionals.base import Functional
 
 @dataclass(frozen=True, eq=False, repr=False)
 class SmoothedLq(Functional):
-    r"""Σ (w/q) (z² + s²)^{q/2}: Buccini & Donatelli's smoothing of (w/q)‖z‖_q^q; q = 1 is Charbonnier, q = 2 squares.
+    r"""A smooth approximation of a power of the absolute values, for sparsity in solvers that need a gradient.
+
+    Σ (w/q) (z² + s²)^{q/2}: Buccini & Donatelli's smoothing of (w/q)‖z‖_q^q; q = 1 is Charbonnier, q = 2 squares.
 
     Gradient w z (z² + s²)^{q/2−1}.  smoothness w s^{q−2}.  Convex for q ≥ 1; for q < 1 the least second derivative is
     −2 w s^{q−2} ((1 − q)/(4 − q))^{2−q/2}, at z² = 3s²/(1 − q).

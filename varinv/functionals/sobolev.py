@@ -18,7 +18,9 @@ from varinv.operators.sobolev import Sobolev
 
 @dataclass(frozen=True, eq=False, repr=False)
 class SobolevSquared(Functional):
-    r"""½‖S(z − y)‖² for a Sobolev filter S: the H^s data term as ``SobolevSquared(b, S) @ A``.
+    r"""A data term that weighs frequencies differently: least squares behind a Sobolev filter.
+
+    ½‖S(z − y)‖² for a Sobolev filter S: the H^s data term as ``SobolevSquared(b, S) @ A``.
 
     The same function as ``L2Squared(S(b)) @ S @ A``; there the dual lives behind the filter, here the dual step solves
     the filter exactly, so that wide spans of weights cost no iterations.  With w the squared weights of S and ^ its

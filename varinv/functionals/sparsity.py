@@ -21,7 +21,9 @@ from varinv.functionals.base import Functional
 
 @dataclass(frozen=True, eq=False, repr=False)
 class L1(Functional):
-    r"""Σ w |z − y|: sparsity for y = 0; for data y, noise with outliers (salt and pepper, dead pixels).
+    r"""The sum of absolute values: a penalty for sparsity, or a data term for noise with outliers.
+
+    Σ w |z − y|: sparsity for y = 0; for data y, noise with outliers (salt and pepper, dead pixels).
 
     prox: y + sign(z − y) max(|z − y| − t w, 0); conjugate: Σ q y where |q| ≤ w, else ∞.
 
@@ -172,7 +174,9 @@ class OfMagnitudes(Functional):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class L21(OfMagnitudes):
-    r"""Σ_i w_i |p_i|₂ of fields p of shape (d, *n): with Gradient, isotropic (space-variant) total variation.
+    r"""The sum of the lengths of vectors: a penalty for sparse vector fields, such as the gradient of an image.
+
+    Σ_i w_i |p_i|₂ of fields p of shape (d, *n): with Gradient, isotropic (space-variant) total variation.
 
     prox: p_i (1 − t w_i/max(|p_i|, t w_i)).  Conjugate: 0 where |q_i|₂ ≤ w_i, else ∞; its prox projects each q_i onto
     its ball.
@@ -203,7 +207,9 @@ class L21(OfMagnitudes):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Huber(OfMagnitudes):
-    r"""Σ w φ(n), φ(n) = n²/(2δ) for n ≤ δ and n − δ/2 beyond, n = |z| or, with `groups`, the length over axis 0.
+    r"""A penalty that is quadratic for small values and linear for large ones.
+
+    Σ w φ(n), φ(n) = n²/(2δ) for n ≤ δ and n − δ/2 beyond, n = |z| or, with `groups`, the length over axis 0.
 
     δ → 0 is L1 (or L21).  smoothness w/δ.  prox: z (1 − t w/max(n, δ + t w)).
     Conjugate: Σ δ m²/(2w) where m ≤ w, else ∞; its prox: q w/max(w + σδ, m).

@@ -67,7 +67,9 @@ class _SingularValues(Functional):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Nuclear(_SingularValues):
-    r"""w Σ σ_k, the nuclear norm of a matrix, or of a stack (channels, *n) as the matrix channels × pixels.
+    r"""A penalty for matrices of low rank, or for images whose channels have much in common.
+
+    w Σ σ_k, the nuclear norm of a matrix, or of a stack (channels, *n) as the matrix channels × pixels.
 
     Low where a few images explain all: spectral channels, time frames, images of one scene.
     prox: σ_k ← max(σ_k − t w, 0) (Cai, Candès & Shen 2010).  Conjugate: 0 where the largest σ is ≤ w, else ∞.
@@ -102,7 +104,9 @@ class Nuclear(_SingularValues):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class TensorNuclear(_SingularValues):
-    r"""w/m Σ_k ‖Ẑ_k‖_*: the mean nuclear norm of the slices of the Fourier transform along axis 0, of length m.
+    r"""A penalty for sequences of images of low tensor rank.
+
+    w/m Σ_k ‖Ẑ_k‖_*: the mean nuclear norm of the slices of the Fourier transform along axis 0, of length m.
 
     For sequences (frames, rows, columns): the tubes of the t-product run along axis 0, its frontal slices are the
     frames (Kilmer & Martin 2011; Lu et al. 2020).  prox: singular values of every Fourier slice shrink by t w.

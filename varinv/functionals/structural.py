@@ -21,7 +21,9 @@ def DirectionalTV(
     spacing: Any = 1.0,
     axes: Any = None,
 ) -> Term:
-    r"""Σ_i w_i |P_i ∇x|_i, P_i = I − γ ξ_i ξ_iᵀ, ξ = ∇v/√(|∇v|² + η²) of a guide image v.
+    r"""Total variation that favours the edges of a second image of the same object, the guide.
+
+    Σ_i w_i |P_i ∇x|_i, P_i = I − γ ξ_i ξ_iᵀ, ξ = ∇v/√(|∇v|² + η²) of a guide image v.
 
     Gradients along those of the guide cost 1 − γ of what others cost: edges where the guide has them, in its direction
     (parallel level sets; Ehrhardt & Betcke 2016).  The guide's contrast does not matter, nor its sign.
@@ -70,7 +72,9 @@ def NonlocalTV(
     patch: int = 2,
     scale: float | None = None,
 ) -> Term:
-    r"""Σ_i w_i √(Σ_j w_ij (x_j − x_i)²) over pixels j whose patches look like that of i in the guide.
+    r"""Total variation between pixels with similar surroundings, for textures and repeated details.
+
+    Σ_i w_i √(Σ_j w_ij (x_j − x_i)²) over pixels j whose patches look like that of i in the guide.
 
     See `NonlocalGradient` for the graph and its parameters (Gilboa & Osher 2008).  The guide may be the noisy image, a
     first reconstruction, or another modality; it fixes the shape, the library and the device.

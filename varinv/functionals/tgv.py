@@ -21,7 +21,9 @@ def TGV(
     spacing: Any = 1.0,
     axes: Any = None,
 ) -> Problem:
-    r"""α₁ Σ_i w_i |∇u − v|_i + α₂ Σ_i w_i |E v|_i, a problem over the stack (u, v) of the image and a vector field.
+    r"""Total generalised variation: keeps edges like total variation, without turning slopes into steps.
+
+    α₁ Σ_i w_i |∇u − v|_i + α₂ Σ_i w_i |E v|_i, a problem over the stack (u, v) of the image and a vector field.
 
     Minimised over v it is TGV² of u (Bredies, Kunisch & Pock 2010): 0 for affine images, where total variation makes
     stairs.  E is `SymmetrisedGradient`.  The unknown has shape (1 + d, *n): ``x[0]`` is the image, ``x[1:]`` the field.

@@ -15,7 +15,9 @@ from varinv.roots import increasing_root
 
 
 def TransmissionPoisson(y: Any, blank: Any, background: Any = 0.0) -> Functional:
-    r"""Σ m − y + y log(y/m), m = I₀ e^{−z} + b: counts y of a beam I₀ after the line integrals z (Lambert–Beer).
+    r"""The data term for photon counts behind an object, as an X-ray detector records them.
+
+    Σ m − y + y log(y/m), m = I₀ e^{−z} + b: counts y of a beam I₀ after the line integrals z (Lambert–Beer).
 
     ``TransmissionPoisson(counts, blank) @ A`` needs no logarithm of the counts, zeros are welcome (Erdogan & Fessler
     1999).  Without background it is convex, with a conjugate; with one it is smooth but not convex where y > b > 0.

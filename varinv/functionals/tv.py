@@ -21,7 +21,9 @@ def TV(
     smoothing: float = 0.0,
     kind: str = "huber",
 ) -> Term:
-    r"""Total variation Σ_i w_i |∇x|_i as a Term, Neumann boundary.
+    r"""Total variation: removes noise and artefacts while it keeps edges; for images with nearly flat regions.
+
+    Σ_i w_i |∇x|_i as a Term, Neumann boundary.
 
     Isotropic: |·| is the Euclidean length (Rudin, Osher, Fatemi 1992); anisotropic: the sum of magnitudes.
     `weight` w is an image ≥ 0: space-variant TV.  `smoothing` s > 0: a smooth form of the magnitude n, by `kind`

@@ -33,7 +33,9 @@ def choose(
     tol: float = 1e-4,
     seed: int = 0,
 ) -> Chosen:
-    """The parameters theta of ``family(theta, y)`` that a rule picks for these data alone.
+    """Choose the weight of a regulariser, or other parameters, from the data alone, without ground truth.
+
+    The parameters theta of ``family(theta, y)`` that a rule picks for these data alone.
 
     Parameters
     ----------

@@ -17,7 +17,7 @@ FORMAT = 1  # of the files
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Chosen:
-    """The outcome of `choose`.
+    """The outcome of `choose`: the parameters, the image, and whether the rule worked.
 
     theta : the parameters chosen, 1-D float64.
     value : the criterion there.
@@ -48,11 +48,11 @@ class Chosen:
 
     @property
     def ok(self) -> bool:
-        """Whether the rule did what it is meant to do."""
+        """Whether the rule found what it looks for."""
         return self.status == OK
 
     def summary(self) -> str:
-        """A few lines for people."""
+        """A few lines to read: parameters, criterion and whether the rule worked."""
         values = ", ".join(f"{name} {value:.6g}" for name, value in self.values.items())
         lines = [
             f"rule        {self.rule}",
@@ -65,7 +65,7 @@ class Chosen:
         return "\n".join(lines)
 
     def report(self) -> dict[str, Any]:
-        """Everything but the image and the problem, as plain JSON: what was not formed is None."""
+        """Everything but the image and the problem, as plain JSON; None stands for what was not computed."""
 
         def plain(value: float) -> float | None:
             return float(value) if math.isfinite(value) else None

@@ -155,7 +155,9 @@ def discrepancy(
     x0: Array | None = None,
     residual: Callable[[Array], float] | None = None,
 ) -> DiscrepancyResult:
-    r"""The weight λ of ‖A x_λ − y‖ = τ δ (Morozov 1966), x_λ the minimiser of ``problem_at(lam)``.
+    r"""Find the weight of a regulariser for which the image fits the data as closely as the noise level allows.
+
+    The weight λ of ‖A x_λ − y‖ = τ δ (Morozov 1966), x_λ the minimiser of ``problem_at(lam)``.
 
     The residual never falls as λ grows, so the equation has at most one root up to flat parts; it is sought in log λ
     by false position in a bracket, each solve starting from the image of the nearest λ.

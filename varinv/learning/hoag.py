@@ -52,7 +52,9 @@ class HOAGState(NamedTuple):
 
 @dataclass(frozen=True)
 class HOAG(Solver):
-    r"""Hyperparameter optimisation with approximate gradients; Pedregosa (2016).
+    r"""A rule for `learn` that solves each problem approximately, more exactly as it goes on.
+
+    Hyperparameter optimisation with approximate gradients; Pedregosa (2016).
 
     At iteration k the lower level is solved to ε_k, the adjoint to δ_k = L_g ε_k, and θ ← θ − z/L.  The step adapts:
     with Δ = ‖z‖/L of the last step and C = ¼,

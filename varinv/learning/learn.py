@@ -27,7 +27,7 @@ FORMAT = 1  # of the files
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Learned:
-    """The outcome of `learn`.
+    """The outcome of `learn`: the parameters, why it stopped, and bounds of the loss.
 
     theta : the parameters, 1-D float64; `family.values(theta)` says what they mean.
     loss : the mean loss there, lower levels solved as accurately as the run did.
@@ -49,7 +49,7 @@ class Learned:
     seconds: float = 0.0
 
     def apply(self, y: Array, tol: float = 1e-6) -> Array:
-        """The solution for data y with the learned parameters.
+        """Reconstruct an image from data y with the learned parameters.
 
         Stops where ‖x − x̂‖ ≤ tol times the distance of the start from the solution, both as proved by μ.
         Raises ValueError where the accuracy is not reached in 20000 iterations, and what the family raises.
@@ -68,12 +68,12 @@ class Learned:
         return namespace(x).asarray(found.x, copy=True)
 
     def values(self) -> dict[str, float]:
-        """What theta means, where the family says."""
+        """The parameters by name, where the family names them."""
         values: dict[str, float] = self.family.values(self.theta)
         return values
 
     def summary(self) -> str:
-        """A few lines for people."""
+        """A few lines to read: parameters, loss and why learning stopped."""
         c = self.certificate
         proved = "proved" if c["certified"] else "with the assumed mu"
         return (
@@ -102,7 +102,7 @@ class Learned:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], family: Any) -> Learned:
-        """What `save` wrote, for this family; the family itself is code and does not come out of a file.
+        """Read what `save` wrote; the family itself is code and has to be given.
 
         Raises ValueError where the file is none of ours, or the family differs in its description.
         """
@@ -141,7 +141,9 @@ def learn(
     resume: Any = None,
     seed: int = 0,
 ) -> Learned:
-    """Parameters theta that minimise the mean loss of the solutions of ``family(theta, y)``.
+    """Learn the weights of regularisers, and other parameters, from examples.
+
+    Finds parameters theta that minimise the mean loss of the solutions of ``family(theta, y)``.
 
     Parameters
     ----------

@@ -63,7 +63,9 @@ class MAIDState(NamedTuple):
 
 @dataclass(frozen=True)
 class MAID(Solver):
-    r"""The method of adaptive inexact descent; Salehi, Mukherjee, Roberts & Ehrhardt (2024), Algorithms 3.1 and 3.2.
+    r"""The default rule for `learn`: gradient descent that chooses its accuracy and its steps by itself.
+
+    The method of adaptive inexact descent; Salehi, Mukherjee, Roberts & Ehrhardt (2024), Algorithms 3.1 and 3.2.
 
     With ‖x̃ − x̂‖ ≤ e proved, g(x̃) ± (‖∇g(x̃)‖e + ½L_g e²) encloses the loss (without the last term below, for a convex
     g).  A step θ − αz is accepted where the upper bound there is below the lower bound here by λα‖z‖², which proves

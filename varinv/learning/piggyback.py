@@ -18,7 +18,9 @@ EVERY = 10  # iterations between two looks at the certificate
 
 @dataclass(frozen=True)
 class Piggyback:
-    r"""Solves min_x max_y ⟨K x, y⟩ + g(x) − f*(y), g and f* strongly convex, then the adjoint saddle problem.
+    r"""A solver inside `learn` that computes the solution and its derivative by the primal–dual iteration.
+
+    Solves min_x max_y ⟨K x, y⟩ + g(x) − f*(y), g and f* strongly convex, then the adjoint saddle problem.
 
     .. math::
         \min_X \max_Y\; ⟨K X, Y⟩ + ½⟨∇²g(x) X, X⟩ − ½⟨∇²f^*(y) Y, Y⟩ + ⟨∇ℓ(x), X⟩,\qquad

@@ -25,7 +25,9 @@ class Corner(NamedTuple):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class LCurve(ChoiceRule):
-    r"""Maximise the curvature of ρ = ln ‖A x_θ − y‖ against η = ln R(x_θ) over θ (Hansen & O'Leary 1993); no σ needed.
+    r"""Choose parameters at the corner of the curve of data misfit against regulariser.
+
+    Maximise the curvature of ρ = ln ‖A x_θ − y‖ against η = ln R(x_θ) over θ (Hansen & O'Leary 1993); no σ needed.
 
     .. math::
         κ = (ρ'η'' − ρ''η')/(ρ'^2 + η'^2)^{3/2}

@@ -26,7 +26,9 @@ class Step(NamedTuple):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Evidence(ChoiceRule):
-    r"""The λ = e^θ of largest evidence for the prior e^θ ½‖L x‖² with Gaussian noise (MacKay 1992); no σ needed.
+    r"""Choose the weight of a quadratic regulariser under which the data are most probable.
+
+    The λ = e^θ of largest evidence for the prior e^θ ½‖L x‖² with Gaussian noise (MacKay 1992); no σ needed.
 
     .. math::
         γ = df(θ),\qquad σ^2 ← ‖r‖^2/(m − γ),\qquad λ ← (γ − ν)\,σ^2/‖L x‖^2

@@ -16,7 +16,9 @@ from varinv.linalg import dot
 
 @dataclass(frozen=True, eq=False, repr=False)
 class HoldOut(ChoiceRule):
-    r"""Minimise the mean of w (A x_θ − y)² over measurements that x_θ has not seen (cross-validation); no σ needed.
+    r"""Choose parameters by how well the image predicts measurements that were left out (cross-validation).
+
+    Minimise the mean of w (A x_θ − y)² over measurements that x_θ has not seen; no σ needed.
 
     The weight chosen belongs to the data that were kept, a little fewer than all: slightly too small for all of them.
 

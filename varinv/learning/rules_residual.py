@@ -18,7 +18,9 @@ from varinv.linalg import dot
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Discrepancy(ChoiceRule):
-    r"""The θ at which ‖A x_θ − y‖ = τ √m σ (Morozov 1966), by `find_level` between the bounds.
+    r"""Choose the parameter for which the image fits the data as closely as the noise level allows.
+
+    The θ at which ‖A x_θ − y‖ = τ √m σ (Morozov 1966), by `find_level` between the bounds.
 
     Over-smooths: the best image has a smaller residual.  `corrected` counts the degrees of freedom that the image has
     used up, ‖A x_θ − y‖ = τ √(m − df) σ, the equivalent degrees of freedom of Wahba (1983).
@@ -84,7 +86,9 @@ class Discrepancy(ChoiceRule):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Whiteness(ChoiceRule):
-    r"""Minimise Σ|r̂|⁴/(Σ|r̂|²)² of the residual's spectrum r̂ (Lanza, Pragliola & Sgallari 2020); needs no σ.
+    r"""Choose parameters so that what the image leaves of the data looks like white noise.
+
+    Minimise Σ|r̂|⁴/(Σ|r̂|²)² of the residual's spectrum r̂ (Lanza, Pragliola & Sgallari 2020); needs no σ.
 
     It is least, 1/m, where the spectrum is flat: what is left is white noise.
 

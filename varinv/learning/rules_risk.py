@@ -14,7 +14,9 @@ from varinv.linalg import dot
 
 @dataclass(frozen=True, eq=False, repr=False)
 class SURE(ChoiceRule):
-    r"""Minimise Stein's unbiased estimate of the predictive risk ‖A x_θ − A x*‖² for noise of standard deviation σ.
+    r"""Choose parameters by an unbiased estimate of the error, from the data and the noise level.
+
+    Minimise Stein's unbiased estimate of the predictive risk ‖A x_θ − A x*‖² for noise of standard deviation σ.
 
     .. math::
         ‖A x_θ − y‖² − m σ² + 2 σ² df(θ),\qquad df ≈ b^T A (x_θ(y + t b) − x_θ(y))/t,\quad t = 2σ/m^{0.3}
@@ -56,7 +58,9 @@ class SURE(ChoiceRule):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class GCV(ChoiceRule):
-    r"""Minimise the generalised cross-validation score m ‖r‖²/(m − df)² (Golub, Heath & Wahba 1979); no σ needed.
+    r"""Choose parameters by generalised cross-validation, without knowing the noise level.
+
+    Minimise the generalised cross-validation score m ‖r‖²/(m − df)² (Golub, Heath & Wahba 1979); no σ needed.
 
     Robust form (Lukas 2006): times γ + (1 − γ) tr(S²)/m, which keeps it from under-smoothing.
     Made for linear reconstructions.

@@ -49,7 +49,9 @@ class ISGDState(NamedTuple):
 
 @dataclass(frozen=True)
 class ISGD(Solver):
-    r"""θ ← θ − α_k z_k, z_k the inexact hypergradient of a random batch; Salehi et al. (2024, arXiv 2412.12049).
+    r"""A rule for `learn` with many examples: each step uses a random batch of them.
+
+    θ ← θ − α_k z_k, z_k the inexact hypergradient of a random batch; Salehi et al. (2024, arXiv 2412.12049).
 
     .. math::
         ε_k = δ_k/L_g = ε_0 (k + 1)^{-p},\quad α_k = α_0 (k + 1)^{-q}

@@ -21,7 +21,9 @@ _T = TypeVar("_T")
 
 
 class LinearOperator(Traits):
-    """A linear map K of real arrays, domain → codomain, with its exact adjoint.
+    """A linear map from images to data, such as a blur or a projection, together with its exact adjoint.
+
+    K: domain → codomain, both of real arrays.
 
     A new operator gives `domain`, `codomain`, `forward` and `adjoint`.  The base adds ``K(x)`` (checks the shape),
     ``K.T`` (the adjoint of the plain inner product Σ a b; ``K.T.T is K``), the algebra ``@ + - *``, `pinv`, `project`,
@@ -55,16 +57,25 @@ class LinearOperator(Traits):
         return Adjoint(self)
 
     def pinv(self, y: Array, method: str | None = None, tol: float = 1e-10) -> Array:
-        """K⁺ y, the least-squares solution of K x = y of least norm; see varinv.operators.pinv."""
+        """The image that explains the data best in the sense of least squares (pseudo-inverse).
+
+        K⁺ y, the least-squares solution of K x = y of least norm; see varinv.operators.pinv.
+        """
         return pinv(self, y, method, tol)
 
     def project(self, x: Array, y: Array, method: str | None = None, tol: float = 1e-10) -> Array:
-        """x + K⁺(y − K x): the image nearest to x of those that fit y best (K x = y, where y is in the range of K)."""
+        """The image nearest to a given one among those that fit the data best.
+
+        x + K⁺(y − K x); K x = y afterwards where y is in the range of K.
+        """
         y = check_input(self.T, y, self.codomain)
         return x + self.pinv(y - self(x), method, tol)
 
     def nullspace(self, x: Array, method: str | None = None, tol: float = 1e-10) -> Array:
-        """x − K⁺ K x: the part of x that K does not see."""
+        """The part of an image that leaves no trace in the data.
+
+        x − K⁺ K x.
+        """
         return x - self.pinv(self(x), method, tol)
 
     def __matmul__(self, other: Any) -> LinearOperator:

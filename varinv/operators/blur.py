@@ -22,7 +22,9 @@ DIRECT = 225  # kernel entries up to which the sum over shifts is used; above, F
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Blur(LinearOperator):
-    r"""Convolution with a kernel (point spread function), shape (*n) → (*n).
+    r"""Blur an image: convolution with a kernel (point spread function).
+
+    Shape (*n) → (*n).
 
     (Kx)[i] = Σ_j k[j] x̃[i + c − j], centre c = size // 2 along each axis, x̃ the image continued by
 

@@ -20,7 +20,9 @@ from varinv.operators.norms import collatz_wielandt
 
 @dataclass(frozen=True, eq=False, repr=False)
 class ConvolutionBank(LinearOperator):
-    r"""(k_1 ∗ x, …, k_m ∗ x), each as `Blur` does it; shape (*n) → (m, *n).
+    r"""Convolve an image with several kernels at once.
+
+    (k_1 ∗ x, …, k_m ∗ x), each as `Blur` does it; shape (*n) → (m, *n).
 
     With ``L1(weight) @ ConvolutionBank(…)`` it makes analysis priors: fields of experts, frames, learned filters.
 

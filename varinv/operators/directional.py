@@ -13,7 +13,9 @@ from varinv.operators.base import LinearOperator
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Damping(LinearOperator):
-    r"""p_i ↦ p_i − γ ξ_i ⟨ξ_i, p_i⟩, symmetric; shape (d, *n) → (d, *n).
+    r"""Shrink a vector field along given directions, as directional total variation needs it.
+
+    p_i ↦ p_i − γ ξ_i ⟨ξ_i, p_i⟩, symmetric; shape (d, *n) → (d, *n).
 
     Norm: the eigenvalues at a pixel are 1 (d − 1 times) and 1 − γ|ξ_i|².
 

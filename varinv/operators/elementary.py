@@ -13,7 +13,10 @@ from varinv.operators.base import LinearOperator
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Identity(LinearOperator):
-    """x ↦ x, shape (*n) → (*n); norm 1."""
+    """The operator that changes nothing: the data are the image itself.
+
+    x ↦ x, shape (*n) → (*n); norm 1.
+    """
 
     shape: Shape
 
@@ -61,7 +64,9 @@ class Identity(LinearOperator):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Diagonal(LinearOperator):
-    """x ↦ d x entrywise, shape (*n) → (*n); norm max |d|.
+    """Multiply every pixel by a factor of its own.
+
+    x ↦ d x entrywise, shape (*n) → (*n); norm max |d|.
 
     Parameters
     ----------

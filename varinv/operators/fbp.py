@@ -50,7 +50,9 @@ def fbp(
     padding: str = "edge",
     mask: bool = False,
 ) -> Array:
-    """Filtered back-projection of `sinogram` onto the grid of `A`, in image value (line integral / length).
+    """Filtered back-projection: the classical, direct reconstruction of an image from its line integrals.
+
+    From `sinogram` onto the grid of `A`, in image value (line integral / length).
 
     Parallel beam (Kak & Slaney 1988, section 3.3):  f(x, y) = Σ_θ Δθ (p_θ * h)(x cos θ + y sin θ).
 

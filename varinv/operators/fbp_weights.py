@@ -14,7 +14,10 @@ SMOOTH = math.radians(10)  # width of the transition at the ends of a fan-beam s
 
 
 class MissingArcWarning(UserWarning):
-    """The views do not see every line: filtered back-projection cannot be right there, an iterative method may be."""
+    """The views leave out directions, so that filtered back-projection cannot be right; iterate instead.
+
+    The views do not see every line; an iterative method may do better.
+    """
 
 
 class Coverage(NamedTuple):

@@ -133,7 +133,9 @@ def from_scipy(
     norm: float | None = None,
     nonnegative: bool = False,
 ) -> LinearOperator:
-    """A SciPy LinearOperator, a sparse matrix or a 2-D NumPy array as an operator on images (pixels in C order).
+    """Use a matrix or an operator of SciPy as an operator on images.
+
+    A SciPy LinearOperator, a sparse matrix or a 2-D NumPy array as an operator on images (pixels in C order).
 
     Of a matrix the norm is certified.  Of anything else it is not known: give a proved upper bound as `norm`, or
     `nonnegative=True` where no entry is negative (then Collatz–Wielandt certifies it, and `gap` knows that A ≥ 0).  An
@@ -254,7 +256,9 @@ class _Ours(SciPyOperator):  # type: ignore[misc]
 
 
 def as_scipy(A: LinearOperator, dtype: Any = "float64") -> Any:
-    """A as a scipy.sparse.linalg.LinearOperator (m, n) of flat NumPy vectors, with matvec, rmatvec and matmat.
+    """Hand an operator to SciPy, for its solvers and eigenvalue routines.
+
+    A as a scipy.sparse.linalg.LinearOperator (m, n) of flat NumPy vectors, with matvec, rmatvec and matmat.
 
     Vectors come back in `dtype`, "float32" or "float64".
 
@@ -278,13 +282,19 @@ def as_scipy(A: LinearOperator, dtype: Any = "float64") -> Any:
 
 
 def as_pylops(A: LinearOperator, dtype: Any = "float64") -> Any:
-    """A as a pylops.LinearOperator with `dims` and `dimsd`; ImportError without PyLops."""
+    """Hand an operator to PyLops.
+
+    A as a pylops.LinearOperator with `dims` and `dimsd`; ImportError without PyLops.
+    """
     L = as_scipy(A, dtype)
     return _pylops("as_pylops").LinearOperator(Op=L, dtype=L.dtype, dims=A.domain, dimsd=A.codomain)
 
 
 def from_pylops(L: Any, *, norm: float | None = None, nonnegative: bool = False) -> LinearOperator:
-    """A PyLops operator as ours, shape `dims` → `dimsd`; norm, checks and errors as for `from_scipy`."""
+    """Use an operator of PyLops here.
+
+    A PyLops operator as ours, shape `dims` → `dimsd`; norm, checks and errors as for `from_scipy`.
+    """
     if not isinstance(L, _pylops("from_pylops").LinearOperator):
         raise TypeError(f"from_pylops: L must be a pylops.LinearOperator, got {check.describe(L)}")
     given = getattr(L, "Op", None)

@@ -12,7 +12,9 @@ from varinv.operators.base import LinearOperator
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Fourier(LinearOperator):
-    r"""(Re x̂, Im x̂) of the unitary discrete Fourier transform; shape (*n) → (2, *n).
+    r"""The discrete Fourier transform of an image, as real and imaginary part.
+
+    (Re x̂, Im x̂) of the unitary discrete Fourier transform; shape (*n) → (2, *n).
 
     x̂[k] = N^(−1/2) Σ_j x[j] exp(−2πi Σ_a k_a j_a/n_a) over the chosen axes, N the product of their lengths; frequency 0
     at index 0 (not centred: give masks through ``fftshift``'s inverse).

@@ -18,7 +18,9 @@ from varinv.backend import Array, to_numpy
 
 @dataclass(frozen=True, eq=False, repr=False)
 class ParallelBeam:
-    """Parallel rays: detector bin k at angle θ measures the line x cos θ + y sin θ = (k − axis)·spacing.
+    """Where the rays of a parallel-beam scan run: angles, detector bins and rotation axis.
+
+    Detector bin k at angle θ measures the line x cos θ + y sin θ = (k − axis)·spacing.
 
     Parameters
     ----------
@@ -52,7 +54,7 @@ class ParallelBeam:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class FanBeam:
-    """Fan of rays onto a flat detector.
+    """Where the rays of a fan-beam scan run: from a point source onto a flat detector.
 
     At angle θ the source is at R(sin θ, −cos θ), the detector centre at d(−sin θ, cos θ), the detector direction is
     (cos θ, sin θ), R = `source_to_axis`, d = `axis_to_detector`; θ = 0: the source is below the image.

@@ -17,7 +17,9 @@ BOUNDARIES = ("neumann", "periodic", "dirichlet")
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Gradient(LinearOperator):
-    r"""Forward differences, one leading axis per direction; shape (*n) → (d, *n).
+    r"""The gradient of an image: differences of neighbouring pixels along every axis.
+
+    Forward differences, one leading axis per direction; shape (*n) → (d, *n).
 
     (∇u)_k[i] = (u[i + e_k] − u[i]) / h_k, and where i + e_k leaves the image
 

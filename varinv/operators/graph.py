@@ -20,7 +20,9 @@ NORMALISATIONS = ("fro", "maxdeg", "none")
 
 @dataclass(frozen=True, eq=False, repr=False)
 class GraphLaplacian(LinearOperator):
-    r"""L = (D − W)/c: pixels are nodes, edges join those within a window, and a guide image says how alike they are.
+    r"""Compare every pixel with those that a guide image says are alike, for regularisation on a graph.
+
+    L = (D − W)/c: pixels are nodes, edges join those within a window, and a guide image says how alike they are.
 
     .. math::
         W_{ij} = \exp(−|g_i − g_j|²/\mathrm{scale}),\quad 0 < ‖i − j‖_∞ ≤ r,\qquad D = \mathrm{diag}(W 1)

@@ -16,7 +16,9 @@ from varinv.operators.base import LinearOperator
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Matrix(LinearOperator):
-    """x ↦ M x along the first axis, shape (n,) → (m,), or with `columns` c: (n, c) → (m, c).
+    """Use a matrix as an operator.
+
+    x ↦ M x along the first axis, shape (n,) → (m,), or with `columns` c: (n, c) → (m, c).
 
     Norm: the largest singular value (LAPACK, float64), times 1 + 1e-10 above its rounding.
 

@@ -18,7 +18,9 @@ from varinv.operators.base import LinearOperator
 
 @dataclass(frozen=True, eq=False, repr=False)
 class NonlocalGradient(LinearOperator):
-    r"""(∇_w x)_k[i] = √w_k[i] (x[j_k(i)] − x[i]) over the neighbours j_k(i) of pixel i; shape (*n) → (K, *n).
+    r"""Differences between pixels with similar surroundings, near or far.
+
+    (∇_w x)_k[i] = √w_k[i] (x[j_k(i)] − x[i]) over the neighbours j_k(i) of pixel i; shape (*n) → (K, *n).
 
     i and j are neighbours where each has the other's patch among its `neighbours` most similar ones in a window, or
     where they touch; w_ij = exp(−d_ij/h²), d the mean squared difference of two patches (Buades, Coll & Morel 2005;

@@ -18,7 +18,10 @@ METHODS = ("cg", "fbp")
 
 
 class InexactInverseWarning(UserWarning):
-    """What was returned is not A⁺ y to the accuracy asked for; the message says by how much."""
+    """A pseudo-inverse was not computed to the accuracy asked for; the message says by how much.
+
+    What was returned is not A⁺ y to that accuracy.
+    """
 
 
 @on_views

@@ -22,7 +22,9 @@ WIDER = 1e-3  # a bin is wider than a pixel only by more than this: lengths are 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Radon(LinearOperator):
-    r"""Line integrals of an image; (rows, cols) → (angles, detectors), stacks (s, rows, cols) → (s, angles, detectors).
+    r"""The forward operator of tomography: line integrals of an image along the rays of a scan.
+
+    (rows, cols) → (angles, detectors), stacks (s, rows, cols) → (s, angles, detectors).
 
     Joseph's interpolation (P. M. Joseph 1982, IEEE Trans. Med. Imaging 1, 192–196): a ray steeper than 45° is
     sampled once per row, any other once per column, linearly between the two pixels beside it, zero outside:

@@ -28,7 +28,9 @@ PROJECTORS = {
 
 @dataclass(frozen=True, eq=False, repr=False)
 class AstraRadon(LinearOperator):
-    r"""`Radon` through ASTRA's projectors (van Aarle et al. 2016, Optics Express 24), NumPy and CuPy.
+    r"""The forward operator of tomography, computed by the ASTRA toolbox.
+
+    `Radon` through ASTRA's projectors (van Aarle et al. 2016, Optics Express 24), NumPy and CuPy.
 
     (rows, cols) → (angles, detectors), stacks slice by slice; value × length, as `Radon`.  A bin is one ray ("linear",
     "line") or the area of its strip ("strip"), whatever its width.  Projectors read the image as ASTRA defines them:

@@ -19,7 +19,9 @@ from varinv.operators.gradient import Gradient
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Restriction(LinearOperator):
-    """x ↦ x[region], a rectangular part; shape (*n) → (*m), an axis less for every integer in the region.
+    """Cut a rectangular part out of an image.
+
+    x ↦ x[region], a rectangular part; shape (*n) → (*m), an axis less for every integer in the region.
 
     The adjoint puts the part back and fills the rest with zeros: K Kᵀ = identity, so the norm is 1.  For scattered
     pixels see `Subsampling`.
@@ -131,7 +133,9 @@ class Restriction(LinearOperator):
 
 
 def Part(shape: Shape, index: int | slice) -> LinearOperator:
-    """x ↦ x[index] along axis 0: one field (an integer; the axis goes) or several (a slice) of a stacked unknown.
+    """Take one image, or several, out of a stack of unknowns.
+
+    x ↦ x[index] along axis 0: one field (an integer; the axis goes) or several (a slice) of a stacked unknown.
 
     With it, operators act on the fields of one unknown: ``K1 @ Part(shape, 0) + K2 @ Part(shape, 1)`` is the row
     K1 x₀ + K2 x₁, whose norm bound is √(‖K1‖² + ‖K2‖²); with adjoints,

@@ -20,7 +20,9 @@ from varinv.operators.norms import collatz_wielandt
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Subsampling(LinearOperator):
-    """The values a mask keeps, in C order; shape (*n) → (m,), m the number of True entries.
+    """Keep only the pixels that a mask names, as in inpainting.
+
+    The values a mask keeps, in C order; shape (*n) → (m,), m the number of True entries.
 
     The adjoint puts the values back and fills the rest with zeros: K Kᵀ = identity, so the norm is 1.
 
@@ -121,7 +123,9 @@ class Subsampling(LinearOperator):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Downsampling(LinearOperator):
-    r"""One value per block of pixels; shape (*n) → (*n / factor).
+    r"""Reduce the resolution of an image, as in super-resolution: one value per block of pixels.
+
+    Shape (*n) → (*n / factor).
 
     (Kx)[i] = (k ∗ x)[f i + (f − 1) // 2], the image continued by reflection, with the kernel k
 

@@ -19,7 +19,9 @@ SPAN = 1e30  # of squared weights: beyond, float32 overflows and no digit of flo
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Sobolev(LinearOperator):
-    r"""S = (I − scale²Δ)^{s/2} as a filter: each frequency ξ is multiplied by (1 + scale²|ξ|²)^{s/2}/c.
+    r"""A filter that damps or amplifies high frequencies by a power, to say how rough noise or image are.
+
+    S = (I − scale²Δ)^{s/2} as a filter: each frequency ξ is multiplied by (1 + scale²|ξ|²)^{s/2}/c.
 
     Shape (*n) → (*n).  ``L2Squared(S(b)) @ S @ A`` is the H^s data term ½‖S(Ax − b)‖²: the likelihood of noise with
     power spectrum ∝ (1 + scale²|ξ|²)^{−s}.  s > 0 trusts high frequencies (noise is smooth), s < 0 distrusts them,

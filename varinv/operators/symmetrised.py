@@ -14,7 +14,9 @@ from varinv.operators.gradient import Gradient
 
 @dataclass(frozen=True, eq=False, repr=False)
 class SymmetrisedGradient(LinearOperator):
-    r"""E v = ½(J + Jᵀ), J_kl = ∂_l v_k by backward differences; shape (d, *n) → (d(d+1)/2, *n).
+    r"""The symmetric part of the derivative of a vector field, as total generalised variation needs it.
+
+    E v = ½(J + Jᵀ), J_kl = ∂_l v_k by backward differences; shape (d, *n) → (d(d+1)/2, *n).
 
     Components: ∂_k v_k for every axis, then (∂_l v_k + ∂_k v_l)/√2 for k < l, so that the plain inner product is
     Frobenius', where off-diagonal entries count twice (Bredies, Kunisch & Pock 2010).

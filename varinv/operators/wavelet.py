@@ -22,7 +22,9 @@ from varinv.operators.wavelet_filters import filters, orthonormal, outer, spread
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Wavelet(LinearOperator):
-    r"""The periodic wavelet transform W of Mallat (1989); shape (*n) → (*n).
+    r"""The wavelet transform of an image, in which most images have few large coefficients.
+
+    The periodic wavelet transform W of Mallat (1989); shape (*n) → (*n).
 
     One level along one axis of n entries: a[i] = Σ_j h[j] x[2i + F/2 − j], d likewise with g, both of length n/2 (h, g
     the low- and high-pass filters of length F, indices modulo n; PyWavelets' "periodization"), stored as [a, d].  A
@@ -169,7 +171,9 @@ class Wavelet(LinearOperator):
 def StationaryWavelet(
     shape: Shape, wavelet: str = "haar", levels: int = 3, axes: tuple[int, ...] | None = None
 ) -> LinearOperator:
-    r"""The undecimated periodic wavelet transform, shape (*n) → (1 + levels·(2^d − 1), *n), d the number of axes.
+    r"""A wavelet transform without downsampling: its result shifts with the image.
+
+    The undecimated periodic wavelet transform, shape (*n) → (1 + levels·(2^d − 1), *n), d the number of axes.
 
     Every band has the size of the image, and a shifted image has shifted coefficients: denoising without blocks.
     Channel 0 is the coarsest approximation, the others are details from coarse to fine.  At level l along an axis:

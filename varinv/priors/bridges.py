@@ -38,7 +38,7 @@ def from_torch(
     batch: int = 16,
     dtype: Any = None,
 ) -> Network:
-    """A PyTorch module as a denoiser for arrays of any library.
+    """Use a PyTorch network as a denoiser, for arrays of any library.
 
     Memory is shared where dtypes agree (DLPack); no gradient is recorded.  The module runs in the precision and on the
     device of its parameters; an image on another device is refused with the remedy.  A function shows no parameters:
@@ -83,7 +83,9 @@ def from_torch(
 
 
 def torch_decoder(module: Any, latent: tuple[int, ...]) -> Decoder:
-    """A PyTorch decoder z -> image, with its vector–Jacobian product by autograd, for arrays of any library.
+    """Use a PyTorch generator, which draws an image from a code, as a decoder.
+
+    z -> image, with its vector–Jacobian product by autograd, for arrays of any library.
 
     The module maps a tensor of shape `latent` to the image itself: wrap one that wants a batch,
     ``torch_decoder(lambda z: net(z[None])[0, 0], (512,))``; the codes then keep the dtype of the data.
@@ -172,7 +174,7 @@ def from_onnx(
     sha256: str | None = None,
     threads: int | None = None,
 ) -> Network:
-    """An ONNX file as a denoiser, run by ONNX Runtime on the CPU.
+    """Use a network in an ONNX file as a denoiser; ONNX Runtime runs it on the CPU.
 
     `sha256` is the checksum the file must have; `threads` limits those of the runtime.  A second input of the graph
     takes the noise level where sigma="argument".  The other arguments are those of `Network`.
@@ -243,7 +245,9 @@ def from_jax(
     clip: bool = False,
     batch: int = 16,
 ) -> Network:
-    """A JAX function of a batch (flax: ``lambda u: model.apply(params, u)``) as a denoiser; arguments as in `Network`.
+    """Use a JAX network as a denoiser.
+
+    A JAX function of a batch (flax: ``lambda u: model.apply(params, u)``) as a denoiser; arguments as in `Network`.
 
     JAX computes in float32 unless its `jax_enable_x64` is set; the result has the dtype of the image all the same.
     Raises ImportError where JAX is not installed, with the command that installs it.

@@ -25,7 +25,9 @@ class DDNMState(NamedTuple):
 
 @dataclass(frozen=True)
 class DDNM(Solver):
-    r"""Denoising diffusion null-space model (Wang, Yu & Zhang 2023), in the variance-exploding form.
+    r"""Draw an image that fits exact data, by diffusion with a denoiser.
+
+    Denoising diffusion null-space model (Wang, Yu & Zhang 2023), in the variance-exploding form.
 
     .. math::
         d = D(u, σ_k),\quad x = d − Λ\,A^+(A d − y),\quad

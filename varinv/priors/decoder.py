@@ -13,7 +13,9 @@ from varinv.linalg import dot, norm
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Decoder:
-    """x = G(z) from a latent code, with its vector–Jacobian product (z, v) ↦ J_G(z)ᵀ v: what latent searches need.
+    """A generator of images from codes, with its derivative, for searches among the images it can draw.
+
+    x = G(z) from a latent code, with its vector–Jacobian product (z, v) ↦ J_G(z)ᵀ v: what latent searches need.
 
     Parameters
     ----------

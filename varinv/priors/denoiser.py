@@ -18,7 +18,9 @@ class PlacementError(TypeError):
 
 
 class Denoiser(Protocol):
-    """(x, sigma) -> x: a cleaner image of the same shape, library, device and dtype.
+    """What counts as a denoiser: a function that removes noise of a given level from an image.
+
+    (x, sigma) -> x: a cleaner image of the same shape, library, device and dtype.
 
     `sigma` is the standard deviation of the noise in the units of x (never a variance, never 255 times something).
     Any callable of this form is a denoiser; `Network` makes one of a network.

@@ -25,7 +25,9 @@ class DRPState(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class DRP(Solver):
-    r"""Deep restoration prior: Hu, Hou, … & Kamilov (2024), with a network R trained to restore H x.
+    r"""Restore images with a network trained for another restoration task, such as super-resolution.
+
+    Deep restoration prior: Hu, Hou, … & Kamilov (2024), with a network R trained to restore H x.
 
     .. math::
         z = (1 − γτ) u + γτ R(H u),\qquad

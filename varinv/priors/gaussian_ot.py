@@ -14,7 +14,9 @@ from varinv.backend import Array, device, double, like, namespace, normal, to_nu
 
 @dataclass(frozen=True, eq=False, repr=False)
 class GaussianOT:
-    r"""A post-processor: patches of restored images, N(m_s, C_s), are moved to those of natural ones, N(m_t, C_t).
+    r"""Make restored images look more natural: their patches get the statistics of natural ones.
+
+    A post-processor: patches of restored images, N(m_s, C_s), are moved to those of natural ones, N(m_t, C_t).
 
     .. math::
         T = C_t^{1/2} M^+ C_t^{1/2},\quad M = (C_t^{1/2} C_s C_t^{1/2})^{1/2},\qquad

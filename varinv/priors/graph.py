@@ -37,7 +37,9 @@ def graph_la(
     solver: Solver | None = None,
     stop: Callable[..., str | None] | None = None,
 ) -> Any:
-    r"""min over x of ½‖A x − y‖² + (λ/q) ‖L x‖_q^q, L the graph Laplacian of Ψ(y); Bianchi et al. (2023).
+    r"""Reconstruct twice: the first image says which pixels are alike, and so regularises the second.
+
+    min over x of ½‖A x − y‖² + (λ/q) ‖L x‖_q^q, L the graph Laplacian of Ψ(y); Bianchi et al. (2023).
 
     Ψ is any first reconstruction: ``lambda y: vi.fbp(A, y)``, a Tikhonov or TV solve, a network, or the image itself.
     Only its grey-value differences within a window matter, so a poor but sharp Ψ is good enough; a well solved TV

@@ -49,7 +49,9 @@ class HQSState(NamedTuple):
 
 @dataclass(frozen=True)
 class HQS(Solver):
-    r"""min ½‖A x − y‖²/s² + λ g(x) with g given by a denoiser, by splitting x from u (Geman & Yang 1995).
+    r"""Restore images with a denoiser by half-quadratic splitting, from strong noise levels to weak ones.
+
+    min ½‖A x − y‖²/s² + λ g(x) with g given by a denoiser, by splitting x from u (Geman & Yang 1995).
 
     .. math::
         u ← \arg\min_u ½‖A u − y‖² + \frac{ρ_k}{2}‖u − x‖²,\qquad x ← D(u, σ_k),\qquad ρ_k = λ s²/σ_k²

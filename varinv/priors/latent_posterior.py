@@ -34,7 +34,9 @@ class VBLEState(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class VBLE(Solver):
-    r"""The Gaussian q(z) = N(z̄, diag a²) nearest to the posterior of a latent code; Biquard et al. (2024).
+    r"""Find a whole distribution of codes that explain the data, not one code alone, for uncertainty maps.
+
+    The Gaussian q(z) = N(z̄, diag a²) nearest to the posterior of a latent code; Biquard et al. (2024).
 
     .. math::
         \min_{\bar z, a}\; E_q \frac{‖A\,G(z) − y‖²}{2 s²} + λ\,\mathrm{KL}(q ‖ p)
@@ -134,7 +136,9 @@ class VBLE(Solver):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class LatentPosterior:
-    """What the data say about the image, as draws x = G(z) (+ b σ(z) ε), z ~ N(z̄, diag a²).
+    """What the data say about the image: a mean, an uncertainty map and random draws.
+
+    Draws are x = G(z) (+ b σ(z) ε), z ~ N(z̄, diag a²).
 
     x : the image of the mean code, G(z̄).
     mean, std : mean of the posterior and its standard deviation in every pixel, from `samples` draws.
@@ -174,7 +178,9 @@ def latent_posterior(
     samples: int = 100,
     seed: int = 0,
 ) -> LatentPosterior:
-    """The posterior of the image for y = A x + noise and a decoder of standard normal codes; arguments as in `VBLE`.
+    """Reconstruct an image and its uncertainty map with a decoder.
+
+    The posterior of the image for y = A x + noise and a decoder of standard normal codes; arguments as in `VBLE`.
 
     Uncertainty is that of the code: what the decoder cannot draw counts as impossible, so that the map is too small
     where the truth lies outside of its range.

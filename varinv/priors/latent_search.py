@@ -34,7 +34,9 @@ class LatentSearchState(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class LatentSearch(Solver):
-    r"""min ½‖A G(z) − y‖² over codes z whose rows keep their length; Menon, Damian, Hu, Ravi & Rudin (2020).
+    r"""Search the images that a decoder can draw for the one that fits the data.
+
+    min ½‖A G(z) − y‖² over codes z whose rows keep their length; Menon, Damian, Hu, Ravi & Rudin (2020).
 
     Standard normal codes of n entries have lengths near √n, so that the sphere is where a generator was trained: every
     row (last axis) of z stays on the sphere of its start.  Adam on the tangential gradient, each step projected back;
@@ -118,7 +120,9 @@ def latent_search(
     tolerance: float | None = None,
     seed: int = 0,
 ) -> Result:
-    """An image G(z) that fits y = A x + noise, of `restarts` searches (`LatentSearch`) the one that fits best.
+    """Reconstruct an image as one that a decoder can draw.
+
+    An image G(z) that fits y = A x + noise, of `restarts` searches (`LatentSearch`) the one that fits best.
 
     Such images look like what the decoder was trained on whether or not the truth does: details that the data do not
     fix are inventions, and they inherit every bias of the training set.

@@ -19,7 +19,9 @@ SIGMAS = ("map", "argument", "none")
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Network:
-    r"""A network as a denoiser (x, sigma) -> x, in the units and the layout of the image.
+    r"""Use any network as a denoiser: value range, axes and noise level are converted for it.
+
+    A network as a denoiser (x, sigma) -> x, in the units and the layout of the image.
 
     The network maps batches (n, channels, rows, columns) with values in `range`; the image may be anything.  With
     (a, b) = `image` and (lo, hi) = `range`, fixed once and for all (rescaling each iterate by its own extremes would

@@ -14,7 +14,9 @@ from varinv.priors.denoiser import returned
 
 @dataclass(frozen=True, eq=False)
 class NullspaceNetwork:
-    r"""y ↦ A⁺y + (I − A⁺A) N(A⁺y): a network changes only what A does not see; Schwab, Antholzer & Haltmeier (2019).
+    r"""Let a network add only what the data cannot show, so that exact data stay fitted.
+
+    y ↦ A⁺y + (I − A⁺A) N(A⁺y): a network changes only what A does not see; Schwab, Antholzer & Haltmeier (2019).
 
     For data in the range of A the result satisfies A x = y exactly, whatever the network does; noise in y is kept as
     well: regularise, or `restore`, where there is much.
@@ -56,7 +58,9 @@ class NullspaceNetwork:
 
 @dataclass(frozen=True, eq=False)
 class DataConsistent:
-    """(x, sigma) ↦ the image nearest to D(x, sigma) that fits the exact data y: a denoiser made consistent.
+    """Correct the output of a denoiser so that it fits exact data.
+
+    (x, sigma) ↦ the image nearest to D(x, sigma) that fits the exact data y: a denoiser made consistent.
 
     For iterations whose every step should satisfy A x = y, and for the last step of any method.
 

@@ -14,7 +14,9 @@ from varinv.functionals.base import Functional
 
 @dataclass(frozen=True, eq=False, repr=False)
 class PnP(Functional):
-    r"""Plug-and-play: a denoiser in the place of a proximal map (Venkatakrishnan, Bouman & Wohlberg 2013).
+    r"""Plug-and-play: a denoiser takes the place of the regulariser's step in a solver.
+
+    D in the place of a proximal map (Venkatakrishnan, Bouman & Wohlberg 2013).
 
     .. math::  \mathrm{prox}_{t g}(x) := D(x, σ),\qquad σ = \sqrt{t λ}
 
@@ -77,7 +79,9 @@ class PnP(Functional):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class RED(Functional):
-    r"""Regularisation by denoising (Romano, Elad & Milanfar 2017), as a score: ∇g(x) = λ (x − D(x, σ))/σ².
+    r"""Regularisation by denoising: the difference between an image and its denoised version acts as a gradient.
+
+    A score (Romano, Elad & Milanfar 2017): ∇g(x) = λ (x − D(x, σ))/σ².
 
     (x − D_σ(x))/σ² estimates −∇log p of the density of images blurred by noise of level σ (Tweedie), so that λ = 1 is
     the Bayesian weight beside a data term −log p(y|x); the paper's own λ is this λ/σ².  In general this is no gradient
@@ -136,7 +140,9 @@ class RED(Functional):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Potential(Functional):
-    """An explicit regulariser λ g from callables: its value and its gradient (learned ones included).
+    """A regulariser made of two functions of your own, its value and its gradient; learned ones included.
+
+    λ g from callables.
 
     Gradient-step denoisers x − ∇g(x), total deep variation, ridge regularisers: wherever a value exists, line searches,
     monotone steps and objective-based stops work.

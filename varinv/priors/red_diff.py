@@ -25,7 +25,9 @@ class REDDiffState(NamedTuple):
 
 @dataclass(frozen=True)
 class REDDiff(Solver):
-    r"""Mardani, Song, Kautz & Vahdat (2023), in the variance-exploding form for any denoiser.
+    r"""Restore an image by gradient steps with a denoiser, from strong noise levels to weak ones.
+
+    Mardani, Song, Kautz & Vahdat (2023), in the variance-exploding form for any denoiser.
 
     .. math::
         u = x + σ_k ε,\quad \hat ε = (u − D(u, σ_k))/σ_k,\quad

@@ -54,7 +54,9 @@ def restore(
     observe: Callable[[Any], Any] | None = None,
     progress: bool = False,
 ) -> Result:
-    """Restore an image from y = A x + noise with a denoiser (or a restoration network) as the prior.
+    """Restore an image from noisy data with a denoiser, or a restoration network, as the prior.
+
+    The data are y = A x + noise.
 
     ==================== ===================================================================================
     hqs                  half-quadratic splitting with falling noise levels: the one to try first (`HQS`)

@@ -25,7 +25,9 @@ def _trained() -> tuple[Any, float, float, float]:
 
 
 def convex_ridge(shape: Any, noise: float, boundary: str = "reflect") -> Term:
-    r"""A convex ridge regulariser with learned filters, as a Term: smooth, with a prox behind it, for every solver.
+    r"""A convex regulariser with filters learned from photographs, ready to use with every solver.
+
+    A Term: smooth, with a prox behind it.
 
     .. math::
         R_σ(x) = t^2 R(x/t) = t\,w \sum_k \sum_i \sqrt{(c_k ∗ x)_i^2 + (t s)^2},\qquad t = σ/0.1

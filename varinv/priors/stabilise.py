@@ -19,7 +19,9 @@ Map = Callable[[Array], Array]
 
 @dataclass(frozen=True)
 class Stabilised:
-    r"""y ↦ ψ(φ(y)): a reconstruction map after a stable pre-step; Evangelista, Nagy, Morotti, Loli Piccolomini (2023).
+    r"""Make a reconstruction less sensitive to noise by a stable step before it.
+
+    y ↦ ψ(φ(y)): a reconstruction map after a stable pre-step; Evangelista, Nagy, Morotti, Loli Piccolomini (2023).
 
     φ may be a filter of the data (then ψ takes data), or a coarse but stable reconstruction that ψ, e.g. a network,
     refines: a few steps of conjugate gradients, ``cgls_steps(A, 3, 1e-4)``, or a variational solve.  The error that ψ
@@ -55,7 +57,9 @@ class Stabilised:
 
 
 def cgls_steps(A: LinearOperator, steps: int, lam: float = 0.0) -> Map:
-    r"""The map y ↦ x_k, k steps of conjugate gradients from zero on ½‖A x − y‖² + ½λ‖x‖².
+    r"""A stable first reconstruction: a few steps of conjugate gradients.
+
+    The map y ↦ x_k, k steps of conjugate gradients from zero on ½‖A x − y‖² + ½λ‖x‖².
 
     Few steps recover what A transmits well and leave the rest: stable, and cheap.  λ here is the square of the
     parameter in papers that write λ²‖x‖²; their "3 iterations" may be 2 updates, as here counted.
@@ -100,7 +104,9 @@ class Stability:
 
 
 def stability(psi: Map, A: LinearOperator, images: Iterable[Array], noise: float, *, seed: int = 0) -> Stability:
-    r"""Accuracy η = max ‖ψ(A x) − x‖ and stability constant C = max (‖ψ(A x + e) − x‖ − η)/‖e‖ of a reconstruction map.
+    r"""Measure how accurate a reconstruction is, and how much it amplifies noise.
+
+    Accuracy η = max ‖ψ(A x) − x‖ and stability constant C = max (‖ψ(A x + e) − x‖ − η)/‖e‖ of a reconstruction map.
 
     The definitions of Evangelista et al. (2023), over given images and one noise draw each: lower bounds of the
     suprema.  C may be negative: noise then does not add to the error of the least accurate image.

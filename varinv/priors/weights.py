@@ -107,7 +107,9 @@ def reweighted_tv(
     solver: Solver | None = None,
     stop: Callable[..., str | None] | None = None,
 ) -> Any:
-    r"""TpV by reweighting: min over x of fidelity(x) + λ Σ Φ(|∇x|_i), Φ(t) = ∫₀ᵗ (η/√(η² + s²))^{1−p} ds.
+    r"""Total variation solved several times, each with weights from the last image, for sharper edges.
+
+    TpV by reweighting: min over x of fidelity(x) + λ Σ Φ(|∇x|_i), Φ(t) = ∫₀ᵗ (η/√(η² + s²))^{1−p} ds.
 
     Φ grows like t below η and like t^p beyond.  As Φ is concave, its tangent at the last image is a weighted TV above
     it: each solve, ``fidelity + λ TV(weight=tv_weights(x))``, lowers the objective (as far as it is solved), and

@@ -10,11 +10,14 @@ from varinv import check
 
 
 class ScanError(ValueError):
-    """A file that cannot be read as a scan; the message names the file and the fault."""
+    """A file cannot be read as a scan; the message names the file and the fault."""
 
 
 class ScanWarning(UserWarning):
-    """A file that can be read, but says something implausible; the same text is in `Scan.report`."""
+    """A file was read, but says something implausible; the same text is in the report of the scan.
+
+    That is `Scan.report`.
+    """
 
 
 def warn(path: object, text: str, notes: list[str]) -> None:

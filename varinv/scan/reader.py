@@ -40,7 +40,9 @@ def read(
     axis: float | None = None,
     pixel_size: float | None = None,
 ) -> Scan:
-    """Open a scan: a file, or a folder of TIFF frames.  Frames stay on disk until their rows are asked for.
+    """Open a scan: a file, or a folder of TIFF frames.
+
+    Frames stay on disk until their rows are asked for.
 
     Parameters
     ----------

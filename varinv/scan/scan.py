@@ -20,7 +20,9 @@ from varinv.scan.frames import Raw
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Scan:
-    """A scan as `read` opens it; `views`, `bin`, `crop`, `flip`, `reverse`, `using` return new ones.
+    """A measured scan, as `read` opens it: what to select, correct and reconstruct from.
+
+    `views`, `bin`, `crop`, `flip`, `reverse`, `using` return new ones.
 
     `geometry` always fits what `sinogram` returns.  Frames stay on disk: only the rows that are asked for are read.
     Views, bins and columns are chosen after flat field, repairs, stripes and air were done on whole detector rows,
@@ -48,7 +50,7 @@ class Scan:
 
     @property
     def angles(self) -> NDArray[np.float64]:
-        """One angle a view, radians; a ScanError where neither the file nor `read` gave any."""
+        """The angle of each view in radians; a ScanError where neither the file nor `read` gave any."""
         if self.raw.angles is None:
             raise ScanError(f"{self.raw.path}: the file states no angles; pass angles= to read")
         return np.asarray(self.turning * self.raw.angles[self.picked], np.float64)
@@ -115,7 +117,7 @@ class Scan:
     # ------------------------------------------------------------------------------------------------ selection
 
     def views(self, which: Any) -> Scan:
-        """Some of the views: a slice, indices or a mask over the present ones; the angles follow."""
+        """Keep some of the views: a slice, indices or a mask over the present ones; the angles follow."""
         try:
             picked = self.picked[which]
         except (IndexError, TypeError) as error:
@@ -143,7 +145,7 @@ class Scan:
         return dataclasses.replace(self, window=(start, start + count * k * have, k * have), seen={})
 
     def crop(self, a: int, b: int) -> Scan:
-        """Columns a to b (without b) of the present ones; axis → axis − a."""
+        """Keep the detector columns from a up to, without, b; axis → axis − a."""
         n = self.shape[2]
         a, b = check.integer("crop", "a", a), check.integer("crop", "b", b)
         if not 0 <= a < b <= n:
@@ -161,7 +163,7 @@ class Scan:
         return dataclasses.replace(self, mirrored=not self.mirrored, seen={})
 
     def reverse(self) -> Scan:
-        """Turn the other way: angles → −angles.  For an instrument whose rotation has the other sign."""
+        """Reverse the sense of rotation, for an instrument that turns the other way: angles → −angles."""
         return dataclasses.replace(self, turning=-self.turning, seen={})
 
     def using(self, *, air: bool | None = None, stripes: int | None = None, axis: float | None = None) -> Scan:

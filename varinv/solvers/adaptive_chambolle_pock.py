@@ -48,7 +48,9 @@ class AdaptiveState(NamedTuple):
 
 @dataclass(frozen=True)
 class AdaptiveChambollePock(Solver):
-    r"""min_x g(x) + Σ f_i(K_i x): ChambollePock over-relaxed, with the balance of its steps found on the way.
+    r"""The usual solver for total variation: primal–dual steps that adapt themselves to the problem.
+
+    min_x g(x) + Σ f_i(K_i x): ChambollePock over-relaxed, with the balance of its steps found on the way.
 
     .. math::
         x ← prox_{τ g}(u − τ Σ K_i^T y_i),\quad  z_i ← prox_{σ_i f_i^*}(y_i + σ_i K_i(2x − u)),\quad

@@ -71,7 +71,9 @@ class ADMMState(NamedTuple):
 
 @dataclass(frozen=True)
 class ADMM(Solver):
-    r"""min_x Σ ½‖A_j x − b_j‖²_W + Σ f_i(K_i x); Boyd, Parikh, Chu, Peleato & Eckstein (2011), section 3.
+    r"""Solve by splitting: least squares and regularisers take turns (alternating direction method of multipliers).
+
+    min_x Σ ½‖A_j x − b_j‖²_W + Σ f_i(K_i x); Boyd, Parikh, Chu, Peleato & Eckstein (2011), section 3.
 
     .. math::
         u ← \arg\min \sum_j ½\|A_j u − b_j\|_W^2 + \sum_i \tfrac{ρ_i}{2} \|K_i u − z_i + w_i/ρ_i\|²

@@ -20,7 +20,9 @@ _S = TypeVar("_S")
 
 
 class Solver(ABC):
-    """Hyperparameters of an algorithm; the state is a value, and the loop is somebody else's.
+    """What every solver is: its settings, how it starts, and how it makes one step.
+
+    Hyperparameters of an algorithm; the state is a value, and the loop belongs to the caller.
 
     A solver is a frozen dataclass with `init(problem, x) -> state` and `step(problem, state) -> state`.  A state is a
     NamedTuple with at least `x` and `k`, holding only what the next step needs, so that a resumed run equals an
@@ -106,7 +108,10 @@ def refuse(who: str, functionals: Iterable[Functional | None], without: str = ""
 
 
 def until(problem: Problem, states: Iterator[Any], rule: Callable[..., str | None]) -> Iterator[Any]:
-    """The states up to and including the first at which the rule (a copy of it) has a reason."""
+    """Run a sequence of states until a stopping rule gives a reason.
+
+    The states up to and including the first at which the rule (a copy of it) has a reason.
+    """
     rule = copy.deepcopy(rule)
     previous = None
     for state in states:
@@ -117,5 +122,5 @@ def until(problem: Problem, states: Iterator[Any], rule: Callable[..., str | Non
 
 
 def last(states: Iterator[Any]) -> Any:
-    """The last state of a finite sequence."""
+    """Run a finite sequence of states to its end and return the last one."""
     return collections.deque(states, maxlen=1).pop()

@@ -27,7 +27,9 @@ def conjugate_gradients(
     absolute: bool = False,
     most: int = 1000,
 ) -> tuple[Array, float, int]:
-    r"""Solve H x = b, H symmetric and positive semidefinite; Hestenes & Stiefel (1952).
+    r"""Solve a symmetric system of linear equations by conjugate gradients.
+
+    Solve H x = b, H symmetric and positive semidefinite; Hestenes & Stiefel (1952).
 
     .. math::
         α = γ/⟨p, H p⟩,\quad x ← x + α p,\quad r ← r − α H p,\quad γ' = ‖r‖²,\quad p ← r + (γ'/γ) p
@@ -126,7 +128,9 @@ class CGState(NamedTuple):
 
 @dataclass(frozen=True)
 class CG(Solver):
-    r"""min_x Σ ½‖K_i x − y_i‖²_{W_i} by conjugate gradients on ∇ = 0: Σ K_iᵀ W_i K_i x = Σ K_iᵀ W_i y_i.
+    r"""Solve weighted least squares, also with several quadratic terms, by conjugate gradients.
+
+    min_x Σ ½‖K_i x − y_i‖²_{W_i} by conjugate gradients on ∇ = 0: Σ K_iᵀ W_i K_i x = Σ K_iᵀ W_i y_i.
 
     Any number of `L2Squared` terms, with and without operators; a start image changes the path, not the minimiser,
     where that is unique (else the component of the start in the null space stays).  For one term, `CGLS` and `LSQR`

@@ -33,7 +33,9 @@ class CGLSState(Iterate):
 
 @dataclass(frozen=True)
 class CGLS(Solver):
-    r"""min_x ½‖A x − y‖²_W by conjugate gradients on the normal equations; Björck (1996), Algorithm 7.4.1.
+    r"""Solve least squares with one operator by conjugate gradients; stopped early, it regularises.
+
+    min_x ½‖A x − y‖²_W by conjugate gradients on the normal equations; Björck (1996), Algorithm 7.4.1.
 
     .. math::
         q = A p,\quad α = γ/⟨q, W q⟩,\quad x ← x + α p,\quad r ← r − α q,\quad

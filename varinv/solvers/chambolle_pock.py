@@ -44,7 +44,9 @@ class ChambollePockState(NamedTuple):
 
 @dataclass(frozen=True)
 class ChambollePock(Solver):
-    r"""min_x g(x) + Σ f_i(K_i x); Chambolle & Pock (2011), Algorithm 1, and Algorithm 2 where g is strongly convex.
+    r"""Solve total variation and other convex problems that need not be smooth, by primal–dual steps.
+
+    min_x g(x) + Σ f_i(K_i x); Chambolle & Pock (2011), Algorithm 1, and Algorithm 2 where g is strongly convex.
 
     .. math::
         y_i ← prox_{σ_i f_i^*}(y_i + σ_i K_i x̄),\quad

@@ -23,7 +23,9 @@ from varinv.solvers.fingerprint import differences, fingerprint
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Where and how often `solve` writes its state; a path alone means ``Checkpoint(path)``.
+    """Where and how often a run is saved, so that it can be continued.
+
+    Where and how often `solve` writes its state; a path alone means ``Checkpoint(path)``.
 
     The first file is written before the first step (so that a folder that cannot be written to is an error before any
     work is lost), the last one when the run ends or Ctrl-C ends it.  A later write that fails (disk full) is a warning:

@@ -37,7 +37,9 @@ class CondatVuState(NamedTuple):
 
 @dataclass(frozen=True)
 class CondatVu(Solver):
-    r"""min_x h(x) + g(x) + Σ f_i(K_i x), h smooth; Condat (2013), Algorithm 3.1, and Vũ (2013).
+    r"""Solve convex problems with a smooth data term, a regulariser behind an operator, and constraints.
+
+    min_x h(x) + g(x) + Σ f_i(K_i x), h smooth; Condat (2013), Algorithm 3.1, and Vũ (2013).
 
     .. math::
         x' ← prox_{τ g}(x − τ(∇h(x) + Σ K_i^T y_i)),\quad

@@ -34,7 +34,9 @@ class FISTAState(NamedTuple):
 
 @dataclass(frozen=True)
 class FISTA(Solver):
-    r"""min_x f(x) + g(x), convex, accelerated; Beck & Teboulle (2009), Chambolle & Pock (2016) where μ > 0.
+    r"""Solve smooth data terms with one simple regulariser by accelerated gradient steps.
+
+    min_x f(x) + g(x), convex, accelerated; Beck & Teboulle (2009), Chambolle & Pock (2016) where μ > 0.
 
     .. math::
         t' = \tfrac12\bigl(1 - q t^2 + \sqrt{(1 - q t^2)^2 + 4 (s/s') t^2}\bigr),\quad

@@ -32,7 +32,9 @@ class HadamardState(NamedTuple):
 
 @dataclass(frozen=True)
 class HadamardGradient(Solver):
-    r"""min_x ½‖A x − y‖²_W by gradient descent on the factors of x = w∘w − u∘u; Vaškevičius et al. (2019).
+    r"""Find sparse images by gradient descent on factors of the image, stopped early.
+
+    min_x ½‖A x − y‖²_W by gradient descent on the factors of x = w∘w − u∘u; Vaškevičius et al. (2019).
 
     .. math::
         g = A^T W (A x - y),\quad w ← w - 2η\, w ∘ g,\quad u ← u + 2η\, u ∘ g,\qquad w_0 = u_0 = α \sqrt{s}\,1

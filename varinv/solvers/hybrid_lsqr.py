@@ -39,7 +39,9 @@ class HybridLSQRState(NamedTuple):
 
 @dataclass(frozen=True)
 class HybridLSQR(Solver):
-    r"""min_x ½‖A x − y‖²_W + (μ/2)‖x‖² with automatic μ; Chung, Nagy & O'Leary (2008).
+    r"""Solve least squares with a ridge whose weight is found automatically.
+
+    min_x ½‖A x − y‖²_W + (μ/2)‖x‖² with automatic μ; Chung, Nagy & O'Leary (2008).
 
     .. math::
         \sqrt W A V_k = U_{k+1} B_k,\qquad x_k = V_k \arg\min_z ½‖B_k z - β_1 e_1‖^2 + \tfrac μ2 ‖z‖^2

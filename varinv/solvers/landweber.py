@@ -30,7 +30,9 @@ class LandweberState(NamedTuple):
 
 @dataclass(frozen=True)
 class Landweber(Solver):
-    r"""min_x ½‖A x − y‖²_W by gradient steps; Landweber (1951).
+    r"""Solve least squares by plain gradient steps; stopped early, it regularises.
+
+    min_x ½‖A x − y‖²_W by gradient steps; Landweber (1951).
 
     .. math:: x ← x + η A^T W (y − A x)
 
@@ -89,7 +91,9 @@ class NuMethodState(NamedTuple):
 
 @dataclass(frozen=True)
 class NuMethod(Solver):
-    r"""The ν-method: Landweber with Jacobi polynomials; Brakhage (1987), Hanke (1991).
+    r"""Solve least squares by accelerated gradient steps; stopped early, it regularises.
+
+    The ν-method: Landweber with Jacobi polynomials; Brakhage (1987), Hanke (1991).
 
     .. math::
         x_{k} = x_{k-1} + μ_k (x_{k-1} − x_{k-2}) + ω_k η A^T W (y − A x_{k-1}),\quad η = 1/\|A\|_W²,\quad μ_1 = 0

@@ -45,7 +45,9 @@ class LBFGSState(NamedTuple):
 
 @dataclass(frozen=True)
 class LBFGS(Solver):
-    r"""min f(x) over lo ≤ x ≤ hi, f smooth: Nocedal (1980), boxes by Bertsekas' (1982) two-metric projection.
+    r"""Solve smooth problems, with bounds on the values or without, by a quasi-Newton method of limited memory.
+
+    min f(x) over lo ≤ x ≤ hi, f smooth: Nocedal (1980), boxes by Bertsekas' (1982) two-metric projection.
 
     .. math::
         x' = P(x + t d),\qquad d = -H ∇f(x) \text{ on the free entries},\quad d = -γ∇f(x) \text{ on the others}

@@ -47,7 +47,9 @@ class LinearisedADMMState(NamedTuple):
 
 @dataclass(frozen=True)
 class LinearisedADMM(Solver):
-    r"""min_x g(x) + Σ f_i(K_i x); Parikh & Boyd (2014), section 4.4.2; Zhang, Burger & Osher (2011).
+    r"""Solve convex problems by splitting, without solving linear systems inside.
+
+    min_x g(x) + Σ f_i(K_i x); Parikh & Boyd (2014), section 4.4.2; Zhang, Burger & Osher (2011).
 
     .. math::
         x ← prox_{τ g}(x − τ \sum ρ_i K_i^T (K_i x − z_i + y_i/ρ_i)),\quad

@@ -50,7 +50,9 @@ class LSQRState(NamedTuple):
 
 @dataclass(frozen=True)
 class LSQR(Solver):
-    r"""min_x Σ ½‖K_i x − y_i‖²_{W_i} by Golub–Kahan bidiagonalisation; Paige & Saunders (1982), section 4.
+    r"""Solve least squares by the method of Paige and Saunders; stopped early, it regularises.
+
+    min_x Σ ½‖K_i x − y_i‖²_{W_i} by Golub–Kahan bidiagonalisation; Paige & Saunders (1982), section 4.
 
     .. math::
         β u ← A v - α u,\quad α v ← A^T u - β v,\quad ρ = \sqrt{\bar ρ^2 + β^2},\ c = \bar ρ/ρ,\ s = β/ρ,\\

@@ -14,7 +14,9 @@ from varinv.solvers.rules import Rule
 
 @dataclass
 class misfit(Rule):
-    """Stop where ‖A x − y‖_W ≤ factor · noise (Morozov): before an unregularised method fits the noise.
+    """Stop once the image fits the data as closely as the noise allows.
+
+    Stop where ‖A x − y‖_W ≤ factor · noise (Morozov): before an unregularised method fits the noise.
 
     `noise` δ is the expected ‖A x_true − y‖_W: s√m for m measurements of standard deviation s and weight 1, √m for
     weights 1/s².  The squares with an array of data count, all together.  One application of A per evaluation, none

@@ -51,7 +51,9 @@ class OSEMState(NamedTuple):
 
 @dataclass(frozen=True)
 class MLEM(Solver):
-    r"""min over x ≥ 0 of KL(y, A x + b); Shepp & Vardi (1982), equation 2.13; Richardson (1972) and Lucy (1974).
+    r"""The classical solver of emission tomography: images of counts that stay non-negative.
+
+    min over x ≥ 0 of KL(y, A x + b); Shepp & Vardi (1982), equation 2.13; Richardson (1972) and Lucy (1974).
 
     .. math::
         x ← \frac{x}{A^T 1} A^T \frac{y}{A x + b}
@@ -100,7 +102,9 @@ class MLEM(Solver):
 
 @dataclass(frozen=True)
 class OSEM(Solver):
-    r"""MLEM on one subset of the views after the other; one step is a sweep over all of them.
+    r"""MLEM made faster: one subset of the views after the other.
+
+    One step is a sweep over all subsets.
 
     .. math::
         x ← x − \frac{x}{c} A_s^T \Bigl(1 − \frac{y_s}{A_s x + b_s}\Bigr),\quad s = 1 … n,\quad

@@ -47,7 +47,9 @@ class MMGKSState(NamedTuple):
 
 @dataclass(frozen=True)
 class MMGKS(Solver):
-    r"""min_x ½‖A x − y‖²_W + f(L x), f smooth; Lanza, Morigi, Reichel & Sgallari (2015), Buccini & Donatelli (2019).
+    r"""Solve least squares with a smooth sparsity penalty in a small subspace that grows by one direction a step.
+
+    min_x ½‖A x − y‖²_W + f(L x), f smooth; Lanza, Morigi, Reichel & Sgallari (2015), Buccini & Donatelli (2019).
 
     f is majorised at u = L x by a square, which is minimised over span V; then V grows by the gradient:
 

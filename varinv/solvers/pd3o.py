@@ -42,7 +42,9 @@ class PD3OState(NamedTuple):
 
 @dataclass(frozen=True)
 class PD3O(Solver):
-    r"""min_x h(x) + g(x) + Σ f_i(K_i x), h smooth; Yan (2018), J. Sci. Comput. 76, equation (4).
+    r"""Solve convex problems with a smooth data term, by primal–dual steps that may be longer than Condat's.
+
+    min_x h(x) + g(x) + Σ f_i(K_i x), h smooth; Yan (2018), J. Sci. Comput. 76, equation (4).
 
     .. math::
         x' ← prox_{τ g}(x − τ(∇h(x) + Σ K_i^T y_i)),\quad

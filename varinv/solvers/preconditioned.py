@@ -40,7 +40,9 @@ class PreconditionedState(NamedTuple):
 
 @dataclass(frozen=True)
 class PreconditionedChambollePock(Solver):
-    r"""min_x g(x) + Σ f_i(K_i x); Pock & Chambolle (2011, ICCV), "Diagonal preconditioning", Lemma 2 with α = 1.
+    r"""Primal–dual steps with a size for every pixel and every measurement, for operators of uneven scale.
+
+    min_x g(x) + Σ f_i(K_i x); Pock & Chambolle (2011, ICCV), "Diagonal preconditioning", Lemma 2 with α = 1.
 
     .. math::
         y_i ← prox_{Σ_i f_i^*}(y_i + Σ_i K_i x̄),\quad

@@ -34,7 +34,9 @@ class ProximalGradientState(NamedTuple):
 
 @dataclass(frozen=True)
 class ProximalGradient(Solver):
-    r"""min_x f(x) + g(x) by x ← prox_{τg}(x − τ∇f(x)); Lions & Mercier (1979), Combettes & Wajs (2005).
+    r"""Solve smooth data terms with one simple regulariser by plain gradient steps.
+
+    min_x f(x) + g(x) by x ← prox_{τg}(x − τ∇f(x)); Lions & Mercier (1979), Combettes & Wajs (2005).
 
     f = Σ f_i(K_i x) are the terms with an operator, all smooth; g the terms of the image itself, together in one prox.
     The objective never rises for τ ≤ 1/L, L = Σ L_i‖K_i‖² from certified norms, convex or not (critical points then).

@@ -47,7 +47,9 @@ class RestartedState(NamedTuple):
 
 @dataclass(frozen=True)
 class RestartedChambollePock(Solver):
-    r"""min_x g(x) + Σ f_i(K_i x): reflected Halpern iteration of ChambollePock's map T with restarts.
+    r"""Primal–dual steps with restarts, for solutions of high accuracy.
+
+    min_x g(x) + Σ f_i(K_i x): reflected Halpern iteration of ChambollePock's map T with restarts.
 
     .. math::
         (x, y) = T(u, v),\quad (u, v) ← \tfrac{j+1}{j+2}\,(2(x, y) − (u, v)) + \tfrac{1}{j+2}\,(u_0, v_0)

@@ -90,7 +90,7 @@ class _All(Rule):
 
 @dataclass
 class iterations(Rule):
-    """Stop after n iterations."""
+    """Stop after a given number of iterations."""
 
     n: int
 
@@ -110,7 +110,9 @@ class iterations(Rule):
 
 @dataclass
 class seconds(Rule):
-    """Stop once t seconds have passed since the first evaluation, in all calls that a checkpoint joins together.
+    """Stop after a given time.
+
+    Stop once t seconds have passed since the first evaluation, in all calls that a checkpoint joins together.
 
     A method that makes several iterations at once is not interrupted in between.  Time in which kernels are compiled,
     at their first use, does not count: the same call makes as many iterations the first time as later.
@@ -137,7 +139,9 @@ class seconds(Rule):
 
 @dataclass
 class small_change(Rule):
-    """Stop where ‖x' − x‖ ≤ tol ‖x'‖: cheap, and no proof of anything.
+    """Stop once the image hardly changes any more; this is cheap, but proves nothing.
+
+    The condition is ‖x' − x‖ ≤ tol ‖x'‖.
 
     The first step does not count: methods that begin with the image and zero duals do not move in it.
     """
@@ -183,7 +187,9 @@ class Periodic(Rule):
 
 @dataclass
 class gap(Periodic):
-    """Stop where the relative gap (P − D)/max(|P|, |D|) ≤ tol, D the best proved lower bound seen.
+    """Stop once the image is proved to be near the optimum.
+
+    Stop where the relative gap (P − D)/max(|P|, |D|) ≤ tol, D the best proved lower bound seen.
 
     Evaluated in float64 at the start, then every `every` iterations (less often later on).  `bound` M is an assumed
     bound |x| ≤ M for problems that offer no proved one; the reason then says so.  For float32 data nothing is claimed
@@ -240,7 +246,10 @@ def _size(problem: Problem, x: Any) -> float:
 
 @dataclass
 class residual(Periodic):
-    """Stop where the optimality residual of the solver's own iteration ≤ tol (relative; see the solver's state)."""
+    """Stop once the conditions of an optimum hold up to a tolerance.
+
+    Stop where the optimality residual of the solver's own iteration ≤ tol (relative; see the solver's state).
+    """
 
     tol: float
     every: int = 10

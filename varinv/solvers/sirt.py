@@ -38,7 +38,9 @@ class SIRTState(NamedTuple):
 
 @dataclass(frozen=True)
 class SIRT(Solver):
-    r"""Simultaneous iterative reconstruction; Gilbert (1972), in the form of Gregor & Benson (2008), equation 6.
+    r"""A classical solver of tomography: weighted least squares, each ray and each pixel scaled.
+
+    Simultaneous iterative reconstruction; Gilbert (1972), in the form of Gregor & Benson (2008), equation 6.
 
     .. math::
         x ← P(x + λ C A^T R (y − A x)),\quad R = \mathrm{diag}\Bigl(\frac{w_i}{\sum_j |a_{ij}|}\Bigr),\quad
@@ -101,7 +103,9 @@ class SIRT(Solver):
 
 @dataclass(frozen=True)
 class OSSART(Solver):
-    r"""SIRT on one subset of the views after the other (OS-SART); one step is a sweep over all of them.
+    r"""SIRT made faster: one subset of the views after the other (OS-SART).
+
+    One step is a sweep over all subsets.
 
     .. math::
         x ← P(x + λ C A_s^T R_s (y_s − A_s x)),\quad s = 1 … n,\quad
@@ -149,7 +153,9 @@ class OSSART(Solver):
 
 @dataclass(frozen=True)
 class SART(Solver):
-    r"""OS-SART with every view a subset of its own; Andersen & Kak (1984), with the C of `OSSART`.
+    r"""SIRT made faster: one view after the other.
+
+    OS-SART with every view a subset of its own; Andersen & Kak (1984), with the C of `OSSART`.
 
     Parameters
     ----------

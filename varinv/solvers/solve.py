@@ -49,7 +49,7 @@ def solve(
     progress: bool | Callable[[int, Any], None] = False,
     checkpoint: str | os.PathLike[str] | Checkpoint | None = None,
 ) -> Any:
-    """Minimise a problem; every stop has a named reason.
+    """Minimise a problem: reconstruct an image, and say why the solver stopped.
 
     Parameters
     ----------

@@ -55,7 +55,9 @@ class Block(NamedTuple):
 
 @dataclass(frozen=True)
 class SPDHG(Solver):
-    r"""min_x g(x) + Σ f_i(K_i x); Chambolle, Ehrhardt, Richtárik & Schönlieb (2018), Algorithm 1, serial sampling.
+    r"""Primal–dual steps on random subsets of the data, for large tomography.
+
+    min_x g(x) + Σ f_i(K_i x); Chambolle, Ehrhardt, Richtárik & Schönlieb (2018), Algorithm 1, serial sampling.
 
     .. math::
         x ← prox_{τ g}(x − τ z̄);\quad \text{draw } i;\quad y_i' ← prox_{σ_i f_i^*}(y_i + σ_i K_i x),\quad

@@ -44,7 +44,9 @@ GIVES = {  # what each method that is missing would give
 
 
 def check_functional(f: Functional, shape: Any, operator: Any = None) -> Report:
-    """Value, prox, conjugate, derivatives, constants and every claim of f, each against its definition.
+    """Test a functional of your own: what it computes and what it declares, each against its definition.
+
+    Value, prox, conjugate, derivatives, constants and every claim of f.
 
     Parameters
     ----------

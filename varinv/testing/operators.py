@@ -32,7 +32,9 @@ WAYS = (("forward", "domain", "codomain"), ("adjoint", "codomain", "domain"))
 
 
 def check_operator(K: LinearOperator) -> Report:
-    """Shapes, dtypes, linearity, the adjoint, the norm and whatever else K declares, on random images of NumPy.
+    """Test an operator of your own: the adjoint, the norm and whatever else it declares, on random images.
+
+    Shapes, dtypes, linearity, the adjoint, the norm and what traits K has; the images are of NumPy.
 
     Parameters
     ----------

@@ -36,7 +36,7 @@ class _Case(NamedTuple):
 def check_solver(
     solver: Solver, problem: Any, iterations: int = 3000, tol: float = 1e-6, x0: Any = None, reference: Any = None
 ) -> Report:
-    """States, resumption, residual and the solution a solver finds of a small problem.
+    """Test a solver of your own: its states, resumption, residual and its solution of a small problem.
 
     Parameters
     ----------

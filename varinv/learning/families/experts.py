@@ -21,7 +21,9 @@ from varinv.problem import Problem
 
 @dataclass(frozen=True, eq=False, repr=False)
 class FieldOfExperts(Family):
-    r"""½‖A x − y‖² + e^{θ₀} Σ_k e^{w_k} Σ √((c_k ∗ x)² + e^{2s_k}) + ½ ξ‖x‖², circular convolutions.
+    r"""Least squares with learned filters as the regulariser.
+
+    ½‖A x − y‖² + e^{θ₀} Σ_k e^{w_k} Σ √((c_k ∗ x)² + e^{2s_k}) + ½ ξ‖x‖², circular convolutions.
 
     Roth & Black (2009) with a convex potential.  θ = (θ₀, w_1 … w_K, s_1 … s_K, taps of c_1, …, taps of c_K).
     Smoothness: ‖A‖² + ξ + max_ω Σ_k e^{θ₀+w_k−s_k}|ĉ_k(ω)|², exact for the filters together.

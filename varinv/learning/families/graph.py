@@ -18,7 +18,9 @@ from varinv.problem import Problem
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Graph(Family):
-    r"""½‖A x − y‖² + λ Σ √((Lx)² + ν²) + ½ ξ‖x‖², L the Laplacian of a graph; θ = (ln λ, ln ν, ln scale).
+    r"""Least squares with a regulariser on a graph that a guide image gives.
+
+    ½‖A x − y‖² + λ Σ √((Lx)² + ν²) + ½ ξ‖x‖², L the Laplacian of a graph; θ = (ln λ, ln ν, ln scale).
 
     The derivative in the scale of the graph, which moves every edge and the normalisation, is a central difference of
     ⟨∇h, q⟩; the others are closed forms.

@@ -18,7 +18,9 @@ from varinv.problem import Problem, as_problem
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Quadratic(Family):
-    """½‖B x + C θ − y‖² with a matrix B of full column rank; θ itself, no logarithms.
+    """Least squares that depend linearly on the parameters, for tests of learning.
+
+    ½‖B x + C θ − y‖² with a matrix B of full column rank; θ itself, no logarithms.
 
     μ and L are the extreme eigenvalues of BᵀB, J = BᵀC is constant.
 

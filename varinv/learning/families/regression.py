@@ -92,7 +92,9 @@ class _Penalised(Family):
 
 
 class Logistic(_Penalised):
-    """Multinomial logistic regression: CE(Z x, y) + ½ Σ e^θ x², x of shape (features, classes).
+    """Multinomial logistic regression: sort data into classes, with a ridge that is learned.
+
+    CE(Z x, y) + ½ Σ e^θ x², x of shape (features, classes).
 
     A pair is (one-hot training labels, one-hot validation labels); the loss is the cross-entropy on the validation
     data (Pedregosa 2016; Salehi et al. 2024).
@@ -109,7 +111,10 @@ class Logistic(_Penalised):
 
 
 class Ridge(_Penalised):
-    """Ridge regression: ½‖Z x − y‖²/m + ½ Σ e^θ x², x of shape (features, outputs); parameters as in `Logistic`."""
+    """Ridge regression: predict numbers from features, with a ridge that is learned.
+
+    ½‖Z x − y‖²/m + ½ Σ e^θ x², x of shape (features, outputs); parameters as in `Logistic`.
+    """
 
     def _fit(self, y: Array) -> Functional:
         y = check.real_array("Ridge", "y", y)

@@ -19,7 +19,9 @@ from varinv.problem import Problem
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Sobolev(Family):
-    r"""½‖A x − y‖² + ½ λ‖S x‖² + ½ ξ‖x‖² with the filter S of `vi.Sobolev`; θ = (ln λ, s), the order s itself.
+    r"""Least squares with a Sobolev filter as the regulariser, whose weight and order are learned.
+
+    ½‖A x − y‖² + ½ λ‖S x‖² + ½ ξ‖x‖² with the filter S of `vi.Sobolev`; θ = (ln λ, s), the order s itself.
 
     S² multiplies by v = b^s/mean(b^s), b = 1 + scale²|ξ|², so that ∂S²/∂s = v (ln b − mean(v ln b)).
 

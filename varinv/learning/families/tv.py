@@ -60,7 +60,9 @@ class _SmoothedTV(Family):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class TV(_SmoothedTV):
-    r"""½‖A x − y‖² + λ Σ √(|∇x|² + ν²) + ½ ξ‖x‖² with θ = (ln λ, ln ν, ln ξ), those that are learned.
+    r"""Least squares with smoothed total variation, whose weight and smoothing are learned.
+
+    ½‖A x − y‖² + λ Σ √(|∇x|² + ν²) + ½ ξ‖x‖² with θ = (ln λ, ln ν, ln ξ), those that are learned.
 
     .. math::
         ∂_{\ln λ}∇h = λ D^Tφ'(Dx),\quad ∂_{\ln ν}∇h = −λ D^T(ν² Dx/φ³),\quad ∂_{\ln ξ}∇h = ξ x,\quad
@@ -128,7 +130,9 @@ class TV(_SmoothedTV):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class HuberTV(_SmoothedTV):
-    r"""½‖A x − y‖² + λ Σ φ(|∇x|) + ½ ξ‖x‖², φ(t) = t²/(2ν) for t ≤ ν, else t − ν/2; θ and parameters as in TV.
+    r"""Least squares with the Huber form of total variation, whose weight and smoothing are learned.
+
+    ½‖A x − y‖² + λ Σ φ(|∇x|) + ½ ξ‖x‖², φ(t) = t²/(2ν) for t ≤ ν, else t − ν/2; θ and parameters as in TV.
 
     .. math::
         ∂_{\ln λ}∇h = λ D^T(Dx/\max(|Dx|, ν)),\quad ∂_{\ln ν}∇h = −λ D^T(1_{|Dx|<ν} Dx/ν),\quad ∂_{\ln ξ}∇h = ξ x

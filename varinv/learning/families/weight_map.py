@@ -17,7 +17,9 @@ from varinv.problem import Problem
 
 @dataclass(frozen=True, eq=False, repr=False)
 class WeightMap(Family):
-    r"""½‖A x − y‖² + Σ_i w_i √(|∇x|_i² + ν²) + ½ ξ‖x‖² with θ = ln w on the blocks of a grid, in C order.
+    r"""Least squares with total variation whose weight varies over the image and is learned.
+
+    ½‖A x − y‖² + Σ_i w_i √(|∇x|_i² + ν²) + ½ ξ‖x‖² with θ = ln w on the blocks of a grid, in C order.
 
     J^Tq at a block: Σ over its pixels of w_i ⟨∇x_i, ∇q_i⟩/√(|∇x|_i² + ν²).  All images share one map.
 
