@@ -195,17 +195,10 @@ def warm(
 # ------------------------------------------------------------------------------------------------------------- errors
 
 
-class _Spoken(logging.Handler):
-    """Messages of the library in the voice of the command line."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        typer.secho(record.getMessage(), fg="cyan", err=True)
-
-
 @contextmanager
 def guarded(debug: bool) -> Iterator[None]:
     """Errors about input become one message and exit code 2, warnings one line each, Ctrl-C exit code 130."""
-    log, spoken = logging.getLogger("varinv"), _Spoken()
+    log, spoken = logging.getLogger("varinv"), logging.StreamHandler()
     before = log.level
     with warnings.catch_warnings():
         warnings.simplefilter("default")

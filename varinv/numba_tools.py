@@ -150,7 +150,7 @@ class _Apart(compiler.Compiler):  # type: ignore[misc]
         super().__init__(typing, target, library, args, result, flags, names)
 
 
-# What follows lies on disk beside the kernels, and so does `in_order`: changed, it needs another name to be seen.
+# What follows is compiled by itself, so that numba's cache sees it change.
 
 
 @functools.cache
