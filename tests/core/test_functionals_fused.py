@@ -142,6 +142,7 @@ def test_a_slope_that_nobody_holds_is_written_over(dtype: str) -> None:
 
 
 def test_fresh_operators_make_new_arrays() -> None:
+    assert all(hasattr(vi, name) for name in vi.__all__)  # operators register when they are imported
     fresh = {k for k in LinearOperator.kinds if k.fresh and k.__module__.startswith("varinv.")}
     assert fresh == {vi.Radon}, "add the others below"
     for K in itertools.islice(vi.Radon.examples(), 7):

@@ -54,29 +54,29 @@ MUTANTS = [
     ("solvers/rules.py", "test_proof[CG] test_result", "self.best = max(self.best, dual)", "self.best = dual"),
     ("solvers/checkpoint.py", "test_proof[CG] test_checkpoint", "every, wait = self.checkpoint.every", "every, wait = None"),
     # MOVED
-    ("forms.py", "test_functionals_fused", "return Quadratic(C / W, W, lo, hi)", "return Quadratic(C / W, W, lo)"),
-    ("forms.py", "test_functionals_fused", "(other.y, other.weight) if self.flat else (self.y, self.weight)", "(other.y, other.weight) if other.flat else (self.y, self.weight)"),
-    ("forms.py", "test_functionals_fused", "xp.where(down, lo, 0.0 * q) * q + xp.where(up, hi, 0.0 * q) * q", "xp.where(up, lo, 0.0 * q) * q + xp.where(down, hi, 0.0 * q) * q"),
-    ("forms.py", "test_certificate", "math.sqrt(inverse * 2 * max(value, 0.0))", "math.sqrt(inverse * max(value, 0.0))"),
-    ("forms.py", "test_certificate", "slope = b + price(1.0, t)", "slope = b"),
-    ("forms.py", "test_certificate", "return lambda t: (qq + 2 * t * q1 + t * t * one, qy + t * y1)", "return lambda t: (qq + t * q1 + t * t * one, qy + t * y1)"),
+    ("forms.py", "test_functionals_fused test_forms", "return Quadratic(C / W, W, lo, hi)", "return Quadratic(C / W, W, lo)"),
+    ("forms.py", "test_functionals_fused test_forms", "(other.y, other.weight) if self.flat else (self.y, self.weight)", "(other.y, other.weight) if other.flat else (self.y, self.weight)"),
+    ("forms.py", "test_functionals_fused test_forms", "xp.where(down, lo, 0.0 * q) * q + xp.where(up, hi, 0.0 * q) * q", "xp.where(up, lo, 0.0 * q) * q + xp.where(down, hi, 0.0 * q) * q"),
+    ("forms.py", "test_forms test_certificate", "math.sqrt(inverse * 2 * max(value, 0.0))", "math.sqrt(inverse * max(value, 0.0))"),
+    ("forms.py", "test_forms test_certificate", "slope = b + price(1.0, t)", "slope = b"),
+    ("forms.py", "test_forms test_certificate", "return lambda t: (qq + 2 * t * q1 + t * t * one, qy + t * y1)", "return lambda t: (qq + t * q1 + t * t * one, qy + t * y1)"),
     ("certificate.py", "test_certificate", "T * max(a * need - b, 0.0) + a * unseen - held(a, b)", "T * max(a * need - b, 0.0) - held(a, b)"),
     ("certificate.py", "test_certificate", "return bool(term.f.grows) and isinstance(term.K.form(), Differences)", "return True"),
     ("certificate.py", "test_certificate", "if is_array(box.lo) else box.lo >= 0", "if is_array(box.lo) else True"),
     ("certificate.py", "test_certificate", "or hasattr(term.f, \"lifted\")) and term.K.absolute() is term.K", "or hasattr(term.f, \"lifted\"))"),
-    ("functionals/data.py", "test_certificate", "return 2 * (max(value, 0.0) + math.log(2)", "return (max(value, 0.0) + math.log(2)"),
+    ("functionals/data.py", "test_forms test_certificate", "return 2 * (max(value, 0.0) + math.log(2)", "return (max(value, 0.0) + math.log(2)"),
     ("functionals/data.py", "test_mlem", "return Counts(self.y, self.background)", "return Counts(self.y)"),
-    ("functionals/base.py", "test_own_classes", "form._replace(weight=self.lam * weight)", "form"),
-    ("functionals/base.py", "test_certificate", "price(a, lam * b) / lam, need / lam))", "price(a, b) / lam, need / lam))"),
+    ("functionals/base.py", "test_forms", "form._replace(weight=self.lam * weight)", "form"),
+    ("functionals/base.py", "test_forms test_certificate", "price(a, lam * b) / lam, need / lam))", "price(a, b) / lam, need / lam))"),
     ("functionals/base.py", "test_own_classes", "DEFINING = (\"__call__\", \"prox\", \"prox_conj\", \"conj\", \"grad\")", "DEFINING = (\"prox\", \"prox_conj\", \"grad\")"),
     ("functionals/base.py", "test_own_classes", "(\"form\", \"total\", \"lifted\",", "(\"total\", \"lifted\","),
     ("capabilities.py", "test_own_classes test_own_operators", "if not at or at[0] <= newest:", "if not at or at[0] >= newest:"),
     ("capabilities.py", "test_own_classes", "if default is None or (abstract and", "if default is not None and (abstract and"),
     ("operators/traits.py", "test_own_operators", "*(\"form\", \"norm\", \"absolute\",", "*(\"form\", \"absolute\","),
-    ("joint.py", "test_functionals_fused", "left, quadratics = (*left, *boxes), [", "left, quadratics = left, ["),
+    ("joint.py", "test_problem", "left, quadratics = (*left, *boxes), [", "left, quadratics = left, ["),
     ("joint.py", "test_functionals_fused", "/ shrunk, step / shrunk))", "/ shrunk, step))"),
     ("joint.py", "test_functionals_fused", "self.rest.prox(z, 1 / g.weight))", "self.rest.prox(z, g.weight))"),
-    ("joint.py", "test_functionals_fused", "and (t.f.separable or not images)), None)", "), None)"),
+    ("joint.py", "test_problem", "and (t.f.separable or not images)), None)", "), None)"),
     ("fused/table.py", "test_own_classes test_functionals_fused", "TABLE.get((role, type(form), type(place)))) is not None", "TABLE.get((role, type(form), None))) is not None"),
     ("fused/steps.py", "test_functionals_fused", "if slope is None else (add_scaled(slope, 1.0, last), True)", "if slope is None else (slope, True)"),
     ("fused/steps.py", "test_functionals_fused", "slope, spare = _slope(operators, y, skip=inside)", "slope, spare = _slope(operators, y)"),
@@ -138,18 +138,19 @@ def caught(mutant: tuple[str, str, str, str]) -> str | None:
     name, tests, old, new = mutant
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder)
-        for part in (PACKAGE, "tests", "benchmarks"):
+        for part in (PACKAGE, "tests", "benchmarks", "docs"):
             shutil.copytree(ROOT / part, copy / part)  # times of files are kept, and so is the cache of compiled code
         shutil.copy(ROOT / "pyproject.toml", copy)
         file = copy / PACKAGE / name
-        file.write_text(file.read_text().replace(old, new))
+        if old:
+            file.write_text(file.read_text().replace(old, new))
         env = dict(os.environ, PYTHONPATH=folder, NUMBA_NUM_THREADS="1", PYTHONDONTWRITEBYTECODE="1")
         for arguments in runs(copy, tests):
-            run = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *arguments]
+            run = [sys.executable, "-m", "pytest", "-x", "-q", "-rfE", "-p", "no:cacheprovider", *arguments]
             done = subprocess.run(run, cwd=copy, env=env, capture_output=True, text=True)
             if done.returncode == 1:
-                lines = [line for line in done.stdout.splitlines() if line.startswith("____")]
-                return lines[0].strip("_ ") if lines else "a test"
+                failed = [line for line in done.stdout.splitlines() if line.startswith(("FAILED ", "ERROR "))]
+                return failed[0].partition("/")[2].partition(" - ")[0] if failed else "a test"
             if done.returncode != 0:
                 raise RuntimeError(done.stdout + done.stderr)
     return None
@@ -161,6 +162,10 @@ def main(words: list[str]) -> int:
         if (ROOT / PACKAGE / name).read_text().count(old) != 1:
             raise ValueError(f"{name} does not hold exactly once: {old}")
     with ThreadPoolExecutor(os.cpu_count()) as pool:
+        each = sorted({word for m in chosen for word in m[1].split()})
+        for word, test in zip(each, pool.map(lambda word: caught(("", word, "", "")), each), strict=True):
+            if test:  # it would "catch" every fault
+                raise RuntimeError(f"{word} fails without a fault: {test}")
         results = []
         for (name, _, _, new), test in zip(chosen, pool.map(caught, chosen), strict=True):
             results.append(test)
