@@ -42,7 +42,7 @@ def test_a_and_b_is_their_sum_up_to_a_constant(a: str, b: str) -> None:
     together = np.array([value(f & g, z) for z in points])
     assert np.array_equal(apart < INF, together < INF)
     inside = apart < INF
-    assert 0 < np.sum(inside)
+    assert np.sum(inside) > 0
     away = apart[inside] - together[inside]
     assert np.ptp(away) <= 1e-13 * max(np.max(apart[inside]), 1.0)  # a few roundings
 
