@@ -15,6 +15,7 @@ from varinv.forms import Quadratic
 from varinv.functionals.sparsity import L1, L21, Huber
 from varinv.fused.steps import dual_step, primal_step, tv_descent
 from varinv.fused.sweep import primal_dual_steps
+from varinv.fused.table import find
 from varinv.joint import Joint
 from varinv.operators.base import LinearOperator
 from varinv.operators.gradient import BOUNDARIES, Gradient
@@ -51,6 +52,17 @@ def test_weights_of_the_image_are_not_those_of_a_composition() -> None:
     for A, q in ((K, rand(np, (2, 3, 2), 3)), (vi.Identity((3, 2)), p)):  # vectors over axis 0: (3, 2) has 2 of them
         h = L21(0.5) if A is K else f
         assert np.allclose(dual_step(h, A, q, x, 0.3), h.prox_conj(q + 0.3 * A.forward(x), 0.3), atol=1e-14)
+
+
+def test_a_step_is_looked_up_by_both_forms() -> None:
+    """An entry for a pair of forms gets both; one for any operator gets the operator itself."""
+    D, f, square = Gradient((4, 3)), L21(0.3), vi.L2Squared(rand(np, (2, 4, 3), 1), 0.7)
+    for role in ("ascent", "value", "pull", "moved"):
+        assert find(role, f, D)[1:] == (f.form(), D.form())  # type: ignore[index]
+        assert find(role, f, vi.Identity((2, 4, 3))) is None
+    assert find("ascent", square, D)[2] is D  # type: ignore[index]
+    x, q = rand(np, (4, 3), 2), rand(np, (2, 4, 3), 3)
+    assert np.allclose(dual_step(square, D, q, x, 0.3), square.prox_conj(q + 0.3 * D(x), 0.3), atol=1e-14)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
