@@ -205,7 +205,8 @@ def test_where_there_is_no_certificate_the_message_says_why() -> None:
     grows = vi.L2Squared(y) @ free + vi.L1() @ (Matrix(np.ones((3, 20)) - 2 * np.eye(3, 20))) + vi.NonNegative()
     excluded = vi.L2Squared(y, np.zeros(15)) @ a + vi.NonNegative()
     ball = vi.L2Ball(y, 1.0) @ a + vi.NonNegative()
-    for problem in (nothing_hit, grows, excluded, ball):
+    below = vi.L2Squared(y) @ a + vi.Box(-0.5, math.inf)  # what the data see need not be above zero
+    for problem in (nothing_hit, grows, excluded, ball, below):
         for sign in (0.0, 1.0, -1.0):  # whatever the duals: a run must not find out in its middle
             duals = tuple(sign * np.ones(t.K.codomain) for t in problem.coupled)
             with pytest.raises(ValueError, match="nothing bounds the solution"):

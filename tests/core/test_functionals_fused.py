@@ -14,6 +14,8 @@ import varinv as vi
 from varinv.forms import Quadratic
 from varinv.functionals.sparsity import L1, L21, Huber
 from varinv.fused.steps import dual_step, primal_step, tv_descent
+from varinv.fused.sweep import primal_dual_steps
+from varinv.fused.table import find
 from varinv.joint import Joint
 from varinv.operators.base import LinearOperator
 from varinv.operators.gradient import BOUNDARIES, Gradient
@@ -52,6 +54,17 @@ def test_weights_of_the_image_are_not_those_of_a_composition() -> None:
         assert np.allclose(dual_step(h, A, q, x, 0.3), h.prox_conj(q + 0.3 * A.forward(x), 0.3), atol=1e-14)
 
 
+def test_a_step_is_looked_up_by_both_forms() -> None:
+    """An entry for a pair of forms gets both; one for any operator gets the operator itself."""
+    D, f, square = Gradient((4, 3)), L21(0.3), vi.L2Squared(rand(np, (2, 4, 3), 1), 0.7)
+    for role in ("ascent", "value", "pull", "moved"):
+        assert find(role, f, D)[1:] == (f.form(), D.form())  # type: ignore[index]
+        assert find(role, f, vi.Identity((2, 4, 3))) is None
+    assert find("ascent", square, D)[2] is D  # type: ignore[index]
+    x, q = rand(np, (4, 3), 2), rand(np, (2, 4, 3), 3)
+    assert np.allclose(dual_step(square, D, q, x, 0.3), square.prox_conj(q + 0.3 * D(x), 0.3), atol=1e-14)
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_fused_steps_are_the_unfused_ones(dtype: str) -> None:
     shape, eps = (7, 5), 30 * np.finfo(dtype).eps
@@ -79,9 +92,41 @@ def test_fused_steps_are_the_unfused_ones(dtype: str) -> None:
         broken = g.copy()
         broken[0, 0] = np.nan  # a box does not hide what went wrong
         assert np.isnan(primal_step(f, [I, D], [broken, p], x, 0.3, 0.8)[0][0, 0])
-    for f in (square, vi.L2Squared(y, w), vi.L2Squared(0.3)):
-        K = vi.Diagonal(w)
-        assert np.abs(dual_step(f, K, g, x, 0.4) - f.prox_conj(g + 0.4 * (w * x), 0.4)).max() <= eps
+    for f in (
+        square,
+        vi.L2Squared(y, w),
+        vi.L2Squared(0.3),
+        vi.Box(-0.3, 0.4),
+        Joint((square, vi.Box(-0.3, 0.4))),
+        L1(0.4),
+    ):
+        K, plain = vi.Diagonal(w), f.prox_conj(g + 0.4 * (w * x), 0.4)
+        for rho in (1.0, 1.7):
+            assert np.abs(dual_step(f, K, g, x, 0.4, rho) - (g + rho * (plain - g))).max() <= eps
+
+
+@pytest.mark.parametrize("f", [L21(0.3), L1(0.3), Huber(0.2, 0.3, groups=True), Huber(0.2, 0.3)], ids=repr)
+@pytest.mark.parametrize("kind", ["none", "number", "weights", "box"])
+def test_several_iterations_are_the_formulas(f: Any, kind: str) -> None:
+    shape = (7, 5)
+    y, u, w = rand(np, shape, 1), rand(np, shape, 2), rand(np, shape, 3, kind="non-negative")
+    D = Gradient(shape, (0.5, 2.0))
+    p = rand(np, D.codomain, 4)
+    g = {"none": None, "number": vi.L2Squared(y, 0.7), "weights": vi.L2Squared(y, w), "box": vi.Box(-0.2, 0.3)}[kind]
+    tau, sigma, rho, most = 0.1, 0.4, 1.9, 3
+    expected_u, q = u, p
+    for _ in range(most):
+        back = expected_u - tau * D.adjoint(q)
+        x = back if g is None else g.prox(back, tau)
+        z = f.prox_conj(q + sigma * D.forward(2 * x - expected_u), sigma)
+        expected_u, q = expected_u + rho * (x - expected_u), q + rho * (z - q)
+    done, duals = 0, (p,)
+    while done < most:
+        new, u, duals, made = primal_dual_steps(g, [f @ D], duals, u, tau, [sigma], rho, most - done)
+        assert 1 <= made <= most - done
+        done += made
+    for found, exact in ((new, x), (u, expected_u), (duals[0], q)):
+        assert np.abs(found - exact).max() <= 1e-13  # a few roundings of numbers of order 3, each step stretched by ρ
 
 
 def test_box_takes_infinite_and_array_bounds_and_refuses_empty_ones() -> None:
@@ -142,6 +187,7 @@ def test_a_slope_that_nobody_holds_is_written_over(dtype: str) -> None:
 
 
 def test_fresh_operators_make_new_arrays() -> None:
+    assert all(hasattr(vi, name) for name in vi.__all__)  # operators register when they are imported
     fresh = {k for k in LinearOperator.kinds if k.fresh and k.__module__.startswith("varinv.")}
     assert fresh == {vi.Radon}, "add the others below"
     for K in itertools.islice(vi.Radon.examples(), 7):

@@ -146,6 +146,17 @@ def together(functionals: Any) -> Any:
     return simple, tuple(t.f for t in left)
 
 
+@pytest.mark.parametrize("count", [1, 2, 3, 4])
+def test_every_term_has_one_place(count: int) -> None:
+    """Boxes have no value inside, so a sum of values does not show one that is gone; terms that are not convex push
+    them aside."""
+    known = [*IMAGE_TERMS, vi.L0(0.1), vi.LogSum(0.2, 0.3)]
+    for parts in itertools.combinations(known, count):
+        simple, left = together(parts)
+        held = () if simple is None else simple.parts if isinstance(simple, Joint) else (simple,)
+        assert sorted(map(id, (*held, *left))) == sorted(map(id, parts))
+
+
 def test_what_stays_primal() -> None:
     nonneg, square, group, ball = vi.NonNegative(), vi.L2Squared(Y), L21(0.3), vi.L2Ball(Y, 1.0)
     assert together([]) == (None, ())

@@ -40,5 +40,7 @@ def test_reaches_every_optimum_that_it_accepts(kind: type) -> None:
 def test_every_planted_fault_finds_its_text() -> None:
     """`make mutants` takes minutes and runs rarely; a text that a later edit has changed is seen here."""
     script = runpy.run_path(str(Path(__file__).parents[1] / "mutants" / "run.py"))
-    for file, _, text, _, _ in script["MUTANTS"]:
-        assert (script["ROOT"] / script["SOLVERS"] / f"{file}.py").read_text().count(text) == 1, f"{file}: {text}"
+    for file, tests, text, fault in script["MUTANTS"]:
+        assert (script["ROOT"] / script["PACKAGE"] / file).read_text().count(text) == 1, f"{file}: {text}"
+        assert fault != text
+        assert list(script["runs"](script["ROOT"], tests)), f"{file}: {text} has no tests"
