@@ -137,6 +137,9 @@ COMPOSED = [
     0 * Gradient((3, 4)),
     (Identity((5,)) + Diagonal(np.arange(5.0))).T,
     Diagonal(np.zeros(4)) + Diagonal(np.zeros(4)),
+    # they read, or write, one entry in common: √(‖A‖² + ‖B‖²) is too little
+    Subsampling((4,), np.array([True, True, False, False])) + Subsampling((4,), np.array([False, True, True, False])),
+    (Subsampling((4,), np.arange(4) < 2) + Subsampling((4,), np.arange(4) % 2 == 0)).T,
 ]
 
 

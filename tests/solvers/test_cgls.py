@@ -7,6 +7,7 @@ import pytest
 from conftest import dense, rand
 
 import varinv as vi
+from varinv.operators.matrix import Matrix
 
 
 @pytest.fixture(scope="module")
@@ -76,3 +77,17 @@ def test_every_library(A, xp):
 def test_other_problems_are_refused(A, extra):
     with pytest.raises(ValueError, match="CGLS: the problem must be"):
         vi.solve(vi.L2Squared(np.ones(A.codomain)) @ A + extra, vi.CGLS())
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_solved_to_rounding_the_image_stays_to_the_bit(dtype: str) -> None:
+    """Further steps would follow rounding; data outside the range leave a residual that never vanishes."""
+    rng = np.random.default_rng(0)
+    a = rng.uniform(size=(30, 8)).astype(dtype)
+    y = rng.standard_normal(30).astype(dtype)
+    problem = vi.Problem((vi.L2Squared(y) @ Matrix(a),))
+    states = list(itertools.islice(vi.CGLS().states(problem), 121))
+    assert [s.k for s in states] == list(range(121))
+    assert all(np.array_equal(s.x, states[60].x) for s in states[60:])  # 8 steps are exact, but for rounding
+    best = np.linalg.lstsq(a.astype(float), y.astype(float), rcond=None)[0]
+    assert np.linalg.norm(states[-1].x - best) <= 200 * np.finfo(dtype).eps * np.linalg.norm(best)  # condition about 15
