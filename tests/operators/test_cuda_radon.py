@@ -30,8 +30,8 @@ def twins(monkeypatch):
         pytest.skip("no C++ compiler (g++, clang++ or c++): the CUDA sources cannot run on the host")
     monkeypatch.setattr("varinv.cuda_tools.run", cuda_shim.run)
     monkeypatch.setitem(radon.project.twins, "numpy", radon_cuda.project)
-    monkeypatch.setitem(radon.backproject.twins, "numpy", radon_cuda.backproject)
-    monkeypatch.setitem(fbp_module.back_project.twins, "numpy", fbp_cuda.back_project)
+    monkeypatch.setitem(radon.adjoint.twins, "numpy", radon_cuda.adjoint)
+    monkeypatch.setitem(fbp_module.interpolate_back.twins, "numpy", fbp_cuda.interpolate_back)
 
 
 def close(got, expected, bound):
@@ -47,7 +47,7 @@ def both_ways(A, dtype, bound, seed=1):
     one = (lambda a: a) if stack else (lambda a: a[None])
     for got, expected in (
         (A(x), radon.project.reference(one(x), A.rays)),
-        (A.T(y), radon.backproject.reference(one(y), A.rays)),
+        (A.T(y), radon.adjoint.reference(one(y), A.rays)),
     ):
         close(got, expected if stack else expected[0], bound)
 

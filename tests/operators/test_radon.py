@@ -89,7 +89,7 @@ def test_twin_is_reference(shape: tuple[int, int], dtype: str, bound: float) -> 
         x.flags.writeable = y.flags.writeable = False
         for got, expected in (
             (A.forward(x), radon.project.reference(x, A.rays)),
-            (A.adjoint(y), radon.backproject.reference(y, A.rays)),
+            (A.adjoint(y), radon.adjoint.reference(y, A.rays)),
             (A.forward(np.asfortranarray(x)), radon.project.reference(x, A.rays)),
         ):
             assert got.dtype == expected.dtype == dtype

@@ -31,12 +31,12 @@ __device__ inline void interpolate(const real* __restrict__ q, const real* __res
         if (top + r < rows) out[(top + r) * columns + j] = total[r];
 }
 
-extern "C" __global__ void back_project(const real* q, const real* cosines, const real* sines, real* out, int64 rows,
+extern "C" __global__ void interpolate_back(const real* q, const real* cosines, const real* sines, real* out, int64 rows,
                                         int64 columns, int64 angles, int64 bins, real bins_per_pixel, real axis) {
     interpolate<false>(q, cosines, sines, out, rows, columns, angles, (int)bins, bins_per_pixel, axis, real(0));
 }
 
-extern "C" __global__ void back_project_fan(const real* q, const real* cosines, const real* sines, real* out,
+extern "C" __global__ void interpolate_back_fan(const real* q, const real* cosines, const real* sines, real* out,
                                             int64 rows, int64 columns, int64 angles, int64 bins, real bins_per_pixel,
                                             real axis, real inverse_source) {
     interpolate<true>(q, cosines, sines, out, rows, columns, angles, (int)bins, bins_per_pixel, axis, inverse_source);

@@ -139,7 +139,7 @@ def fbp(
 
     def one(p: Array) -> Array:
         q = _filtered(p, before, response, plan, padding)
-        return back_project(q, cosines, sines, (rows, columns), scale[0], axis, scale[1])
+        return interpolate_back(q, cosines, sines, (rows, columns), scale[0], axis, scale[1])
 
     xp = namespace(sinogram)
     image = one(sinogram) if sinogram.ndim == 2 else xp.stack([one(sinogram[k, ...]) for k in range(A.domain[0])])
@@ -202,7 +202,7 @@ def _filtered(p: Array, before: Array, response: Array, plan: _Plan, padding: st
 
 
 @kernel
-def back_project(
+def interpolate_back(
     q: Array, cosines: Array, sines: Array, shape: tuple[int, int], bins_per_pixel: float, axis: float, source: float
 ) -> Array:
     """Σ over the rows of q, read by linear interpolation where each pixel's centre projects to; 0 beyond the row.

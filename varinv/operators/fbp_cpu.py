@@ -33,7 +33,7 @@ def _back_project(q, cosines, sines, x, y, c, out):
                     out[i, j] += inverse * inverse * (here + (place - floor) * (there - here))
 
 
-def back_project(q, cosines, sines, shape, bins_per_pixel, axis, source):
+def interpolate_back(q, cosines, sines, shape, bins_per_pixel, axis, source):
     q, cosines, sines = plain(q, cosines, sines)
     rows, columns = shape
     x = (np.arange(columns) - (columns - 1) / 2).astype(q.dtype)

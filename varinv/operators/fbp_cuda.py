@@ -9,11 +9,11 @@ from varinv.backend import empty
 DEEP = 4  # pixels of a column that one thread owns, R in fbp.cu
 
 
-def back_project(q, cosines, sines, shape, bins_per_pixel, axis, source):
+def interpolate_back(q, cosines, sines, shape, bins_per_pixel, axis, source):
     q, cosines, sines = cuda_tools.plain(q, cosines, sines)
     rows, columns = shape
     out = empty((rows, columns), q.dtype, q)
-    name, more = ("back_project_fan", (1 / source,)) if source > 0 else ("back_project", ())
+    name, more = ("interpolate_back_fan", (1 / source,)) if source > 0 else ("interpolate_back", ())
     settings = (rows, columns, *q.shape, float(bins_per_pixel), float(axis), *more)
     cuda_tools.launch(__name__, name, (-(-rows // DEEP), columns), q, cosines, sines, out, *settings, like=q)
     return out

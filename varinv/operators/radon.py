@@ -86,7 +86,7 @@ class Radon(LinearOperator):
         return _per_slice(project, x, self.rays, self.codomain)
 
     def adjoint(self, y: Array) -> Array:
-        return _per_slice(backproject, y, self.rays, self.domain)
+        return _per_slice(adjoint, y, self.rays, self.domain)
 
     @once
     def norm(self) -> float:
@@ -246,7 +246,7 @@ def project(x: Array, rays: Rays) -> Array:
 
 
 @kernel
-def backproject(y: Array, rays: Rays) -> Array:
+def adjoint(y: Array, rays: Rays) -> Array:
     """The transpose of `project`, (slices, angles, bins) → (slices, rows, cols).
 
     A gather: each pixel asks the rays near its shadow how far they pass it, |start + n·slope − j|, and weights them

@@ -243,7 +243,7 @@ def project(x, rays):
     return out
 
 
-def backproject(y, rays):
+def adjoint(y, rays):
     y = plain(y)
     out = empty((y.shape[0], *rays.shape), y.dtype, y)
     for s in range(y.shape[0]):

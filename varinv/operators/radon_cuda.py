@@ -43,12 +43,12 @@ def project(x, rays):
     return out
 
 
-def backproject(y, rays):
+def adjoint(y, rays):
     (y,) = cuda_tools.plain(y)
     fan = rays.pitch is None
     tables = _kept(rays, y, _fan_shadows if fan else _shadows)
     if tables is None:
-        return radon.backproject.reference(y, rays)
+        return radon.adjoint.reference(y, rays)
     length, *tables = tables
     (rows, cols), angles = rays.shape, y.shape[1]
     out = empty((y.shape[0], rows, cols), y.dtype, y)
@@ -120,7 +120,7 @@ def _corners(rays):
 
 
 def _shadows(rays, x):
-    """For `backproject`: length; zero, down, right, pitch of parallel rays."""
+    """For `adjoint`: length; zero, down, right, pitch of parallel rays."""
     angles = rays.geometry.angles
     kappa = _pixels(rays, np.cos(angles) / rays.spacing, np.sin(angles) / rays.spacing, rays.axis)
     lines = _coordinates(x, PIXEL, 2.0**29, *kappa.T, kappa @ _corners(rays))
@@ -134,7 +134,7 @@ def _taps(rays):
 
 
 def _fan_shadows(rays, x):
-    """For `backproject` of a fan: length; v, w, reach, near.
+    """For `adjoint` of a fan: length; v, w, reach, near.
 
     Ray k passes a pixel, along its row or column, at R w |u_k − u|/max(|dx|, |dy|), (dx, dy) the ray's direction, of
     length √(u_k² + D²).  With u_k − u = (k − κ)·spacing and κ = v/w this is |k w − v|·near[k].
