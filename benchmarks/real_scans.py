@@ -37,7 +37,7 @@ def solved(
     side, h = parts.grid(geometry, size, pixel)
     A = vi.Radon((side, side), geometry, h)
     valid = scan.valid(row)
-    problem = parts.problem(A, y, weight * parts.unit(A, y), 1.0 if valid.all() else valid.astype(np.float32))
+    problem = parts.problem(A, y, weight * parts.unit_weight(A, y), 1.0 if valid.all() else valid.astype(np.float32))
     result = vi.solve(problem, stop=parts.stop(1e-3, n))
     return A, result
 

@@ -210,7 +210,7 @@ def test_tensors_on_a_device_go_through_dlpack_torch(monkeypatch):
         def numpy(self):
             raise TypeError("can't convert cuda:0 device type tensor to numpy")
 
-    torch = types.SimpleNamespace(strided="strided", from_dlpack=Tensor)
+    torch = types.SimpleNamespace(Tensor=Tensor, strided="strided", from_dlpack=Tensor)
     monkeypatch.setitem(sys.modules, "torch", torch)
     monkeypatch.setattr(arrays, "_cupy", lambda: types.SimpleNamespace(from_dlpack=lambda x: x.values))
     started = []

@@ -34,24 +34,24 @@ def failing(report: Any, name: str, words: str = "") -> None:
 Diagonal = P.DiagonalDifferences
 
 
-class WrongSign(Diagonal):
+class WrongSign(Diagonal, same_map=True):  # a fault, not another map
     def adjoint(self, y: Any) -> Any:
         return -Diagonal.adjoint(self, y)
 
 
-class WrongScale(Diagonal):
+class WrongScale(Diagonal, same_map=True):  # a fault, not another map
     def adjoint(self, y: Any) -> Any:
         return 1.001 * Diagonal.adjoint(self, y)
 
 
-class WrongBorder(Diagonal):
+class WrongBorder(Diagonal, same_map=True):  # a fault, not another map
     def adjoint(self, y: Any) -> Any:
         x = Diagonal.adjoint(self, y)
         x[-1, -1] += y[-1, -1]
         return x
 
 
-class SmallNorm(Diagonal):
+class SmallNorm(Diagonal, same_map=True):  # a fault, not another map
     def norm(self) -> float:
         return 0.97 * float(np.linalg.svd(self.matrix(), compute_uv=False)[0])
 
@@ -60,58 +60,58 @@ class SmallNorm(Diagonal):
         return np.stack([self.forward(e).ravel() for e in eye], axis=-1)
 
 
-class Widens(Diagonal):
+class Widens(Diagonal, same_map=True):  # a fault, not another map
     def forward(self, x: Any) -> Any:
         return Diagonal.forward(self, x).astype("f8")
 
 
-class InPlace(Diagonal):
+class InPlace(Diagonal, same_map=True):  # a fault, not another map
     def forward(self, x: Any) -> Any:
         if x.flags.writeable:
             x -= x.mean() * 0 + 1e-3
         return Diagonal.forward(self, x)
 
 
-class Affine(Diagonal):
+class Affine(Diagonal, same_map=True):  # a fault, not another map
     def forward(self, x: Any) -> Any:
         return Diagonal.forward(self, x) + 0.1
 
 
-class Reuses(Diagonal):
+class Reuses(Diagonal, same_map=True):  # a fault, not another map
     def forward(self, x: Any) -> Any:
         buffer = self.__dict__.setdefault("buffer", np.zeros(self.shape))
         buffer[:] = Diagonal.forward(self, x)
         return buffer if x.dtype == np.float64 else buffer.astype(x.dtype)
 
 
-class FalselyPositive(Diagonal):
+class FalselyPositive(Diagonal, same_map=True):  # a fault, not another map
     def absolute(self) -> Any:
         return self
 
 
-class FalseIsometry(Diagonal):
+class FalseIsometry(Diagonal, same_map=True):  # a fault, not another map
     def isometry(self) -> float:
         return 2.0
 
 
-class WrongSpacing(vi.Gradient):
+class WrongSpacing(vi.Gradient, same_map=True):  # a fault, not another map
     def form(self) -> Any:
         return Differences((1.0, 1.0), (0, 1))
 
 
-class ReadsLess(Diagonal):
+class ReadsLess(Diagonal, same_map=True):  # a fault, not another map
     def reads(self) -> Any:
         mask = np.ones(self.shape, dtype=bool)
         mask[1, 1] = False
         return mask
 
 
-class WrongShape(Diagonal):
+class WrongShape(Diagonal, same_map=True):  # a fault, not another map
     def forward(self, x: Any) -> Any:
         return Diagonal.forward(self, x)[:-1]
 
 
-class Misspelt(Diagonal):
+class Misspelt(Diagonal, same_map=True):  # a fault, not another map
     def forward(self, x: Any) -> Any:
         return np.zeros_lik(x)  # type: ignore[attr-defined]
 
@@ -145,7 +145,7 @@ def test_a_form_with_another_spacing() -> None:
 
 
 def test_a_norm_too_small_by_three_percent_is_seen_without_a_dense_matrix() -> None:
-    class Small(vi.Gradient):
+    class Small(vi.Gradient, same_map=True):  # a fault, not another map
         def norm(self) -> float:
             return 0.97 * vi.Gradient.norm(self)
 
