@@ -7,6 +7,7 @@ thread one waits for.  So they spin for a short time only, and hardly at all whi
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
 import importlib
@@ -24,7 +25,7 @@ SPINS = "20000"
 CHOICES = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")  # a user who sets one has chosen
 
 EVERY = 0.1  # seconds between two looks at the load: the system counts in hundredths
-STALE = 1.0  # seconds after which the last look says nothing about now
+STALE = 1.0  # seconds after which the average since the last look says little about now
 
 _one = threading.RLock()  # numba's own pool, "workqueue", ends the process where two threads meet in it
 _lost = False  # this process was forked from one whose OpenMP threads had started
@@ -121,7 +122,10 @@ class Watch:
         try:
             before, self.seen = self.seen, (time.monotonic(), busy(self.cores), time.process_time())
             wall, together, own = (now - then for now, then in zip(self.seen, before, strict=True))
-            self.decide(((together - own) / wall if wall < STALE else running() - 1) - self.spare)
+            others = (together - own) / wall
+            if wall > STALE:  # busy on average, and at this moment
+                others = min(others, running())
+            self.decide(others - self.spare)
             self.due = self.seen[0] + EVERY
         except (OSError, ValueError, RuntimeError):  # nothing is counted here, or no thread can start any more
             self.due = math.inf
@@ -145,9 +149,14 @@ class Watch:
 
 
 def running() -> int:
-    """How many threads of all programs run at this moment, or wait for a core (Linux)."""
+    """How many threads of other programs run at this moment, or wait for a core (Linux)."""
     with open("/proc/loadavg", encoding="ascii") as file:
-        return int(file.read().split()[3].split("/")[0])
+        together = int(file.read().split()[3].split("/")[0])
+    own = 0  # those of this process that are awake still after its last kernel
+    for task in os.listdir("/proc/self/task"):
+        with contextlib.suppress(OSError), open(f"/proc/self/task/{task}/stat", encoding="ascii") as file:
+            own += file.read().rpartition(")")[2].split()[0] == "R"
+    return max(together - own, 0)
 
 
 def busy(cores: set[int]) -> float:
