@@ -98,7 +98,7 @@ MUTANTS = [
     ("first_use.py", "test_first_use", "        if not self.said:\n", "        if self.spent < PATIENCE:\n"),
     ("numba_tools.py", "test_first_use", "with waiting(), _COMPILING, contextlib.ExitStack()", "with waiting(), contextlib.ExitStack()"),
     ("threads.py", "test_threads", "_lost = _lost or (layer() == \"omp\"", "_lost = (layer() == \"omp\""),
-    ("threads.py", "test_threads", "(together - own) / wall if wall", "together / wall if wall"),
+    ("threads.py", "test_threads", "others = (together - own) / wall", "others = together / wall"),
     ("solvers/rules.py", "test_first_use test_rules", "from varinv.first_use import clock\n", "from time import perf_counter as clock\n"),
     ("solvers/watch.py", "test_history", "state, last=bool(self.why))", "state, last=False)"),
     ("solvers/watch.py", "test_honest_stops test_result", "    return math.isfinite(dot(state.x, state.x))", "    return True"),
