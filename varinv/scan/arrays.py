@@ -12,6 +12,7 @@ import numpy as np
 from varinv.scan.angles import Angles, match, to_radians
 from varinv.scan.errors import ScanError, afford
 from varinv.scan.frames import AnyArray, ArrayFrames, Raw
+from varinv.scan.kinds import kind_of
 from varinv.scan.npy import header, load_npy, numeric
 
 DATA = ("data", "sinogram", "sinograms", "sino", "projections", "proj", "arr_0")
@@ -72,7 +73,7 @@ def read_npz(path: Path, angles: Angles | None, notes: list[str]) -> Raw:
     flats, darks = (stack(path, a, raw.frames.shape) for a in (_first(found, FLATS), _first(found, DARKS)))
     axis, spacing = found.get("axis"), found.get("pixel_size")
     return Raw(
-        path, raw.format, raw.frames, raw.angles, flats, darks, raw.counts or flats is not None,
+        path, raw.format, raw.frames, raw.angles, flats, darks, kind_of(raw.counts or flats is not None),
         axis=None if axis is None else float(axis.reshape(-1)[0]),
         spacing=1.0 if spacing is None else float(spacing.reshape(-1)[0]),
     )  # fmt: skip
@@ -94,7 +95,7 @@ def build(path: Path, kind: str, data: AnyArray, angles: Angles | None, notes: l
         angles = match(angles, data.shape[0], f"of shape {data.shape[1:]}", path, notes)
     counts = data.dtype.kind in "bui"
     notes.append("whole numbers: taken as counts" if counts else "fractional numbers: taken as line integrals")
-    return Raw(path, kind, ArrayFrames(data), angles, counts=counts)
+    return Raw(path, kind, ArrayFrames(data), angles, kind=kind_of(counts))
 
 
 def stack(path: object, data: AnyArray | None, frame: tuple[int, int, int]) -> ArrayFrames | None:

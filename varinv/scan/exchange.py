@@ -9,6 +9,7 @@ from varinv.scan import hdf5
 from varinv.scan.angles import Angles, match, to_radians
 from varinv.scan.errors import ScanError
 from varinv.scan.frames import Frames, Raw
+from varinv.scan.kinds import kind_of
 
 PIXEL = "measurement/instrument/detector"
 PIXELS = (f"{PIXEL}/actual_pixel_size_x", f"{PIXEL}/x_pixel_size", f"{PIXEL}/pixel_size_x", f"{PIXEL}/pixel_size")
@@ -36,7 +37,7 @@ def read_exchange(file: Any, path: Path, angles: Angles | None, notes: list[str]
         notes.append(f"no flats and units {unit or 'not stated'!r}: exchange/data is taken as line integrals")
     spacing = next((s for s in (hdf5.length(file, p, path, notes) for p in PIXELS) if s is not None), None)
     return Raw(
-        path, "Data Exchange", frames, angles, flats, darks, counts,
+        path, "Data Exchange", frames, angles, flats, darks, kind_of(counts),
         spacing=spacing or 1.0, unit="mm" if spacing else "pixel",
     )  # fmt: skip
 

@@ -177,9 +177,16 @@ class Raw:
     angles: AnyArray | None = None  # radians, one a frame
     flats: Frames | None = None
     darks: Frames | None = None
-    counts: bool = True  # detector counts; False: line integrals already
+    kind: str = "counts"  # what the numbers are, one of kinds.KINDS
     axis: float | None = None  # column of the rotation axis
     spacing: float = 1.0  # column pitch on the detector
     unit: str = "pixel"  # of spacing and distances
     distances: tuple[float, float] | None = None  # source to axis, axis to detector: a fan beam
+    flats_at: AnyArray | None = None  # for each flat how many views were taken before it; None: not known
+    darks_at: AnyArray | None = None  # the same for the darks
     notes: tuple[str, ...] = ()
+
+    @property
+    def counts(self) -> bool:
+        """Are the numbers detector counts, to be divided by flats?"""
+        return self.kind == "counts"

@@ -13,6 +13,7 @@ from varinv.scan.angles import Angles, to_radians
 from varinv.scan.arrays import build
 from varinv.scan.errors import ScanError, afford, warn
 from varinv.scan.frames import ArrayFrames, Raw
+from varinv.scan.kinds import LINES
 from varinv.scan.npy import numeric
 
 SINOGRAM = re.compile(r"sino|proj|radon", re.IGNORECASE)
@@ -110,7 +111,7 @@ def _helsinki(path: Path, kind: str, sinogram: Any, p: Variables, given: Angles 
             warn(path, f"{text}; kept", notes)
     notes.append("Helsinki 2022 layout: line integrals, centre of rotation corrected, so the axis is the middle")
     return Raw(
-        path, f"{kind}, Helsinki 2022", raw.frames, raw.angles, counts=False, axis=(columns - 1) / 2, spacing=pitch,
+        path, f"{kind}, Helsinki 2022", raw.frames, raw.angles, kind=LINES, axis=(columns - 1) / 2, spacing=pitch,
         unit="mm", distances=(near, far - near),
     )  # fmt: skip
 

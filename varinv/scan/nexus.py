@@ -13,6 +13,7 @@ from varinv.scan import hdf5
 from varinv.scan.angles import Angles, match, to_radians
 from varinv.scan.errors import ScanError
 from varinv.scan.frames import AnyArray, Chosen, Frames, Raw
+from varinv.scan.kinds import kind_of
 
 ANGLE = re.compile(r"(rotation_angle|theta|angle|(^|_)rot($|_))", re.IGNORECASE)
 
@@ -157,6 +158,6 @@ def _raw(
         angles = match(angles, views, f"in {data.name}", path, notes)
     counts = chosen[1] is not None or data.dtype.kind in "bui"
     return Raw(
-        path, kind, projections, angles, chosen[1], chosen[2], counts,
+        path, kind, projections, angles, chosen[1], chosen[2], kind_of(counts),
         spacing=pixel or 1.0, unit="mm" if pixel else "pixel",
     )  # fmt: skip

@@ -17,6 +17,7 @@ from varinv.scan import arrays, npy, tiff
 from varinv.scan.axis import near
 from varinv.scan.errors import ScanError, afford, head
 from varinv.scan.frames import AnyArray, Frames, Raw
+from varinv.scan.kinds import COUNTS
 from varinv.scan.scan import Scan
 
 HDF5 = b"\x89HDF\r\n\x1a\n"
@@ -76,7 +77,7 @@ def read(
         if given is not None:
             changes[name] = _reference(name, given, raw, notes)
     if flats is not None:
-        changes["counts"] = True
+        changes["kind"] = COUNTS
     if axis is not None:
         changes["axis"] = near("read", axis, columns)
     if pixel_size is not None:

@@ -13,6 +13,7 @@ import numpy as np
 from varinv.scan.angles import Angles, load, match
 from varinv.scan.errors import ScanError, afford, warn
 from varinv.scan.frames import Raw, TIFFFrames
+from varinv.scan.kinds import kind_of
 
 SUFFIXES = (".tif", ".tiff")
 FLAT = re.compile(r"(^|[^a-z])(flat|white|open|ff|bright)s?([^a-z]|$)", re.IGNORECASE)
@@ -42,7 +43,7 @@ def read_tiff(path: Path, angles: Angles | None, notes: list[str]) -> Raw:
     references = [open_stack(f, path, notes) if f else None for f in (flats, darks)]
     counts = frames.dtype.kind in "bui" or references[0] is not None
     notes.append("whole numbers: taken as counts" if counts else "fractional numbers: taken as line integrals")
-    return Raw(path, "TIFF stack", frames, angles, references[0], references[1], counts)
+    return Raw(path, "TIFF stack", frames, angles, references[0], references[1], kind_of(counts))
 
 
 def _sort(folder: Path, notes: list[str]) -> tuple[list[Path], list[Path], list[Path]]:
