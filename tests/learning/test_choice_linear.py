@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from scipy.optimize import minimize
 from skimage.restoration import estimate_sigma
 
 import varinv as vi
+from varinv.learning.losses import stein
 from varinv.learning.noise import estimate
 from varinv.learning.path import Sweep
 
@@ -216,3 +218,10 @@ def test_the_noise_of_a_stack_is_estimated_slice_by_slice() -> None:
     stack = 0.2 * rng.standard_normal((3, 64, 64)) + np.add.outer(10 * np.arange(3.0), np.zeros((64, 64)))
     chosen = vi.choose(lasso, stack, vi.SURE(), bounds=(-4, 0), points=3, refine=False, **EXACT)
     assert chosen.noise == pytest.approx(0.2, rel=0.07)  # 2.5 % each in 200 draws, three of them
+
+
+def test_sure_counts_only_what_is_measured() -> None:
+    """An entry of weight 0 is no measurement: m is 11 of 12, also in the step t = 2σ/m^0.3."""
+    _, risk = stein(Y, A, 0.2, random.Random(0), W)
+    assert risk.m == 11
+    assert risk.step == pytest.approx(2 * 0.2 / 11**0.3, rel=1e-12)

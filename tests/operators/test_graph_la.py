@@ -115,3 +115,11 @@ def test_bad_input():
     ):
         with pytest.raises((TypeError, ValueError), match=text):
             vi.graph_la(A, y, **({"psi": truth} | arguments))
+
+
+def test_default_smoothing_is_a_tenth_of_the_largest_difference():
+    _, A, y, _ = blurred()
+    size = 0.1 * float(np.abs(vi.GraphLaplacian(y)(y)).max())
+    few = vi.iterations(5)
+    default, given = (vi.graph_la(A, y, y, lam=0.1, q=1.5, smoothing=s, stop=few) for s in (None, size))
+    assert np.array_equal(default.x, given.x)

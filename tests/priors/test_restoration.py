@@ -75,6 +75,22 @@ def test_drp_reaches_its_closed_form():
     assert np.abs(state.x - gain * h * u).max() <= 1e-6  # what is returned is R(H u)
 
 
+def test_drp_solves_its_second_step_by_conjugate_gradients():
+    """12 unknowns: 12 inner steps give the exact solution of (AᵀA + λHᵀH) u = Aᵀy + λHᵀH z, here with R = 0, z = 0."""
+    h = np.linspace(1.0, 0.4, 12).reshape(SHAPE)
+    solver = vi.DRP(lambda s: 0 * s, vi.Diagonal(h), 1.0, 0.7, inner=12)
+    state = after(vi.Problem((vi.L2Squared(Y) @ A,)), solver, 1)
+    exact = WEIGHTS * Y / (WEIGHTS**2 + 0.7 * h * h)
+    assert np.abs(state.u - exact).max() <= 1e-9 * np.abs(exact).max()  # a condition number of 7 and 12 steps
+
+
+def test_red_diff_takes_its_own_noise_away():
+    """A denoiser that always returns one image: u − D(u) − σε is x − D, whatever the noise was."""
+    problem = vi.L2Squared(Y) @ A + vi.PnP(lambda x, sigma: np.full(SHAPE, 0.3))
+    one, two = (after(problem, vi.REDDiff((0.5, 0.2), 0.4, seed=seed), 20, np.zeros(SHAPE)).x for seed in (0, 1))
+    assert np.abs(one - two).max() <= 1e-9  # rounding of (x + σε − D)/σ − ε, 20 steps of at most 0.02
+
+
 def test_red_diff_is_right_on_average():
     """E g = λσ²/(C + σ²) x + Aᵀ(Ax − y): the mean of 50 seeds lies within 3 standard errors of its zero."""
     sigma, lam = 0.5, 0.4
@@ -118,6 +134,18 @@ def test_ddnm_with_noise_has_the_variance_it_promises():
         assert (state.u - truth).std() == pytest.approx(sigma, rel=0.02)
     with pytest.raises(ValueError, match="singular values of A must all be equal"):
         vi.restore(A, Y, gaussian, 0.1, "ddnm")
+
+
+def test_ddnm_keeps_the_variance_of_what_is_not_measured():
+    """Fresh and kept noise of a share η and √(1 − η²): unseen pixels of u are N(D, σ'²) after every step."""
+    shape = (200, 200)
+    mask = np.zeros(shape, bool)
+    mask[0, 0] = True  # one pixel is seen, 39 999 are not: their deviation is known to 0.35 %, 2 % is five of these
+    K = vi.Subsampling(shape, mask)
+    problem = vi.L2Squared(np.array([0.0])) @ K + vi.PnP(lambda x, sigma: np.zeros(shape))
+    levels = (1.0, 0.6, 0.25, 0.1)
+    for state, sigma in zip(vi.DDNM(sigmas=levels, eta=0.6).states(problem, np.zeros(shape)), levels, strict=False):
+        assert state.u[1:].std() == pytest.approx(sigma, rel=0.02)
 
 
 def test_the_smooth_start_fits_and_fills(xp):
