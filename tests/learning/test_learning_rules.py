@@ -55,7 +55,7 @@ def test_maid_descends_on_the_true_loss() -> None:
 
 @pytest.mark.parametrize("line_search", ["maid", "corrected"])
 def test_every_step_of_maid_proves_its_share_of_the_first_order_decrease(line_search: str) -> None:
-    """With λ = 0.4: exact losses of neighbouring states differ by at least 0.4 α‖z‖², α = what the state had or less."""
+    """With λ = 0.4: exact losses of neighbouring states differ by 0.4 α‖z‖² at least."""
     problem = bilevel(vi.families.TV((7, 6)), images(2), np.zeros(2))
     rule = vi.MAID(line_search=line_search, armijo=0.4, budget=1500)
     steps = 0
