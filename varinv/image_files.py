@@ -1,4 +1,4 @@
-"""Images and volumes with what belongs to them (pixel size, units, geometry, settings, checks): HDF5, TIFF, OME-Zarr."""
+"""Images and volumes in HDF5, TIFF and OME-Zarr, with pixel size, units, geometry, settings and checks."""
 
 from __future__ import annotations
 
@@ -82,9 +82,8 @@ def _write_hdf5(path: Path, x: Any, metadata: dict[str, Any], history: History) 
             content = file.id.get_file_image()
         path.write_bytes(content)
         return
-    with Patient(path) as disk:
-        with h5py.File(disk, "w") as file:
-            _fill_hdf5(file, x, metadata, history)
+    with Patient(path) as disk, h5py.File(disk, "w") as file:
+        _fill_hdf5(file, x, metadata, history)
     disk.check()
 
 

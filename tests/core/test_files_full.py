@@ -97,7 +97,7 @@ def test_a_link_is_followed_and_stays(tmp_path):
     nowhere = tmp_path / "new.tif"
     nowhere.symlink_to(tmp_path / "store" / "made.tif")
     RESULT.save(nowhere)
-    assert nowhere.is_symlink() and (tmp_path / "store" / "made.tif").exists()
+    assert nowhere.is_symlink()
     assert sorted(p.name for p in (tmp_path / "store").iterdir()) == ["made.tif", "real.h5"]
     circle = tmp_path / "circle.h5"
     circle.symlink_to(circle)
@@ -144,9 +144,13 @@ def test_two_writers_at_once_leave_one_whole_file(tmp_path):
 
 
 def test_a_stop_from_outside_leaves_nothing(tmp_path):
-    with pytest.raises(KeyboardInterrupt), replaced(tmp_path / "x.txt") as part:
-        part.write_text("half")
-        raise KeyboardInterrupt
+    def stopped() -> None:
+        with replaced(tmp_path / "x.txt") as part:
+            part.write_text("half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        stopped()
     assert list(tmp_path.iterdir()) == []
 
 

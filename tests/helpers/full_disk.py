@@ -78,7 +78,7 @@ def main(kind: str, folder: Path, how: str, tries: int) -> None:
     size = sum(p.stat().st_size for p in path.rglob("*")) if path.is_dir() else path.stat().st_size
     old = bytes_of(path)
     told, wrong = 0, []
-    for k in range(tries):
+    for _ in range(tries):
         # the largest member of a folder decides under a limit on the size of a file
         free = random.randrange(int(1.1 * size)) if how == "disk" or not path.is_dir() else random.randrange(200)
         try:

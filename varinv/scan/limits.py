@@ -25,7 +25,7 @@ def _machine() -> int:
 def _groups() -> Iterator[int]:
     """Limits of the control groups this process is in, and of those above them; versions 2 and 1 of Linux."""
     for line in _text(PROC / "cgroup").splitlines():
-        _, controllers, name = (line.split(":", 2) + ["", ""])[:3]
+        _, controllers, name = [*line.split(":", 2), "", ""][:3]
         if controllers and "memory" not in controllers.split(","):
             continue
         root, limit = (GROUPS / "memory", "memory.limit_in_bytes") if controllers else (GROUPS, "memory.max")
