@@ -1,75 +1,176 @@
-"""Files that appear whole or not at all: images and volumes with their metadata, HDF5 or TIFF."""
+"""Files that appear whole or not at all, whatever the disk does: full, read-only, over a quota, lost on the way."""
 
 from __future__ import annotations
 
-import json
+import errno
+import io
 import os
-import tempfile
+import secrets
+import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
-
-from varinv.backend import Array, to_numpy
 
 
 @contextmanager
 def replaced(path: Path) -> Iterator[Path]:
-    """A file beside `path` to write to, moved there in one go at the end; after an error nothing is left of it."""
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"save: the folder {path.parent} does not exist; create it first")
-    handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
-    os.close(handle)
-    part = Path(name)
+    """A file beside `path` to write to, moved there in one go at the end; after an error nothing is left of it.
+
+    A symbolic link is followed: the file it points to is replaced, the link stays.  A new file gets the permissions
+    that the system gives to new files, a replaced one keeps those it had.
+
+    Raises
+    ------
+    OSError
+        What the system says (disk full, read-only, quota, permission), as one sentence with the name of the file and
+        the reason, of the class that belongs to it; the file that was there is intact.
+    """
+    place = target(path)
+    part = _named(place)
     try:
-        yield part
-        umask = os.umask(0)
-        os.umask(umask)
-        part.chmod(0o666 & ~umask)
-        part.replace(path)
+        with told(path):
+            os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
+            yield part
+            _keep_mode(part, place)
+            _flush(part)
+            part.replace(place)
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
 
 
-def save_image(
-    path: str | os.PathLike[str], x: Array, metadata: dict[str, Any], history: tuple[dict[str, Any], ...] = ()
-) -> Path:
-    """Write an image or volume with its metadata, atomically; HDF5 (.h5, .hdf5) or TIFF (.tif, .tiff)."""
-    path = Path(path)
-    writers = {".h5": _write_hdf5, ".hdf5": _write_hdf5, ".tif": _write_tiff, ".tiff": _write_tiff}
-    if path.suffix.lower() not in writers:
-        raise ValueError(f"save: the file name must end in .h5, .hdf5, .tif or .tiff, got {path.name!r}")
-    with replaced(path) as part:
-        writers[path.suffix.lower()](part, to_numpy(x), metadata, history)
-    return path
+def target(path: Path) -> Path:
+    """Where a file of this name would lie, links followed; an OSError where it cannot be written there."""
+    place = Path(os.path.realpath(path)) if path.is_symlink() else path
+    if place.is_symlink():
+        raise OSError(f"{path}: a symbolic link that leads in a circle; name another file")
+    if not place.parent.is_dir():
+        raise FileNotFoundError(f"save: the folder {place.parent} does not exist; create it first")
+    if place.is_dir():
+        raise IsADirectoryError(f"{path} cannot be written: it is a folder; name a file")
+    if place.exists():
+        if not stat.S_ISREG(place.stat().st_mode):
+            raise OSError(f"{path} cannot be written: it is a pipe or device, no file; name another one")
+        if not os.access(place, os.W_OK):
+            raise PermissionError(f"{path} cannot be written: it is write-protected; name another file")
+    return place
 
 
-def _write_hdf5(path: Path, x: Any, metadata: dict[str, Any], history: tuple[dict[str, Any], ...]) -> None:
-    import h5py
-
-    with h5py.File(path, "w") as file:
-        file.create_dataset("image", data=x)
-        for name, value in metadata.items():
-            if isinstance(value, (str, int, float)):
-                file.attrs[name] = value
-            elif isinstance(value, dict):
-                group = file.require_group(name)
-                for key, entry in value.items():
-                    if isinstance(entry, (str, int, float)):
-                        group.attrs[key] = entry
-                    elif entry is not None:
-                        group.create_dataset(key, data=to_numpy(entry))
-            elif value is not None:
-                file.create_dataset(name, data=to_numpy(value))
-        columns = sorted({key for row in history for key in row})
-        for key in columns:
-            values = [row.get(key, float("nan")) for row in history]
-            if all(isinstance(v, (int, float)) for v in values):
-                file.create_dataset(f"history/{key}", data=values)
+def _named(place: Path) -> Path:
+    """A hidden name that is free, in the same folder: the move at the end stays on one disk."""
+    return place.with_name(f".{place.stem[:200]}-{secrets.token_hex(4)}{place.suffix}")
 
 
-def _write_tiff(path: Path, x: Any, metadata: dict[str, Any], history: tuple[dict[str, Any], ...]) -> None:
-    import tifffile
+@contextmanager
+def told(path: Path) -> Iterator[None]:
+    """What the system says about a file becomes one sentence, in an error of the same class and number."""
+    try:
+        yield
+    except OSError as error:
+        number = error.errno
+        reason = error.strerror or str(error) or type(error).__name__
+        if number == errno.EFBIG:
+            reason += " (the limit on the size of files, ulimit -f)"
+        kept = "; the one before it is intact" if os.path.lexists(path) else "; nothing was written"
+        kind = type(OSError(number, "")) if number is not None else OSError
+        words = kind(f"{path} cannot be written: {reason}{kept}")
+        words.errno = number
+        raise words from error
 
-    words = json.dumps(metadata, default=lambda a: to_numpy(a).tolist() if hasattr(a, "shape") else str(a))
-    tifffile.imwrite(path, x, description=words, metadata=None, photometric="minisblack")  # grey, also 3 slices
+
+def _keep_mode(part: Path, place: Path) -> None:
+    with suppress(OSError):
+        if place.exists():
+            part.chmod(stat.S_IMODE(place.stat().st_mode))
+
+
+def _flush(part: Path) -> None:
+    """To the disk: a quota on a network or blocks allocated late complain here, not after the old file is gone."""
+    handle = os.open(part, os.O_RDWR)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # file systems without such a call
+            raise
+    finally:
+        os.close(handle)
+
+
+class Patient(io.RawIOBase):
+    """A file that remembers its first error in place of raising it: for writers that do not survive one.
+
+    HDF5's library ends the process when a write fails while it closes a file.  After the first failure all writes are
+    taken and dropped; `check` raises what had happened.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.file = path.open("r+b", buffering=0)
+        self.error: OSError | None = None
+        self.place = self.end = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def writable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self.place
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        self.place = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self.place, os.SEEK_END: self.end}[whence]
+        return self.place
+
+    def write(self, data: Any) -> int:
+        view = memoryview(data).cast("B")
+        self._try(lambda: self._all(view))
+        self.place += view.nbytes
+        self.end = max(self.end, self.place)
+        return view.nbytes
+
+    def _all(self, view: memoryview) -> None:
+        self.file.seek(self.place)
+        done = 0
+        while done < view.nbytes:
+            done += self.file.write(view[done : done + (1 << 30)]) or 0
+
+    def readinto(self, buffer: Any) -> int:
+        view = memoryview(buffer).cast("B")
+        view[:] = bytes(view.nbytes)
+        self.file.seek(self.place)
+        found = self.file.read(view.nbytes) or b""
+        view[: len(found)] = found
+        count = max(min(view.nbytes, self.end - self.place), 0)
+        self.place += count
+        return count
+
+    def truncate(self, size: int | None = None) -> int:
+        self.end = self.place if size is None else size
+        self._try(lambda: self.file.truncate(self.end))
+        return self.end
+
+    def flush(self) -> None:
+        pass
+
+    def close(self) -> None:
+        try:
+            self.file.close()
+        except OSError as error:
+            self.error = self.error or error
+        super().close()
+
+    def check(self) -> None:
+        """Raise the first error, if there was one."""
+        if self.error is not None:
+            raise self.error
+
+    def _try(self, act: Any) -> None:
+        if self.error is None:
+            try:
+                act()
+            except OSError as error:
+                self.error = error

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import math
 import os
 from collections.abc import Mapping, Sequence
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from varinv.backend import Array, to_numpy
 from varinv.files import replaced
 from varinv.metrics import psnr
 
+MADE = "varinv"  # what a .png says of its maker
 FORMATS = (".png", ".pdf", ".svg", ".jpg", ".jpeg")
 VALUES = ("objective", "lower_bound")
 RELATIVE = ("gap", "residual", "change")  # numbers to be seen on a logarithmic axis
@@ -239,13 +242,33 @@ def _plot(ax: Any, courses: dict[str, Course], title: str) -> None:
         ax.legend(fontsize=8, frameon=False)
 
 
+def beside(path: Path) -> Path:
+    """The name of a picture beside an image: never that of a picture which this module has not made.
+
+    ``x.png`` for ``x.h5``; where an unrelated picture has that name ``x-varinv.png``, ``x-varinv-2.png`` …
+    """
+    names = (path.with_name(f"{path.stem}-varinv{'' if k < 2 else f'-{k}'}.png") for k in count(1))
+    return next(name for name in chain([path.with_suffix(".png")], names) if not name.exists() or ours(name))
+
+
+def ours(path: Path) -> bool:
+    """Whether a picture says of itself that it was made here."""
+    try:
+        with path.open("rb") as file:
+            return f"Software\0{MADE}".encode() in file.read(4096)
+    except OSError:
+        return False
+
+
 def _finish(figure: Any, path: str | os.PathLike[str] | None) -> Any:
     if path is not None:
         path = Path(path)
         if path.suffix.lower() not in FORMATS:
             raise ValueError(f"plot: the file name must end in {', '.join(FORMATS)}, got {path.name!r}")
+        kind, content = path.suffix.lower()[1:], io.BytesIO()
+        figure.savefig(content, format=kind, metadata={"Software": MADE} if kind == "png" else None)
         with replaced(path) as part:
-            figure.savefig(part, format=path.suffix.lower()[1:])
+            part.write_bytes(content.getvalue())
     return figure
 
 

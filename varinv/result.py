@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from varinv.backend import Array, double, to_numpy
-from varinv.files import save_image
+from varinv.image_files import save_image
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -17,7 +17,7 @@ PACKAGE = Path(varinv.__file__).parent
 LAYERS: list[tuple[str, ...]] = [
     ("varinv",),
     ("arrays", "pool", "memory", "threads", "first_use"),
-    ("backend", "numba_tools", "cuda_tools", "progress", "files", "views"),
+    ("backend", "numba_tools", "cuda_tools", "progress", "files", "image_files", "views"),
     ("check", "capabilities", "linalg", "linalg_*", "roots"),
     ("forms",),
     ("operators.norms", "operators.krylov", "operators.frequencies", "operators.spectrum"),

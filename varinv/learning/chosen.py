@@ -93,19 +93,20 @@ class Chosen:
         }
 
     def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write the report as JSON, or the image with the report beside it (.h5, .hdf5, .tif, .tiff), atomically.
+        """Write the report as JSON, or the image with the report beside it (.h5, .tif, .zarr), atomically.
 
         Raises ValueError for another suffix.
         """
-        from varinv.files import replaced, save_image
+        from varinv.files import replaced
+        from varinv.image_files import SUFFIXES, save_image
 
         path = Path(path)
         if path.suffix.lower() == ".json":
             with replaced(path) as part:
                 part.write_text(json.dumps(self.report(), indent=1))
             return path
-        if path.suffix.lower() not in (".h5", ".hdf5", ".tif", ".tiff"):
-            raise ValueError(f"save: the file name must end in .json, .h5, .hdf5, .tif or .tiff, got {path.name!r}")
+        if path.suffix.lower() not in SUFFIXES:
+            raise ValueError(f"save: the file name must end in .json, {', '.join(SUFFIXES)}, got {path.name!r}")
         return save_image(path, self.x, {"choice": json.dumps(self.report())})
 
     def plot(self, path: str | os.PathLike[str] | None = None) -> Any:

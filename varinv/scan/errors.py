@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from pathlib import Path
 
 from varinv import check
+from varinv.scan.limits import memory_limit
 
 
 class ScanError(ValueError):
@@ -27,18 +27,15 @@ def warn(path: object, text: str, notes: list[str]) -> None:
 
 
 def room() -> int:
-    """Half of the memory of this machine, in bytes."""
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
-    except (AttributeError, ValueError, OSError):  # not a POSIX system
-        return 1 << 34
+    """Half of the memory that this process may use, in bytes: the machine's, its container's or what ulimit leaves."""
+    return memory_limit() // 2
 
 
 def afford(path: object, what: str, nbytes: int) -> None:
-    """A ScanError, before anything is allocated, where an array would not fit into half the memory of the machine."""
+    """A ScanError, before anything is allocated, where an array would not fit into half the memory there is."""
     if nbytes > room():
         raise ScanError(
-            f"{path}: {what} needs {nbytes / 2**30:.3g} GiB and half of this machine's memory is "
+            f"{path}: {what} needs {nbytes / 2**30:.3g} GiB and half of the memory this process may use is "
             f"{room() / 2**30:.3g} GiB; if the shape in the file is true, read fewer rows or views at a time"
         )
 

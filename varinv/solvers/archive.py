@@ -15,7 +15,7 @@ import numpy as np
 
 from varinv import check
 from varinv.backend import Array, is_array, like_kept, to_numpy
-from varinv.files import replaced
+from varinv.files import Patient, replaced
 
 FORMAT = "varinv checkpoint 1"
 
@@ -26,10 +26,10 @@ def write(path: Path, header: dict[str, Any], arrays: list[Any]) -> None:
 
     text = json.dumps({"format": FORMAT, "version": __version__, **header}).encode()
     members = {f"array{i}": a for i, a in enumerate(arrays)}
-    with replaced(path) as part, part.open("wb") as file:
-        np.savez(file, checksum=_checksum(text, arrays), header=np.frombuffer(text, np.uint8), **members)
-        file.flush()
-        os.fsync(file.fileno())
+    with replaced(path) as part:
+        with Patient(part) as disk:  # np.savez closes an archive twice after a write that failed
+            np.savez(disk, checksum=_checksum(text, arrays), header=np.frombuffer(text, np.uint8), **members)
+        disk.check()
     folder = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(folder)

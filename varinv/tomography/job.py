@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 from varinv import check
 from varinv.backend import Array, namespace, to_numpy
-from varinv.files import save_image
 from varinv.first_use import clock
+from varinv.image_files import save_image
 from varinv.operators.fbp import fbp
 from varinv.operators.geometry import FanBeam
 from varinv.operators.radon import Radon

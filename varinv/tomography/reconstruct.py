@@ -67,8 +67,8 @@ def _affordable(n: int) -> int:
     """n, if a solve on n × n float32 pixels (about twelve images) fits into half of the memory."""
     if 12 * 4 * n * n > room():
         raise ValueError(
-            f"reconstruct: an image of {n} × {n} pixels needs about {12 * 4 * n * n / 2**30:.3g} GiB and half of this "
-            f"machine's memory is {room() / 2**30:.3g} GiB; choose a smaller size or larger pixels"
+            f"reconstruct: an image of {n} × {n} pixels needs about {12 * 4 * n * n / 2**30:.3g} GiB and half of the "
+            f"memory this process may use is {room() / 2**30:.3g} GiB; choose a smaller size or larger pixels"
         )
     return n
 
