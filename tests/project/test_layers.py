@@ -27,7 +27,7 @@ LAYERS: list[tuple[str, ...]] = [
     ("operators.base",),
     ("operators.*",),
     ("fused", "fused.*"),
-    ("joint", "certificate", "certificate_repair"),
+    ("joint", "certificate", "certificate_repair", "domains"),
     ("problem",),
     ("functionals", "functionals.*"),
     ("metrics", "plot", "result"),

@@ -12,6 +12,7 @@ from typing import Any
 from varinv import check
 from varinv.arrays import given_back
 from varinv.backend import Array, release
+from varinv.domains import infeasible, out_of_reach
 from varinv.first_use import compile_seconds
 from varinv.linalg import dot
 from varinv.problem import Problem, as_problem
@@ -96,6 +97,8 @@ def solve(
     x = start(problem, x0)
     if stop is not None and (not callable(stop) or isinstance(stop, type)):
         raise TypeError(f"solve: stop must be a rule such as gap(1e-4) | iterations(500), got {stop!r}")
+    if words := out_of_reach(problem):
+        raise ValueError(f"solve: {words}")
     chosen = ""
     if solver is None:
         solver, chosen, state = choose(problem, x, any(isinstance(rule, gap) for rule in leaves(stop)))
@@ -141,5 +144,7 @@ def solve(
     watch.good = None
     release()
     rows, spent, why = tuple(watch.history.rows), watch.history.seconds(), str(watch.why)
+    if ended and not interrupted and rows and rows[-1].get("objective") == math.inf:
+        why += infeasible(problem, state.x)
     compiling = compile_seconds() - waited
     return Result(state.x, state, why, rows, spent, problem, solver, notes, chosen, interrupted, ended, compiling)
