@@ -49,8 +49,8 @@ def test_domains_that_do_not_meet_are_found_at_once(f: Any, g: Any, meet: bool) 
 
 
 def test_behind_the_same_operator_as_well() -> None:
-    A = vi.Matrix(np.random.default_rng(0).standard_normal((6, 16)), SHAPE)
-    assert vi.Box(0, 1) @ A + vi.Box(2, 3) @ vi.Matrix(np.eye(16), SHAPE)  # other values: nothing is decided
+    A = vi.from_scipy(np.random.default_rng(0).standard_normal((6, 16)), SHAPE)
+    assert vi.Box(0, 1) @ A + vi.Box(2, 3) @ vi.from_scipy(np.eye(16), SHAPE)  # other values: nothing is decided
     with pytest.raises(ValueError, match="no image satisfies both"):
         vi.Box(0, 1) @ A + vi.Box(2, 3) @ A
 
@@ -73,7 +73,7 @@ def test_a_functional_of_ones_own_says_its_bounds() -> None:
 
 @pytest.mark.parametrize("limit", [1e-5, 1.0])
 def test_bounds_of_the_image_bound_the_data(limit: float) -> None:
-    A = vi.Matrix(np.random.default_rng(0).random((6, 16)), SHAPE)
+    A = vi.from_scipy(np.random.default_rng(0).random((6, 16)), SHAPE)
     hopeless = vi.KullbackLeibler(np.ones(6)) @ A + vi.Box(-1, -limit) + 0.1 * vi.TV(SHAPE)
     with pytest.raises(ValueError, match="^solve: no image within the bounds of this problem satisfies Kullback"):
         vi.solve(hopeless)
@@ -124,7 +124,7 @@ def test_a_functional_without_a_distance_is_named_as_infinite() -> None:
 
 def test_what_is_missed_by_rounding_is_no_contradiction() -> None:
     """A constraint behind an operator is met in the limit only: the run converges, and the summary says by how much."""
-    A = vi.Matrix(np.random.default_rng(1).standard_normal((8, 16)), SHAPE)
+    A = vi.from_scipy(np.random.default_rng(1).standard_normal((8, 16)), SHAPE)
     result = vi.solve(vi.L2Ball(np.ones(8), 0.5) @ A + 0.1 * vi.TV(SHAPE) + vi.NonNegative(), stop=vi.residual(1e-5))
     assert result.why.startswith("residual")
     assert "infinite" not in result.why
