@@ -3,8 +3,8 @@
 A term says it by its form (the bounds of a Quadratic, z ≥ −b of Counts), or by two methods of its functional:
 
 ``bounds()``               (lo, hi), numbers or arrays: f(z) = ∞ unless lo ≤ z ≤ hi
-``beyond(lo, hi, shape)``  by how much every z of this shape with lo ≤ z ≤ hi lies outside the domain of f, over its size;
-                           0 where one is in it
+``beyond(lo, hi, shape)``  by how much every z of this shape with lo ≤ z ≤ hi lies outside the domain of f, relative
+                           to its size; 0 where one is in it
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def _contradiction(terms: Iterable[Any], shape: Shape | None) -> str:
             whole = shape if t.K is None else tuple(t.K.codomain)
             if hasattr(t.f, "beyond") and whole and (off := float(t.f.beyond(lo, hi, whole))) > ROUNDING:
                 rest = " and ".join(str(other) for other, _ in boxes if other is not t)
-                return f"no image satisfies both {t} and {rest}: within those bounds it is missed by {off:.2g} of its size"
+                return f"no image satisfies both {t} and {rest}: within those bounds it is missed by {_size(off)}"
     return ""
 
 
@@ -85,35 +85,38 @@ def _out_of_reach(problem: Any, t: Any, lo: Any, hi: Any) -> str:
     low, high = _reached(problem, t.K, lo, -math.inf), _reached(problem, t.K, hi, math.inf)
     words = "" if own is None else _disjoint(own, (low, high))
     if not words and beyond is not None and (off := float(beyond(low, high, tuple(t.K.codomain)))) > ROUNDING:
-        words = f"it is missed by {off:.2g} of its size"
+        words = f"it is missed by {_size(off)}"
     return f"no image within the bounds of this problem satisfies {t}: {words}" if words else ""
 
 
-def missed(problem: Any, x: Array) -> list[tuple[Any, float]]:
-    """(term, by how much of its size its set is missed at x; NaN: it does not say) for every term that is infinite."""
+def missed(problem: Any, x: Array) -> list[tuple[Any, str, float]]:
+    """(term, words, by how much of its size x misses its set; NaN: it does not say) where a term is not finite."""
     found = []
     for t in problem.terms:
         try:
-            if t.exactly(x) < math.inf:
+            if (value := t.exactly(x)) < math.inf:
                 continue
         except NotImplementedError:  # known by its prox alone
             continue
         z = double(x) if t.K is None else t.K(double(x))
-        found.append((t, float(t.f.violation(z)) if hasattr(t.f, "violation") else math.nan))
+        off = float(t.f.violation(z)) if value == math.inf and hasattr(t.f, "violation") else math.nan
+        found.append((t, f"by {_size(off)}" if off > 0 else "infinite" if value == math.inf else "NaN", off))
     return found
 
 
 def infeasible(problem: Any, x: Array) -> str:
-    """What to add to the reason of a run whose objective is infinite at x; '' where sets are missed by next to nothing."""
-    found = [(t, off) for t, off in missed(problem, x) if not off <= FAR or off == 0]
+    """What to add to the reason of a run whose objective at x is not finite; '' where sets are met but for rounding."""
+    found = [(t, words) for t, words, off in missed(problem, x) if not 0 < off <= FAR]
     if not found:
         return ""
-    words = " and ".join(_words(t, off) for t, off in found)
-    return f", but the objective is infinite: {words}: no feasible point was found"
+    if any(words == "NaN" for _, words in found):
+        return f", but the objective is NaN: so is {' and '.join(str(t) for t, words in found if words == 'NaN')}"
+    named = " and ".join(f"{t} is {'missed ' * words.startswith('by')}{words}" for t, words in found)
+    return f", but the objective is infinite: {named}: no feasible point was found"
 
 
-def _words(t: Any, off: float) -> str:
-    return f"{t} is missed by {off:.2g} of its size" if off > 0 else f"{t} is infinite"
+def _size(off: float) -> str:
+    return f"{off:.2g} of its size"
 
 
 def _finite(bound: Any) -> bool:
@@ -174,9 +177,8 @@ def _pair(a: Any, b: Any) -> tuple[Array, Array]:
     """Both as float64 arrays of the library of the first that is one."""
     like = a if is_array(a) else b
     xp = namespace(like)
-    return tuple(  # type: ignore[return-value]
-        double(v) if is_array(v) else xp.full(like.shape, v, dtype=xp.float64, device=device(like))
-        for v in (a, b)
+    return tuple(
+        double(v) if is_array(v) else xp.full(like.shape, v, dtype=xp.float64, device=device(like)) for v in (a, b)
     )
 
 

@@ -58,8 +58,8 @@ class Problem(Summand):
     Written as ``L2Squared(y) @ A + 0.02 * TV(A.domain) + NonNegative()``.  Terms of the image itself stay primal
     together in one exact prox (`simple`); the others are `coupled` to the dual, one array per term.
 
-    Raises ValueError where terms speak of images of different shapes, and where no image can satisfy two of them, as far
-    as bounds tell (`varinv.domains`).
+    Raises ValueError where terms speak of images of different shapes, and where bounds tell that no image satisfies two
+    of them (`varinv.domains`).
     """
 
     terms: tuple[Any, ...]

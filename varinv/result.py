@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -69,8 +68,7 @@ class Result:
     def _missed(self) -> list[str]:
         """What makes the objective infinite: constraints on K x that x is outside of, and by how much."""
         found = () if self.problem is None else missed(self.problem, self.x)
-        by = {True: "by {:.2g} of its size", False: "infinite"}
-        return [f"missed      {t.f} {by[off > 0].format(off)}" for t, off in found]
+        return [f"missed      {t.f} {words}" for t, words, _ in found]
 
     def save(self, path: str | os.PathLike[str], **metadata: Any) -> Path:
         """Write image, reason, history, settings and version to an HDF5 or TIFF file, by its suffix.

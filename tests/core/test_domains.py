@@ -42,7 +42,7 @@ def test_domains_that_do_not_meet_are_found_at_once(f: Any, g: Any, meet: bool) 
         if meet:
             assert len((a + b + 0.1 * vi.TV(SHAPE)).terms) == 3
             continue
-        with pytest.raises(ValueError, match="^no image satisfies both ") as error:
+        with pytest.raises(ValueError, match=r"^no image satisfies both ") as error:
             a + b + 0.1 * vi.TV(SHAPE)
         assert repr(f) in str(error.value)
         assert repr(g) in str(error.value)
@@ -75,9 +75,9 @@ def test_a_functional_of_ones_own_says_its_bounds() -> None:
 def test_bounds_of_the_image_bound_the_data(limit: float) -> None:
     A = vi.from_scipy(np.random.default_rng(0).random((6, 16)), SHAPE)
     hopeless = vi.KullbackLeibler(np.ones(6)) @ A + vi.Box(-1, -limit) + 0.1 * vi.TV(SHAPE)
-    with pytest.raises(ValueError, match="^solve: no image within the bounds of this problem satisfies Kullback"):
+    with pytest.raises(ValueError, match=r"^solve: no image within the bounds of this problem satisfies Kullback"):
         vi.solve(hopeless)
-    with pytest.raises(ValueError, match="^solve: no image within the bounds of this problem satisfies L2Ball"):
+    with pytest.raises(ValueError, match=r"^solve: no image within the bounds of this problem satisfies L2Ball"):
         vi.solve(vi.L2Ball(-np.ones(6), 1.0) @ A + vi.NonNegative() + 0.1 * vi.TV(SHAPE))
     assert "infinite" not in vi.solve(vi.L2Ball(-np.ones(6), 3.0) @ A + vi.NonNegative() + 0.1 * vi.TV(SHAPE)).why
 

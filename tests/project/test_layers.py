@@ -18,7 +18,7 @@ LAYERS: list[tuple[str, ...]] = [
     ("varinv",),
     ("arrays", "pool", "memory", "threads", "first_use"),
     ("backend", "numba_tools", "cuda_tools", "progress", "files", "views"),
-    ("check", "capabilities", "linalg", "linalg_*", "roots"),
+    ("check", "capabilities", "returned", "linalg", "linalg_*", "roots"),
     ("forms",),
     ("operators.norms", "operators.krylov", "operators.frequencies", "operators.spectrum"),
     ("operators.geometry", "operators.fbp_weights", "operators.fbp", "operators.fbp_*"),

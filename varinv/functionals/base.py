@@ -16,6 +16,7 @@ from varinv.domains import bounds_of
 from varinv.fused import table
 from varinv.operators.base import LinearOperator
 from varinv.problem import Summand
+from varinv.returned import checked
 from varinv.views import on_views
 
 # what defines a functional, and what describes the functional so defined: a subclass that overrides one of the former
@@ -26,6 +27,7 @@ DERIVED = (
     *("bounds", "beyond"),
     *("smoothness", "convexity", "curvature", "separable", "scale"),
 )
+LIKE_THE_INPUT = ("prox", "prox_conj", "grad", "hvp", "feasible", "quadratic_weight")  # what returns arrays like that
 
 
 class Functional(Summand, ABC):
@@ -79,6 +81,7 @@ class Functional(Summand, ABC):
         super().__init_subclass__(**kwargs)
         Functional.kinds.append(cls)
         guard(cls, Functional, DEFINING, DERIVED)
+        checked(cls, dict.fromkeys(LIKE_THE_INPUT, lambda f, x: x.shape), ("__call__", "conj"))
         if not cls.convex:
             return
         if hasattr(cls, "prox") and not hasattr(cls, "prox_conj"):
