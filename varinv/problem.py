@@ -13,6 +13,7 @@ import array_api_compat.numpy as xnp
 from varinv import check
 from varinv.backend import Array, Shape, device, is_array, namespace
 from varinv.certificate import lower_bound
+from varinv.domains import contradiction
 from varinv.forms import quadratic
 from varinv.joint import combine
 from varinv.memory import own_state
@@ -57,7 +58,8 @@ class Problem(Summand):
     Written as ``L2Squared(y) @ A + 0.02 * TV(A.domain) + NonNegative()``.  Terms of the image itself stay primal
     together in one exact prox (`simple`); the others are `coupled` to the dual, one array per term.
 
-    Raises ValueError where terms speak of images of different shapes.
+    Raises ValueError where terms speak of images of different shapes, and where bounds tell that no image satisfies two
+    of them (`varinv.domains`).
     """
 
     terms: tuple[Any, ...]
@@ -72,6 +74,8 @@ class Problem(Summand):
             for t in self.terms:
                 if t.K is None:
                     t.f.fits(shapes[0])
+        if len(self.terms) > 1 and (words := contradiction(self.terms, shapes[0] if shapes else None)):
+            raise ValueError(words)
 
     @functools.cached_property
     def domain(self) -> Shape:

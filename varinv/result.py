@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from varinv.backend import Array, double, to_numpy
+from varinv.backend import Array, to_numpy
+from varinv.domains import missed
 from varinv.image_files import save_image
 
 
@@ -67,10 +67,8 @@ class Result:
 
     def _missed(self) -> list[str]:
         """What makes the objective infinite: constraints on K x that x is outside of, and by how much."""
-        terms = [t for t in getattr(self.problem, "terms", ()) if hasattr(t.f, "violation")]
-        missed = [t for t in terms if t.exactly(self.x) == math.inf]
-        Kx = (double(self.x) if t.K is None else t.K(double(self.x)) for t in missed)
-        return [f"missed      {t.f} by {t.f.violation(z):.2g} of its size" for t, z in zip(missed, Kx, strict=True)]
+        found = () if self.problem is None else missed(self.problem, self.x)
+        return [f"missed      {t.f} {words}" for t, words, _ in found]
 
     def save(self, path: str | os.PathLike[str], **metadata: Any) -> Path:
         """Write image, reason, history, settings and version to an HDF5 or TIFF file, by its suffix.

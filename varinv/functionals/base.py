@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from varinv import check
 from varinv.backend import Array, Shape, double, indices_like, is_array, namespace
 from varinv.capabilities import guard, lost
+from varinv.domains import bounds_of
 from varinv.fused import table
 from varinv.operators.base import LinearOperator
 from varinv.problem import Summand
+from varinv.returned import checked
 from varinv.views import on_views
 
 # what defines a functional, and what describes the functional so defined: a subclass that overrides one of the former
@@ -22,8 +24,10 @@ from varinv.views import on_views
 DEFINING = ("__call__", "prox", "prox_conj", "conj", "grad")
 DERIVED = (
     *("form", "total", "lifted", "grows", "feasible", "hvp", "quadratic_weight", "conj_within", "violation"),
+    *("bounds", "beyond"),
     *("smoothness", "convexity", "curvature", "separable", "scale"),
 )
+LIKE_THE_INPUT = ("prox", "prox_conj", "grad", "hvp", "feasible", "quadratic_weight")  # what returns arrays like that
 
 
 class Functional(Summand, ABC):
@@ -53,6 +57,8 @@ class Functional(Summand, ABC):
     ``lifted(q, price, need)``   of a data term: the best of −f*(a q + b·1) − price(a, b) over points a q + b·1 of
                                  the domain of f*, a in [0, 1], b ≥ 0; nothing is gained beyond b = a·need
     ``conj_within(q, lo, hi)``   sup_z ⟨q, z⟩ − f(z) over lo ≤ z ≤ hi
+    ``bounds()``                 (lo, hi): f(z) = ∞ unless lo ≤ z ≤ hi; not where a form says it already
+    ``beyond(lo, hi, shape)``    by how much every z between these bounds lies outside the domain of f, over its size
     ``grows``                    True where f never falls as any \|z_i\| grows
     ============================ ==============================================================================
 
@@ -75,6 +81,7 @@ class Functional(Summand, ABC):
         super().__init_subclass__(**kwargs)
         Functional.kinds.append(cls)
         guard(cls, Functional, DEFINING, DERIVED)
+        checked(cls, dict.fromkeys(LIKE_THE_INPUT, lambda f, x: x.shape), ("__call__", "conj"))
         if not cls.convex:
             return
         if hasattr(cls, "prox") and not hasattr(cls, "prox_conj"):
@@ -185,9 +192,11 @@ class Scaled(Functional):
 
     def __post_init__(self) -> None:
         methods = ("prox", "prox_conj", "conj", "feasible", "grad", "hvp", "quadratic_weight", "violation")
-        for name in (*methods, *(("total", "lifted") if self.lam else ())):
+        for name in (*methods, *(("total", "lifted", "beyond") if self.lam else ())):
             if hasattr(self.f, name):
                 object.__setattr__(self, name, getattr(self, f"_{name}"))
+        if self.lam and bounds_of(self.f) is not None:
+            object.__setattr__(self, "bounds", self._bounds)
 
     def __call__(self, x: Array) -> float:
         return self.lam * float(self.f(x)) if self.lam else 0.0
@@ -217,6 +226,12 @@ class Scaled(Functional):
 
     def _violation(self, z: Array) -> float:
         return float(self.f.violation(z))
+
+    def _bounds(self) -> Any:
+        return bounds_of(self.f)
+
+    def _beyond(self, lo: Any, hi: Any, shape: Shape) -> float:
+        return float(self.f.beyond(lo, hi, shape))
 
     def _total(self, value: float) -> float:
         return float(self.f.total(value / self.lam))

@@ -62,6 +62,10 @@ class L2Ball(Functional):
         y = self._y(z)
         return max(norm(z - y) - self.radius, 0.0) / (self.radius or norm(y) or 1.0)
 
+    def beyond(self, lo: Any, hi: Any, shape: Shape) -> float:
+        """That of the point of the box nearest to y."""
+        return self.violation(Quadratic(lo=lo, hi=hi).clip(double(self.y)))
+
     def prox(self, z: Array, step: Any) -> Array:
         d = z - self._y(z)
         length = norm(d)

@@ -194,6 +194,12 @@ class KullbackLeibler(Functional):
         ratio = xp.where(counted, y, 1.0) / xp.where(counted, u, 1.0)
         return float(xp.sum(xp.maximum(u - y + y * xp.log(ratio), xp.zeros_like(u))))  # rounding at u = y
 
+    def violation(self, z: Array) -> float:
+        """How far z is below −background, over the norm of the counts."""
+        z = double(z)
+        xp, (y, b) = namespace(z), self._parts(z)
+        return norm(xp.minimum(z + b, xp.zeros_like(z))) / (norm(y) or 1.0)
+
     def prox(self, z: Array, step: Any) -> Array:
         y, b = self._parts(z)
         return _larger_root(z + b - step, step * y) - b

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from varinv import check
-from varinv.backend import Array, Shape, double, namespace
+from varinv.backend import Array, Shape, double, is_array, namespace
 from varinv.forms import ROUNDING
 from varinv.functionals.base import Functional
 from varinv.functionals.constraints import far
@@ -32,6 +32,25 @@ def _level(u: Array, total: float, axis: int | None) -> Array:
         if bool(xp.all(still == active)):
             return top + theta
         active = still
+
+
+def _sums(bound: Any, shape: Shape, axis: int | None) -> Any:
+    """Σ of a bound, a number or an array, over what a Simplex sums."""
+    if is_array(bound):
+        return namespace(bound).sum(bound, axis=axis)
+    return bound * (math.prod(shape) if axis is None else shape[axis]) if bound else 0.0
+
+
+def _at_least(bound: Any, low: float) -> Any:
+    return namespace(bound).where(bound > low, bound, low) if is_array(bound) else max(bound, low)
+
+
+def _largest(bound: Any) -> float:
+    return float(namespace(bound).max(bound)) if is_array(bound) else float(bound)
+
+
+def _smallest(bound: Any) -> float:
+    return float(namespace(bound).min(bound)) if is_array(bound) else float(bound)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -71,6 +90,12 @@ class Simplex(Functional):
     def violation(self, z: Array) -> float:
         """The distance to the simplex over its total."""
         return far(self, z, self.total)
+
+    def beyond(self, lo: Any, hi: Any, shape: Shape) -> float:
+        """How far the total is from what sums between the bounds can be, or the bounds below 0."""
+        least, most = _sums(_at_least(lo, 0.0), shape, self.axis), _sums(hi, shape, self.axis)
+        off = (_largest(least) - self.total, self.total - _smallest(most), -_smallest(hi))
+        return max(0.0, *off) / self.total
 
     def prox(self, z: Array, step: Any) -> Array:
         self.fits(tuple(z.shape))
@@ -126,6 +151,11 @@ class L1Ball(Functional):
     def violation(self, z: Array) -> float:
         """The distance to the ball over its radius."""
         return far(self, z, self.radius)
+
+    def beyond(self, lo: Any, hi: Any, shape: Shape) -> float:
+        """How far the least Σ|z| between the bounds exceeds the radius."""
+        least = float(_sums(_at_least(lo, 0.0), shape, None)) + float(_sums(_at_least(-hi, 0.0), shape, None))
+        return max(least - self.radius, 0.0) / (self.radius or 1.0)
 
     def prox(self, z: Array, step: Any) -> Array:
         return _within(z, self.radius)

@@ -11,6 +11,7 @@ from varinv.capabilities import guard, keep
 from varinv.memory import once
 from varinv.operators.norms import norm_bound
 from varinv.operators.spectrum import Spectrum
+from varinv.returned import checked
 
 # what defines an operator, and what describes the operator so defined: a subclass that overrides one of the former
 # keeps none of its parent's others (varinv.capabilities)
@@ -54,6 +55,7 @@ class Traits(ABC):
         if same_map:
             keep(cls, Traits, (*DEFINING, *DERIVED))
         guard(cls, Traits, DEFINING, DERIVED, abstract=True)
+        checked(cls, {"forward": lambda K, x: K.codomain, "adjoint": lambda K, y: K.domain})
 
     @abstractmethod
     def forward(self, x: Array, /) -> Array:

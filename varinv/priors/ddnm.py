@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from varinv import check
 from varinv.backend import Array, normal
 from varinv.priors.common import data_and_denoiser, span
+from varinv.priors.denoiser import denoised
 from varinv.priors.hqs import given_levels, noise_levels
 from varinv.problem import Problem
 from varinv.solvers.base import Solver
@@ -85,7 +86,7 @@ class DDNM(Solver):
         if s.k >= len(levels) - 1:  # the schedule is over
             return s._replace(k=s.k + 1)
         sigma, after = levels[s.k], levels[s.k + 1]
-        d = prior.denoiser(s.u, sigma)
+        d = denoised(prior.denoiser, s.u, sigma)
         fresh, kept = self.eta * after, math.sqrt(1 - self.eta**2) * after / sigma
         zeta = normal(s.u, self.seed, s.k + 1)
         if self.noise == 0:

@@ -29,10 +29,34 @@ class Denoiser(Protocol):
     def __call__(self, x: Array, sigma: Any) -> Array: ...
 
 
+def denoised(denoiser: Any, x: Array, sigma: Any) -> Array:
+    """``denoiser(x, sigma)``, an image like x; an error where it is none.
+
+    Whether it is finite is not asked here: a run ends with the last image that was.
+    """
+    v = denoiser(x, sigma)
+    if type(v) is type(x) and v.shape == x.shape and v.dtype == x.dtype:
+        return v
+    name = getattr(denoiser, "name", None) or getattr(denoiser, "__name__", type(denoiser).__name__)
+    return an_image(f"denoiser {name}", v, x)
+
+
 def returned(who: str, v: Any, u: Array) -> Array:
+    """What a network gave back, in the dtype of what went in; an error where it is no finite image like that."""
+    v = an_image(who, v, u)
+    if not math.isfinite(float(namespace(v).sum(double(v)))) and math.isfinite(float(namespace(u).sum(double(u)))):
+        raise NetworkError(
+            f"{who} returned NaN or infinite values for a finite image; check its value range {who}.range"
+        )
+    return v
+
+
+def an_image(who: str, v: Any, u: Array) -> Array:
     """What a network gave back, in the dtype of what went in; an error where it is no image like that."""
+    v = check.taken(who, "what it returned", v)
     if not is_array(v):
-        raise TypeError(f"{who} must return an array, got {check.describe(v)}")
+        hint = "; is a return missing?" if v is None else ""
+        raise TypeError(f"{who} must return an array of shape {tuple(u.shape)}, got {check.describe(v)}{hint}")
     if tuple(v.shape) != tuple(u.shape):
         raise NetworkError(
             f"{who} maps shape {tuple(u.shape)} to {tuple(v.shape)}, a denoiser keeps the shape; networks that need "
@@ -47,9 +71,4 @@ def returned(who: str, v: Any, u: Array) -> Array:
             f"{who} returned dtype {v.dtype}, a denoiser gives real floating values in the range of the image; convert "
             "its output, e.g. from 0 … 255 by v / 255"
         )
-    v = v if v.dtype == u.dtype else namespace(u).astype(v, u.dtype)
-    if not math.isfinite(float(namespace(v).sum(double(v)))) and math.isfinite(float(namespace(u).sum(double(u)))):
-        raise NetworkError(
-            f"{who} returned NaN or infinite values for a finite image; check its value range {who}.range"
-        )
-    return v
+    return v if v.dtype == u.dtype else namespace(u).astype(v, u.dtype)

@@ -11,6 +11,7 @@ from varinv.backend import Array
 from varinv.linalg import add_scaled, dot
 from varinv.operators.base import LinearOperator
 from varinv.priors.common import data_term
+from varinv.priors.denoiser import an_image
 from varinv.problem import Problem
 from varinv.solvers.base import Solver
 
@@ -77,10 +78,7 @@ class DRP(Solver):
         return DRPState(self._restored(x), x)
 
     def _restored(self, u: Array) -> Array:
-        x = self.restorer(self.H.forward(u))
-        if tuple(x.shape) != tuple(u.shape):
-            raise ValueError(f"DRP: the restorer must return shape {tuple(u.shape)}, got {tuple(x.shape)}")
-        return x
+        return an_image("DRP: the restorer", self.restorer(self.H.forward(u)), u)
 
     def step(self, problem: Problem, s: DRPState) -> DRPState:
         f, A = data_term("DRP", problem)

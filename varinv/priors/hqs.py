@@ -10,6 +10,7 @@ from varinv import check
 from varinv.backend import Array
 from varinv.linalg import add_scaled
 from varinv.priors.common import data_and_denoiser, image_noise, span
+from varinv.priors.denoiser import denoised
 from varinv.problem import Problem
 from varinv.solvers.base import Solver
 from varinv.solvers.cg import conjugate_gradients
@@ -107,13 +108,13 @@ class HQS(Solver):
         levels = self.levels(prior.denoiser, A)
         sigma = levels[min(s.k, len(levels) - 1)]
         if self.noise == 0:  # the order of the two steps is turned round: what is returned fits the data
-            z = prior.denoiser(s.u, sigma)
+            z = denoised(prior.denoiser, s.u, sigma)
             u = A.project(z, f.y)
             return HQSState(u, u, s.k + 1)
         rho = self.weight * prior.lam * self.noise**2 / sigma**2
         b = add_scaled(A.adjoint(f.y), rho, s.x)
         u = conjugate_gradients(lambda p: add_scaled(A.adjoint(A.forward(p)), rho, p), b, s.u, tol=1e-6, most=200)[0]
-        return HQSState(prior.denoiser(u, sigma), u, s.k + 1)
+        return HQSState(denoised(prior.denoiser, u, sigma), u, s.k + 1)
 
     @classmethod
     def examples(cls) -> Iterator[tuple[Solver, Problem]]:

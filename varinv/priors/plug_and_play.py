@@ -10,6 +10,8 @@ from typing import Any
 from varinv import check
 from varinv.backend import Array, Shape, namespace
 from varinv.functionals.base import Functional
+from varinv.priors.denoiser import denoised
+from varinv.returned import number, returned
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -53,7 +55,7 @@ class PnP(Functional):
         sigma = (
             self.sigma if self.sigma is not None else math.sqrt(check.number("PnP", "step", step, low=0.0) * self.lam)
         )
-        return self.denoiser(x, sigma)
+        return denoised(self.denoiser, x, sigma)
 
     @property
     def convex(self) -> bool:  # type: ignore[override]
@@ -113,7 +115,7 @@ class RED(Functional):
         raise NotImplementedError(f"{self} has no value; stop with residual(tol), small_change(tol) or iterations(n)")
 
     def grad(self, x: Array) -> Array:
-        return (self.lam / self.sigma**2) * (x - self.denoiser(x, self.sigma))
+        return (self.lam / self.sigma**2) * (x - denoised(self.denoiser, x, self.sigma))
 
     @property
     def smoothness(self) -> float:
@@ -175,13 +177,10 @@ class Potential(Functional):
             raise ValueError(f"Potential: smoothness must be greater than 0, got {self.smoothness!r}")
 
     def __call__(self, x: Array) -> float:
-        return self.lam * float(self.value(x))
+        return self.lam * number("Potential: value", self.value(x))
 
     def grad(self, x: Array) -> Array:
-        g = self.gradient(x)
-        if tuple(g.shape) != tuple(x.shape):
-            raise ValueError(f"Potential: gradient must have shape {tuple(x.shape)}, got {tuple(g.shape)}")
-        return self.lam * (g if g.dtype == x.dtype else namespace(x).astype(g, x.dtype))
+        return self.lam * returned("Potential: gradient", self.gradient(x), x, tuple(x.shape))
 
     def scale(self, lam: float) -> Functional:
         smooth = lam * self.smoothness if lam else math.inf

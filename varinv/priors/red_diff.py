@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from varinv import check
 from varinv.backend import Array, namespace, normal
 from varinv.priors.common import adam, data_and_denoiser, span
+from varinv.priors.denoiser import denoised
 from varinv.priors.hqs import given_levels, noise_levels
 from varinv.problem import Problem
 from varinv.solvers.base import Solver
@@ -79,7 +80,7 @@ class REDDiff(Solver):
         sigma = levels[min(s.k, len(levels) - 1)]
         epsilon = normal(s.x, self.seed, s.k)
         u = s.x + sigma * epsilon
-        guess = (u - prior.denoiser(u, sigma)) / sigma
+        guess = (u - denoised(prior.denoiser, u, sigma)) / sigma
         g = self.weight * prior.lam * sigma * (guess - epsilon) + A.adjoint(A.forward(s.x) - f.y)
         move, m, v = adam(g, s.m, s.v, s.k + 1)
         return REDDiffState(s.x - self.rate * span(prior.denoiser) * move, m, v, s.k + 1)

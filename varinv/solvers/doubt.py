@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from varinv.functionals.base import Functional
+from varinv.linalg import dot
 from varinv.operators.base import LinearOperator
 from varinv.solvers.base import Solver
 from varinv.solvers.rules import leaves, residual
@@ -46,6 +47,31 @@ def suspicion(rule: Any, rows: list[dict[str, Any]], finite: bool) -> str:
     if last > first + 0.5 * abs(first):
         return f"the objective rose from {first:.3g} to {last:.3g} in {k} iterations"
     return ""
+
+
+def culprit(problem: Any, x: Any) -> str:
+    """Which part of a problem gives NaN or infinities for a finite image: what to add to the reason of a run."""
+    for t in problem.terms:
+        for name, value in _answers(t, x):
+            if not math.isfinite(dot(value, value)):
+                return f"; {name} gives NaN or infinite values for a finite image"
+    return ""
+
+
+def _answers(t: Any, x: Any) -> Iterator[tuple[str, Any]]:
+    """(name, what it returns) of the methods of a term that a solver may call; those that fail give nothing."""
+    try:
+        z = x
+        if t.K is not None:
+            z = t.K.forward(x)
+            yield f"{t.K}.forward", z
+            yield f"{t.K}.adjoint", t.K.adjoint(z)
+        if hasattr(t.f, "grad"):
+            yield f"{t.f}.grad", t.f.grad(z)
+        if hasattr(t.f, "prox"):
+            yield f"{t.f}.prox", t.f.prox(z, 1.0)
+    except (ValueError, TypeError, ArithmeticError, NotImplementedError, RuntimeWarning):
+        return
 
 
 def _foreign(value: Any, kind: type, above: tuple[int, ...] = ()) -> set[str]:

@@ -35,6 +35,19 @@ class Rule:
         return _All(self, other)
 
 
+def reason(rule: Any, problem: Problem, previous: Any, state: Any) -> str | None:
+    """What a rule answers: the reason to stop, or None; an error where a function of somebody's answers otherwise."""
+    found = rule(problem, previous, state)
+    if type(found) is str:
+        return found or None
+    if found is None or (type(found).__name__ in ("bool", "bool_") and not found):
+        return None
+    name = rule if isinstance(rule, Rule) else getattr(rule, "__name__", type(rule).__name__)
+    raise TypeError(
+        f"the rule {name} returned {check.describe(found)}; a rule returns the reason to stop as text, or None to go on"
+    )
+
+
 FAR = 1 << 62  # further than any run
 
 
@@ -58,7 +71,7 @@ class _Any(Rule):
     b: Callable[..., str | None]
 
     def __call__(self, problem: Problem, previous: Any, state: Any) -> str | None:
-        return self.a(problem, previous, state) or self.b(problem, previous, state)
+        return reason(self.a, problem, previous, state) or reason(self.b, problem, previous, state)
 
     @property
     def limit(self) -> int | None:  # type: ignore[override]
@@ -75,7 +88,7 @@ class _All(Rule):
     b: Callable[..., str | None]
 
     def __call__(self, problem: Problem, previous: Any, state: Any) -> str | None:
-        reasons = [rule(problem, previous, state) for rule in (self.a, self.b)]
+        reasons = [reason(rule, problem, previous, state) for rule in (self.a, self.b)]
         return None if None in reasons else " and ".join(r for r in reasons if r)
 
     @property

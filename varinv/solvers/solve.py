@@ -12,6 +12,7 @@ from typing import Any
 from varinv import check
 from varinv.arrays import given_back
 from varinv.backend import Array, release
+from varinv.domains import infeasible, out_of_reach
 from varinv.first_use import compile_seconds
 from varinv.linalg import dot
 from varinv.problem import Problem, as_problem
@@ -20,7 +21,7 @@ from varinv.result import Result
 from varinv.solvers.base import Solver, start
 from varinv.solvers.checkpoint import Checkpoint, Keeper, Saved
 from varinv.solvers.default_solver import choose
-from varinv.solvers.doubt import doubt
+from varinv.solvers.doubt import culprit, doubt
 from varinv.solvers.rules import default_stop, gap, leaves, readings_of
 from varinv.solvers.watch import Watch, finite
 from varinv.views import seen
@@ -31,12 +32,13 @@ def last_finite(problem: Problem, solver: Solver, state: Any, x: Array, k: int) 
     words = f"not finite at iteration {state.k}; "
     if not math.isfinite(dot(x, x)):
         return state, words + "no finite image is held"
+    why = culprit(problem, x)
     try:
         fresh = solver.init(problem, x)._replace(k=k)
     except (ValueError, TypeError, ArithmeticError):  # of NaN that comes back
         fresh = state
     fresh = fresh if finite(fresh) else state._replace(x=x, k=k)
-    return fresh, words + f"the iterate of iteration {k}, which was finite, is returned"
+    return fresh, words + f"the iterate of iteration {k}, which was finite, is returned" + why
 
 
 def solve(
@@ -96,6 +98,12 @@ def solve(
     x = start(problem, x0)
     if stop is not None and (not callable(stop) or isinstance(stop, type)):
         raise TypeError(f"solve: stop must be a rule such as gap(1e-4) | iterations(500), got {stop!r}")
+    if words := out_of_reach(problem):
+        raise ValueError(f"solve: {words}")
+    if observe is not None and (not callable(observe) or isinstance(observe, type)):
+        raise TypeError(f"solve: observe must be a function that is called with every state, got {observe!r}")
+    if not (isinstance(progress, bool) or callable(progress)):
+        raise TypeError(f"solve: progress must be True, False or a function(k, readings), got {progress!r}")
     chosen = ""
     if solver is None:
         solver, chosen, state = choose(problem, x, any(isinstance(rule, gap) for rule in leaves(stop)))
@@ -141,5 +149,7 @@ def solve(
     watch.good = None
     release()
     rows, spent, why = tuple(watch.history.rows), watch.history.seconds(), str(watch.why)
+    if ended and not interrupted and rows and not rows[-1].get("objective", 0.0) < math.inf:
+        why += infeasible(problem, state.x)
     compiling = compile_seconds() - waited
     return Result(state.x, state, why, rows, spent, problem, solver, notes, chosen, interrupted, ended, compiling)

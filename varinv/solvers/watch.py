@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from varinv.backend import POOL
 from varinv.first_use import clock
 from varinv.linalg import distance, dot, norm
-from varinv.solvers.rules import FAR, ONE_STATE, Periodic, gap, leaves, residual, seconds
+from varinv.solvers.rules import FAR, ONE_STATE, Periodic, gap, leaves, reason, residual, seconds
 
 EVERY = 10
 
@@ -63,7 +63,7 @@ class Watch:
             self.history.note_change(self._previous, state)
             self._previous = Past(self._previous.k)  # room for what an evaluation needs
         with POOL.guest():
-            self.why = self.rule(self.problem, self._previous, state)
+            self.why = reason(self.rule, self.problem, self._previous, state)
             self.history.record(self._previous, state, last=bool(self.why))
         return not self.why
 
@@ -224,7 +224,11 @@ class History:
         found = None if self.observe is None else self.observe(state)
         if found is None:
             return {}
-        return dict(found) if isinstance(found, dict) else {"observed": found}
+        if isinstance(found, dict):
+            if words := [key for key in found if not isinstance(key, str) or key == "k"]:
+                raise TypeError(f"observe: the names of what is recorded are text, and not 'k', got {words[0]!r}")
+            return dict(found)
+        return {"observed": found}
 
 
 @dataclass

@@ -15,6 +15,7 @@ from varinv import check
 from varinv.capabilities import lost
 from varinv.forms import form_of
 from varinv.functionals.base import Functional
+from varinv.returned import as_written
 from varinv.testing.claims import form_lines, fused_lines, lifted_lines, within_lines
 from varinv.testing.figures import (
     beaten,
@@ -43,6 +44,7 @@ GIVES = {  # what each method that is missing would give
 }
 
 
+@as_written()
 def check_functional(f: Functional, shape: Any, operator: Any = None) -> Report:
     """Test a functional of your own: what it computes and what it declares, each against its definition.
 

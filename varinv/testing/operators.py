@@ -15,6 +15,7 @@ from varinv.forms import Differences
 from varinv.linalg import norm
 from varinv.operators.base import LinearOperator
 from varinv.operators.gradient import differences, minus_divergence
+from varinv.returned import as_written
 from varinv.testing.figures import (
     KINDS,
     LIMIT,
@@ -31,6 +32,7 @@ from varinv.testing.report import ABSENT, FAILED, NOTE, OK, Line, Report, at_mos
 WAYS = (("forward", "domain", "codomain"), ("adjoint", "codomain", "domain"))
 
 
+@as_written()
 def check_operator(K: LinearOperator) -> Report:
     """Test an operator of your own: the adjoint, the norm and whatever else it declares, on random images.
 
