@@ -13,7 +13,7 @@ from varinv import check
 from varinv.backend import is_array, to_numpy
 from varinv.operators.geometry import refuse_degrees
 from varinv.scan import angles as angle_files
-from varinv.scan import arrays, npy, tiff
+from varinv.scan import arrays, folder, npy, tiff
 from varinv.scan.axis import near
 from varinv.scan.errors import ScanError, afford, head
 from varinv.scan.frames import AnyArray, Frames, Raw
@@ -94,7 +94,7 @@ def _read(path: Path, angles: Any, notes: list[str]) -> Raw:
     if not path.exists():
         raise ScanError(f"{path}: no such file or folder")
     if path.is_dir():
-        return tiff.read_tiff(path, angles, notes)
+        return folder.read_folder(path, angles, notes)
     start = head(path)
     if start.startswith(b"version https://git-lfs"):
         raise ScanError(f"{path}: is a Git LFS pointer, not the data; run `git lfs pull` in that repository")
