@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -179,12 +181,16 @@ class Mapped:
 
 @dataclass(frozen=True, eq=False)
 class Loaded:
-    """Frames that a library decodes one by one; `load(path, place)` is a function of a module, so that it travels."""
+    """Frames that a library decodes one by one.
+
+    `load(path, places)` yields the frames at these places of one file; it is a function of a module, so that a scan
+    travels to other processes.
+    """
 
     places: tuple[tuple[Path, Any], ...]  # of each frame: the file, and where in it
     size: tuple[int, int]
     dtype: np.dtype[Any]
-    load: Callable[[Path, Any], AnyArray]
+    load: Callable[[Path, list[Any]], Iterable[AnyArray]]
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -193,16 +199,17 @@ class Loaded:
     def read(self, views: AnyArray, rows: slice) -> AnyArray:
         count = len(range(*rows.indices(self.size[0])))
         out = np.empty((len(views), count, self.size[1]), self.dtype)
-        for k, view in enumerate(views):
-            path, place = self.places[int(view)]
-            where = "" if place is None else f" {place}"
+        k = 0
+        for path, group in groupby((self.places[int(view)] for view in views), key=itemgetter(0)):
+            places = [place for _, place in group]
             try:
-                found = np.asarray(self.load(path, place))
+                for found, place in zip(self.load(path, places), places, strict=True):
+                    if found.shape != self.size:
+                        raise ScanError(f"frame {place} has shape {found.shape}, the others have {self.size}")
+                    out[k] = found[rows]
+                    k += 1
             except Exception as error:  # a decoder may raise anything on a damaged file
-                raise ScanError(f"{path}: frame{where} cannot be read: {error}") from None
-            if found.shape != self.size:
-                raise ScanError(f"{path}: frame{where} has shape {found.shape}, the other frames have {self.size}")
-            out[k] = found[rows]
+                raise ScanError(f"{path}: cannot be read: {error}") from None
         return out
 
 
