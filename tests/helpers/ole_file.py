@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from itertools import pairwise
 from pathlib import Path
 
 SECTOR, MINI, CUTOFF = 512, 64, 4096
@@ -72,7 +73,7 @@ def _entries(streams: dict[str, bytes]) -> list[dict]:
     for folder, members in inside.items():
         members.sort(key=lambda k: (len(entries[k]["name"]), entries[k]["name"].upper()))
         (folders[folder] if folder else root)["child"] = members[0]
-        for a, b in zip(members, members[1:], strict=False):
+        for a, b in pairwise(members):
             entries[a]["right"] = b
     return entries
 

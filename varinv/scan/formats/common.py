@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from varinv.scan.angles import Angles, match
-from varinv.scan.errors import ScanError, afford, warn
+from varinv.scan.errors import ScanError, ScanWarning, afford, warn
 from varinv.scan.frames import ArrayFrames
 
 LARGEST = 1 << 24  # bytes of a text file of settings
@@ -35,8 +35,8 @@ def guarded(path: Path, what: str) -> Iterator[None]:
     """One ScanError for whatever a library raises on a damaged file; its warnings and log lines are kept back."""
     before = logging.root.manager.disable
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with warnings.catch_warnings(record=True) as seen, np.errstate(invalid="ignore"):
+            warnings.simplefilter("always")
             logging.disable(logging.CRITICAL)
             yield
     except (ScanError, MemoryError):
@@ -45,6 +45,9 @@ def guarded(path: Path, what: str) -> Iterator[None]:
         raise ScanError(f"{path}: not a readable {what} ({error or type(error).__name__})") from None
     finally:
         logging.disable(before)
+    for w in seen:
+        if issubclass(w.category, ScanWarning):  # ours
+            warnings.warn_explicit(w.message, w.category, w.filename, w.lineno)
 
 
 def settings(path: Path) -> dict[str, str]:

@@ -15,8 +15,6 @@ from varinv.scan.frames import AnyArray, Loaded, Raw
 from varinv.scan.kinds import kind_of
 from varinv.scan.npy import numeric
 
-SUFFIXES = (".edf", ".edf.gz")
-
 
 def read(path: Path, angles: Angles | None, notes: list[str]) -> Raw:
     """All frames of the file."""
@@ -31,17 +29,25 @@ def look(path: Path) -> tuple[list[tuple[Path, int]], tuple[int, int], np.dtype[
     edf = library("fabio.edfimage", path, "EDF files")
     with guarded(path, "EDF file"), edf.EdfImage().read(str(path)) as file:
         shape, dtype, count = tuple(file.shape), np.dtype(file.dtype), int(file.nframes)
-        last = file.getframe(count - 1) if count > 1 else file
-        header = {k.lower(): v for k, v in last.header.items()}
+        whole = path.suffix == ".gz" or _whole(path, file.get_frame(count - 1))
     if len(shape) != 2 or 0 in shape:
         raise ScanError(f"{path}: frames must have two axes, they have shape {shape}")
     numeric(path, "the frames", dtype)
     afford(path, "one frame", shape[0] * shape[1] * dtype.itemsize)
-    each = shape[0] * shape[1] * dtype.itemsize
-    if "compression" not in header and path.suffix != ".gz" and path.stat().st_size < count * each:
-        # the library fills what is missing with zeros
-        raise ScanError(f"{path}: truncated: {path.stat().st_size} bytes for {count} frames of {each}")
+    if not whole:
+        raise ScanError(
+            f"{path}: truncated: {path.stat().st_size} bytes do not hold whole frames, of which {count} begin"
+        )
     return [(path, k) for k in range(count)], (int(shape[0]), int(shape[1])), dtype.newbyteorder("=")
+
+
+def _whole(path: Path, last: Any) -> bool:
+    """Does the file end where its last frame ends?  The library fills what is missing with zeros."""
+    end = int(last.start or 0) + int(last.blobsize or last.size or 0)
+    with path.open("rb") as file:
+        file.seek(end)
+        behind = file.read(1 << 16)
+    return end <= path.stat().st_size and not last.incomplete_data and not behind.lstrip().startswith(b"{")
 
 
 def load(path: Path, places: list[int]) -> Iterator[AnyArray]:

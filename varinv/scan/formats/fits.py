@@ -31,7 +31,7 @@ def read(path: Path, angles: Angles | None, notes: list[str]) -> Raw:
 def look(path: Path) -> tuple[list[tuple[Path, Where]], tuple[int, int], np.dtype[Any]]:
     """Where the frames of a file are, their size and type."""
     astropy = library("astropy.io.fits", path, "FITS files")
-    with guarded(path, "FITS file"), astropy.open(path, memmap=False) as file:
+    with guarded(path, "FITS file"), path.open("rb") as raw, astropy.open(raw, memmap=False) as file:
         for k, unit in enumerate(file):
             shape = tuple(getattr(unit, "shape", ()) or ())
             if getattr(unit, "is_image", False) and len(shape) in (2, 3) and 0 not in shape:
@@ -50,6 +50,6 @@ def load(path: Path, places: list[Where]) -> Iterator[AnyArray]:
     """These planes of the file."""
     from astropy.io import fits
 
-    with guarded(path, "FITS file"), fits.open(path, memmap=False) as file:
+    with guarded(path, "FITS file"), path.open("rb") as raw, fits.open(raw, memmap=False) as file:
         for k, plane in places:
             yield np.asarray(file[k].section[:] if plane is None else file[k].section[plane])

@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from varinv.scan.angles import Angles, to_radians
+from varinv.scan.angles import Angles, match, to_radians
 from varinv.scan.errors import ScanError, afford, warn
-from varinv.scan.formats.common import fitting, guarded, library
+from varinv.scan.formats.common import guarded, library
 from varinv.scan.frames import AnyArray, ArrayFrames, Loaded, Raw
 from varinv.scan.kinds import kind_of
 
@@ -29,7 +29,7 @@ Where = tuple[str, str, tuple[int, int]]  # stream, type, size
 def read(path: Path, angles: Angles | None, notes: list[str]) -> Raw:
     """Projections, angles, the reference image as flat, distances and pixel size."""
     olefile = library("olefile", path, "Zeiss .txrm and .xrm files")
-    with guarded(path, "Zeiss file"), olefile.OleFileIO(str(path)) as ole:
+    with guarded(path, "Zeiss file"), path.open("rb") as file, olefile.OleFileIO(file) as ole:
         if not ole.exists("ImageInfo/ImageWidth"):
             raise ScanError(f"{path}: a compound file without ImageInfo: not of a Zeiss X-ray microscope")
         columns, rows = (_whole(ole, f"ImageInfo/Image{w}", path) for w in ("Width", "Height"))
@@ -37,16 +37,16 @@ def read(path: Path, angles: Angles | None, notes: list[str]) -> Raw:
         size = (rows, columns)
         views = _views(ole, path, rows * columns * kind.itemsize, notes)
         flat = _flat(ole, path, size, kind, notes)
-        stated = _floats(ole, "ImageInfo/Angles")
-        shifts = _floats(ole, "alignment/X-Shifts")
+        stated = _floats(ole, "ImageInfo/Angles").astype(np.float64)
+        shifts = _floats(ole, "alignment/X-Shifts").astype(np.float64)
         spacing, unit, distances = _lengths(ole, path, notes)
     if len(shifts) and np.abs(shifts).max() > 0.5:
         warn(path, f"the file states shifts of the frames of up to {np.abs(shifts).max():.3g} columns, which are not "
                    "applied", notes)  # fmt: skip
     if angles is None and len(stated):
-        angles = to_radians(np.asarray(stated, np.float64), "degrees", path, notes)
+        angles = to_radians(stated[:views], "degrees", path, notes)
     if angles is not None:
-        angles = fitting(angles, views, path, notes)
+        angles = match(angles, views, "in this file", path, notes)
     places = tuple((path, (_stream(k), kind.str, size)) for k in range(views))
     frames = Loaded(places, size, kind.newbyteorder("="), load)
     return Raw(path, "Zeiss", frames, angles, flat, kind=kind_of(kind.kind in "bui" or flat is not None),
@@ -57,7 +57,7 @@ def load(path: Path, places: list[Where]) -> Iterator[AnyArray]:
     """These images of the file."""
     import olefile
 
-    with olefile.OleFileIO(str(path)) as ole:
+    with guarded(path, "Zeiss file"), path.open("rb") as file, olefile.OleFileIO(file) as ole:
         for stream, kind, size in places:
             yield _image(ole, stream, kind, size)
 
