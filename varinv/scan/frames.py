@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -149,6 +151,86 @@ class TIFFFrames:
         if found.shape != self.size:
             raise ScanError(f"{path}: page {page} has shape {found.shape}, the other frames have {self.size}")
         return found
+
+
+@dataclass(frozen=True, eq=False)
+class Mapped:
+    """Frames that stand uncompressed in a file: only the wanted rows are read.
+
+    `order` says which axes of the stored array are (views, rows, columns).
+    """
+
+    path: Path
+    stored: tuple[int, ...]
+    dtype: np.dtype[Any]  # with the byte order of the file
+    offset: int
+    order: tuple[int, int, int] = (0, 1, 2)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        v, r, c = (self.stored[k] for k in self.order)
+        return v, r, c
+
+    def read(self, views: AnyArray, rows: slice) -> AnyArray:
+        try:
+            found = np.memmap(self.path, self.dtype, "r", self.offset, self.stored).transpose(self.order)
+            return np.asarray(found[:, rows][views]).astype(self.dtype.newbyteorder("="))
+        except (OSError, ValueError) as error:  # gone or cut since it was opened
+            raise ScanError(f"{self.path}: cannot be read: {error}") from None
+
+
+@dataclass(frozen=True, eq=False)
+class Loaded:
+    """Frames that a library decodes one by one.
+
+    `load(path, places)` yields the frames at these places of one file; it is a function of a module, so that a scan
+    travels to other processes.
+    """
+
+    places: tuple[tuple[Path, Any], ...]  # of each frame: the file, and where in it
+    size: tuple[int, int]
+    dtype: np.dtype[Any]
+    load: Callable[[Path, list[Any]], Iterable[AnyArray]]
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        return (len(self.places), *self.size)
+
+    def read(self, views: AnyArray, rows: slice) -> AnyArray:
+        count = len(range(*rows.indices(self.size[0])))
+        out = np.empty((len(views), count, self.size[1]), self.dtype)
+        k = 0
+        for path, group in groupby((self.places[int(view)] for view in views), key=itemgetter(0)):
+            places = [place for _, place in group]
+            try:
+                for found, place in zip(self.load(path, places), places, strict=True):
+                    if found.shape != self.size:
+                        raise ScanError(f"frame {place} has shape {found.shape}, the others have {self.size}")
+                    out[k] = found[rows]
+                    k += 1
+            except Exception as error:  # a decoder may raise anything on a damaged file
+                raise ScanError(f"{path}: cannot be read: {error}") from None
+        return out
+
+
+@dataclass(frozen=True, eq=False)
+class Turned:
+    """Sinograms, one a detector row, as frames: (rows, views, columns) becomes (views, rows, columns)."""
+
+    frames: Frames
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        rows, views, columns = self.frames.shape
+        return views, rows, columns
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self.frames.dtype
+
+    def read(self, views: AnyArray, rows: slice) -> AnyArray:
+        found = self.frames.read(np.arange(self.frames.shape[0])[rows], slice(None))
+        return np.asarray(found[:, views].swapaxes(0, 1))
 
 
 def runs(indices: AnyArray) -> Iterator[tuple[slice, slice]]:

@@ -13,7 +13,7 @@ from varinv import check
 from varinv.backend import is_array, to_numpy
 from varinv.operators.geometry import refuse_degrees
 from varinv.scan import angles as angle_files
-from varinv.scan import arrays, npy, tiff
+from varinv.scan import arrays, folder, formats, npy, tiff
 from varinv.scan.axis import near
 from varinv.scan.errors import ScanError, afford, head
 from varinv.scan.frames import AnyArray, Frames, Raw
@@ -94,7 +94,7 @@ def _read(path: Path, angles: Any, notes: list[str]) -> Raw:
     if not path.exists():
         raise ScanError(f"{path}: no such file or folder")
     if path.is_dir():
-        return tiff.read_tiff(path, angles, notes)
+        return folder.read_folder(path, angles, notes)
     start = head(path)
     if start.startswith(b"version https://git-lfs"):
         raise ScanError(f"{path}: is a Git LFS pointer, not the data; run `git lfs pull` in that repository")
@@ -110,6 +110,9 @@ def _read(path: Path, angles: Any, notes: list[str]) -> Raw:
         return mat.read_mat5(path, angles, notes)
     if start.startswith((HDF5, b"MATLAB 7.3")):
         return _read_hdf5(path, angles, notes)
+    other = formats.reader_of(path, start)
+    if other is not None:
+        return other(path, angles, notes)
     what = EXPECTED.get(path.suffix.lower(), f"a known scan format ({KNOWN})")
     begins = "is empty" if not start else f"it begins with {start[:24]!r}"
     raise ScanError(f"{path}: not {what}: {begins}")

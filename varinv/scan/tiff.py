@@ -1,80 +1,44 @@
-"""TIFF stacks: a folder of frames in natural order, or one file of many pages."""
+"""TIFF files: frames in pages, or in one page where ImageJ or tifffile wrote a stack under one directory entry."""
 
 from __future__ import annotations
 
+import json
+import math
 import re
 from collections import Counter
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from varinv.scan.angles import Angles, load, match
+from varinv.scan import arrays, names
+from varinv.scan.angles import Angles, match
 from varinv.scan.errors import ScanError, afford, warn
 from varinv.scan.frames import Raw, TIFFFrames
 from varinv.scan.kinds import kind_of
+from varinv.scan.names import Slot, natural
+
+__all__ = ["SUFFIXES", "natural", "open_stack", "read_tiff"]
 
 SUFFIXES = (".tif", ".tiff")
-FLAT = re.compile(r"(^|[^a-z])(flat|white|open|ff|bright)s?([^a-z]|$)", re.IGNORECASE)
-DARK = re.compile(r"(^|[^a-z])(dark|df)s?([^a-z]|$)", re.IGNORECASE)
-ANGLES = ("angles.txt", "theta.txt", "angles.csv", "angles.npy", "theta.npy", "angle.txt")
 Page = tuple[Path, int, tuple[int, ...], Any, int | None]
 
 
-def natural(path: Path) -> list[tuple[int, int, str]]:
-    """Sort key that reads digits as numbers: raw_2 before raw_10."""
-    parts = re.split(r"(\d+)", path.name)
-    return [(0, int(p), "") if p.isdigit() and len(p) < 20 else (1, 0, p.lower()) for p in parts]
-
-
 def read_tiff(path: Path, angles: Angles | None, notes: list[str]) -> Raw:
-    """A folder of frames (flats and darks by their names, angles.txt beside them) or a file of pages."""
-    nothing: list[Path] = []
-    files, flats, darks = ([path], nothing, nothing) if path.is_file() else _sort(path, notes)
-    frames = open_stack(files, path, notes)
-    if angles is None and path.is_dir():
-        beside = [path / name for name in ANGLES if (path / name).is_file()]
-        if beside:
-            notes.append(f"angles from {beside[0].name}")
-            angles = load(beside[0], notes)
+    """A file of pages; one page is a sinogram where the angles fit one of its axes."""
+    frames = open_stack([path], path, notes)
+    if frames.shape[0] == 1 and angles is not None and len(angles) > 1 and len(angles) in frames.shape[1:]:
+        notes.append(f"one image with {len(angles)} angles: a sinogram")
+        page = frames.read(np.zeros(1, np.intp), slice(None))[0]
+        return arrays.build(path, "TIFF sinogram", page, angles, notes)
     if angles is not None:
         angles = match(angles, frames.shape[0], "in this stack", path, notes)
-    references = [open_stack(f, path, notes) if f else None for f in (flats, darks)]
-    counts = frames.dtype.kind in "bui" or references[0] is not None
+    counts = frames.dtype.kind in "bui"
     notes.append("whole numbers: taken as counts" if counts else "fractional numbers: taken as line integrals")
-    return Raw(path, "TIFF stack", frames, angles, references[0], references[1], kind_of(counts))
+    return Raw(path, "TIFF stack", frames, angles, kind=kind_of(counts))
 
 
-def _sort(folder: Path, notes: list[str]) -> tuple[list[Path], list[Path], list[Path]]:
-    """Projections, flats and darks of a folder; projections may be alone in its only folder of TIFF files."""
-    here = _tiffs(folder)
-    flats = [f for f in here if FLAT.search(f.stem)]
-    darks = [f for f in here if DARK.search(f.stem)]
-    files = [f for f in here if f not in flats and f not in darks]
-    if not files:
-        inner = [d for d in sorted(folder.iterdir()) if d.is_dir() and _tiffs(d)]
-        if len(inner) == 1:
-            notes.append(f"frames from the folder {inner[0].name}")
-            files = _tiffs(inner[0])
-    if not files:
-        others = sorted(f.name for f in folder.iterdir() if f.is_file())[:6]
-        raise ScanError(f"{folder}: no TIFF frames in this folder; name a file in it ({', '.join(others) or 'empty'})")
-    for name, found in (("flats", flats), ("darks", darks)):
-        if found:
-            notes.append(f"{name} by their names: {', '.join(f.name for f in found[:3])}{' …' if found[3:] else ''}")
-    return files, flats, darks
-
-
-def _tiffs(folder: Path) -> list[Path]:
-    try:
-        found = [f for f in folder.iterdir() if f.suffix.lower() in SUFFIXES and f.is_file()]
-    except OSError as error:
-        raise ScanError(f"{folder}: cannot be listed ({error.strerror})") from None
-    return sorted(found, key=natural)
-
-
-def open_stack(files: list[Path], path: Path, notes: list[str]) -> TIFFFrames:
+def open_stack(files: list[Path], path: Path, notes: list[str], slots: list[Slot] | None = None) -> TIFFFrames:
     """All pages of these files, their headers checked; one error lists every frame that does not fit."""
     pages: list[Page] = []
     faults: list[str] = []
@@ -94,7 +58,7 @@ def open_stack(files: list[Path], path: Path, notes: list[str]) -> TIFFFrames:
                 faults.append(f"{where} is {np.dtype(kind)}, the others {dtype}")
         if len(size) != 2 or dtype.kind not in "buif":
             faults.append(f"frames must be grey images of real numbers, they have shape {size} and type {dtype}")
-    gaps = _gaps(files)
+    gaps = names.gaps(names.read_numbers(files) if slots is None else slots)
     if faults or not pages:
         missing = [f"missing from the numbering: {gaps}"] if gaps else []
         faults = [*faults, *missing] or ["no pages"]
@@ -125,6 +89,8 @@ def _pages(file: Path) -> list[Page]:
                 found.append((file, k, tuple(page.shape), kind, page.dataoffsets[0] if plain else None))
             if not found:
                 raise ScanError(f"{file.name} holds no image")
+            if len(found) == 1:
+                found = _unfold(file, tiff, found[0], length)
     except ScanError:
         raise
     except Exception as error:  # tifffile raises many kinds on damaged files
@@ -132,16 +98,33 @@ def _pages(file: Path) -> list[Page]:
     return found
 
 
-def _gaps(files: list[Path]) -> str:
-    """The numbers left out of a numbered sequence whose usual step is known."""
-    found = [re.findall(r"\d+", f.stem) for f in files]
-    if len(files) < 3 or not all(found):
-        return ""
-    numbers = [int(f[-1]) for f in found if len(f[-1]) < 12]
-    if len(numbers) != len(files) or any(b <= a for a, b in pairwise(numbers)):
-        return ""
-    step = Counter(b - a for a, b in pairwise(numbers)).most_common(1)[0][0]
-    holes: list[int] = []
-    for a, b in pairwise(numbers):
-        holes += range(a + step, b, step)[:9]
-    return f"{', '.join(map(str, holes[:8]))}{' …' if len(holes) > 8 else ''}" if holes else ""
+def _unfold(file: Path, tiff: Any, page: Page, length: int) -> list[Page]:
+    """The frames of a file with one directory entry for all of them, as ImageJ writes beyond 4 GiB; or a refusal."""
+    count = _promised(tiff.pages[0], page[2])
+    if count == 1:
+        return [page]
+    _, _, size, kind, offset = page
+    if offset is None or len(size) != 2:
+        raise ScanError(f"{file.name} promises {count} frames and holds one page that is compressed or no grey image; "
+                        "save it again as one page a frame")  # fmt: skip
+    each = math.prod(size) * np.dtype(kind).itemsize
+    if offset + count * each > length:
+        raise ScanError(f"{file.name} is truncated: it promises {count} frames, {offset + count * each} bytes, and "
+                        f"has {length}")  # fmt: skip
+    return [(file, k, size, kind, offset + k * each) for k in range(count)]
+
+
+def _promised(page: Any, size: tuple[int, ...]) -> int:
+    """How many frames the description of the only page promises (ImageJ: images=N; tifffile: a shape)."""
+    text = str(page.description or "")
+    found = re.search(r"^images=(\d+)\s*$", text, re.MULTILINE) if text.startswith("ImageJ=") else None
+    if found:
+        return max(int(found.group(1)), 1)
+    if text.startswith('{"shape"'):
+        try:
+            shape = tuple(int(n) for n in json.loads(text)["shape"])
+        except (ValueError, KeyError, TypeError):
+            return 1
+        whole, one = math.prod(shape), math.prod(size)
+        return whole // one if one and whole % one == 0 else 1
+    return 1
