@@ -8,6 +8,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import platform
+import re
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +20,9 @@ import numpy as np
 
 from varinv import check
 from varinv.backend import Array, is_array, like_kept, to_numpy
-from varinv.files import replaced
 
 FORMAT = "varinv checkpoint 1"
+MARK = ".varinv-part"  # the end of the names of files that are being written
 
 
 def write(path: Path, header: dict[str, Any], arrays: list[Any]) -> None:
@@ -26,10 +31,12 @@ def write(path: Path, header: dict[str, Any], arrays: list[Any]) -> None:
 
     text = json.dumps({"format": FORMAT, "version": __version__, **header}).encode()
     members = {f"array{i}": a for i, a in enumerate(arrays)}
-    with replaced(path) as part, part.open("wb") as file:
+    with _beside(path) as part, part.open("xb") as file:
         np.savez(file, checksum=_checksum(text, arrays), header=np.frombuffer(text, np.uint8), **members)
         file.flush()
         os.fsync(file.fileno())
+        file.close()
+        part.replace(path)
     folder = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(folder)
@@ -37,6 +44,45 @@ def write(path: Path, header: dict[str, Any], arrays: list[Any]) -> None:
         pass
     finally:
         os.close(folder)
+
+
+@contextmanager
+def _beside(path: Path) -> Iterator[Path]:
+    """A file beside `path` to write to, whose name says who writes; what is not moved away is deleted at the end."""
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"the folder {path.parent} does not exist; create it first")
+    part = path.with_name(f".{path.name}.{_here()}-{os.getpid()}-{uuid.uuid4().hex}{MARK}")
+    try:
+        yield part
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _here() -> str:
+    """The name of this machine, where the numbers of its processes hold."""
+    return re.sub(r"\W", "", platform.node())
+
+
+def clear(path: Path) -> None:
+    """Delete what a process of this machine that lives no more left when it was killed while it wrote `path`."""
+    name = re.compile(re.escape(f".{path.name}.{_here()}-") + r"(\d+)-[0-9a-f]{32}" + re.escape(MARK))
+    with suppress(OSError):
+        for part in path.parent.iterdir():
+            if (found := name.fullmatch(part.name)) and not _lives(int(found[1])):
+                with suppress(OSError):
+                    part.unlink()
+
+
+def _lives(process: int) -> bool:
+    if process == os.getpid() or os.name == "nt":  # another thread may be writing; Windows has no such question
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):  # not ours to ask: it may be alive
+        pass
+    return True
 
 
 def read(path: Path) -> tuple[dict[str, Any], list[Any]]:
