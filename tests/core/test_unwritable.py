@@ -1,4 +1,4 @@
-"""No folder can be written, neither the package's nor a home: kernels are compiled for the process, and a line says so."""
+"""No folder can be written, neither the package's nor a home: kernels are compiled for the process; a line says so."""
 
 from __future__ import annotations
 
