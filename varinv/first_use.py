@@ -14,6 +14,10 @@ import time
 from collections.abc import Callable, Iterator
 
 PATIENCE = 0.5  # seconds of compiling before anybody is told: what is shorter needs no words
+UNKEPT = (
+    "varinv finds no folder to keep compiled kernels in: they are compiled anew in each process; set NUMBA_CACHE_DIR "
+    "to a folder that can be written"
+)
 TEXT = "varinv compiles kernels for their first use on this machine; `varinv warm` does it ahead"
 LOG = logging.getLogger("varinv")
 
@@ -45,7 +49,7 @@ class _Notice:
     """Says that kernels are being compiled, once, when that has taken PATIENCE seconds in all."""
 
     def __init__(self) -> None:
-        self.spent, self.said = 0.0, False
+        self.spent, self.said, self.unkept = 0.0, False, False
 
     @contextlib.contextmanager
     def compiling(self) -> Iterator[None]:
@@ -62,6 +66,12 @@ class _Notice:
         finally:
             timer.cancel()
             self.spent += time.perf_counter() - began
+
+    def nothing_kept(self) -> None:
+        """No folder can be written for compiled code: said once."""
+        if not self.unkept:
+            self.unkept = True
+            _say(UNKEPT)
 
     def tell(self) -> None:
         for show in list(WATCHING):

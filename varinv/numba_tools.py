@@ -117,8 +117,25 @@ def mixed(signature: Callable[[Any, Any], Any], **options: Any) -> Callable[[Any
 
 
 def _kernel(signature: Any, pairs: Any, options: dict[str, Any]) -> Callable[[Any], Compiled]:
-    settings = {"parallel": True, "cache": True, "fastmath": FAST, "nogil": True, **options}
-    return lambda function: Compiled(function, signature, pairs, lambda f, kind: nb.njit(kind, **settings)(f))
+    settings = {"parallel": True, "fastmath": FAST, "nogil": True, **options}
+
+    def make(function: Any, kind: Any) -> Any:
+        return kept(lambda cache: nb.njit(kind, **settings | cache)(function))
+
+    return lambda function: Compiled(function, signature, pairs, make)
+
+
+def kept(build: Callable[[dict[str, bool]], Any]) -> Any:
+    """What ``build({"cache": True})`` makes, kept on disk; where no folder can be written, for this process alone."""
+    try:
+        return build({"cache": True})
+    except RuntimeError as error:
+        if "no locator" not in str(error):
+            raise
+    except OSError:  # the disk is full
+        pass
+    NOTICE.nothing_kept()
+    return build({})
 
 
 def shared(signature: Callable[[Any], Any], **options: Any) -> Callable[[Any], Compiled]:
@@ -127,13 +144,15 @@ def shared(signature: Callable[[Any], Any], **options: Any) -> Callable[[Any], C
     numba compiles a loop over threads four times with all that it calls.  Here there is one such loop for all kernels,
     and it finds them by their address.  `signature` is that of `args`, whose arrays must not overlap.
     """
-    settings = {"cache": True, "fastmath": FAST, "error_model": "numpy", "pipeline_class": _Apart, **options}
+    settings = {"fastmath": FAST, "error_model": "numpy", "pipeline_class": _Apart, **options}
 
     def make(function: Any, kind: Any) -> Callable[..., Any]:
-        body = nb.cfunc(types.void(types.uintp, types.uintp, *kind.args), **settings)(function)
+        taken = types.void(types.uintp, types.uintp, *kind.args)
+        body = kept(lambda cache: nb.cfunc(taken, **settings | cache)(function))
         LOADED.append(body)  # code lives as long as it
         kind = types.void(types.intp, types.intp, types.intp, *kind.args)
-        enter = nb.njit(kind, cache=True, nogil=True)(_entry(len(kind.args) - 3))
+        entry = _entry(len(kind.args) - 3)
+        enter = kept(lambda cache: nb.njit(kind, nogil=True, **cache)(entry))
         return functools.partial(enter, _loop().address, body.address)
 
     return lambda function: Compiled(function, lambda f, g: signature(f), ((_F, _F), (_G, _G)), make, ahead=1)
@@ -162,7 +181,8 @@ def _loop() -> Any:
         for k in nb.prange(shares):
             _call(some, k * jobs // shares, (k + 1) * jobs // shares, packed)
 
-    return nb.cfunc(types.void(types.intp, types.intp, types.intp), parallel=True, cache=True)(body)
+    kind = types.void(types.intp, types.intp, types.intp)
+    return kept(lambda cache: nb.cfunc(kind, parallel=True, **cache)(body))
 
 
 @functools.cache

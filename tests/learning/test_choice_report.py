@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import pickle
+import re
 from typing import Any
 
 import numpy as np
@@ -45,6 +46,21 @@ def test_a_solve_that_fails_is_a_status() -> None:
     assert chosen.status == "lower solve did not converge"
     assert "not finite" in chosen.why
     assert not chosen.ok
+
+
+@pytest.mark.parametrize("rule", [vi.SURE(0.3), vi.Whiteness(), vi.Discrepancy(0.3)], ids=str)
+def test_nothing_is_located_by_solves_that_were_cut_short(rule: Any) -> None:
+    """One iteration is no solution; with an accuracy in its place there is one."""
+
+    def tv(theta: Any, y: Any) -> Any:
+        return vi.L2Squared(y) + math.exp(theta[0]) * vi.TV(y.shape)
+
+    short = vi.choose(tv, Y, rule, bounds=(-4, 1), points=5, solver=vi.ChambollePock(), stop=vi.iterations(1))
+    assert short.status == "lower solve did not converge"
+    assert "located within" not in short.why
+    assert re.search(r"(\d+) of \1 solves ended without their accuracy", short.why)
+    long = vi.choose(tv, Y, rule, bounds=(-4, 1), points=5, stop=vi.residual(1e-4) | vi.iterations(5000))
+    assert long.status != "lower solve did not converge"
 
 
 def test_report_files_and_picture(tmp_path: Any) -> None:
@@ -112,7 +128,7 @@ def test_solves_that_fail_in_a_part_of_the_bounds() -> None:
         chosen = vi.choose(ridge, Y, rule, bounds=(-3, 1), points=grid, solver=Stuck(), refine=False)
         assert chosen.theta[0] < 0
         assert np.isfinite(chosen.x).all()
-        assert "2 of 8 other lower solves did not converge" in chosen.why
+        assert "2 of 8 solves ended without their accuracy, none of them beside it" in chosen.why
         assert [p.theta for p in chosen.curve if not p.reached] == [0.5, 1.0]
         assert chosen.plot().axes
     for rule in (vi.Discrepancy(0.3), vi.Evidence()):

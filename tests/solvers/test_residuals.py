@@ -120,3 +120,13 @@ def test_restarts_look_at_the_distance_in_the_metric_of_the_steps() -> None:
     M = np.diag(np.repeat([1 / tau, 1 / sq, 1 / sp], [12, 30, 24]))
     M[12:, :12], M[:12, 12:] = -K, -K.T
     assert state.r == pytest.approx(math.sqrt(moved @ M @ moved), rel=1e-10)
+
+
+@pytest.mark.parametrize("lam", [1.0, 30.0])
+def test_an_image_without_edges_has_a_residual(lam: float) -> None:
+    """∇x is 0 but for rounding at the solution, the mean: nothing may be measured by that."""
+    y = np.array([[0.0, 2.0, 1.0], [1.0, 0.0, 3.0]])
+    result = vi.solve(vi.L2Squared(y) + lam * vi.TV((2, 3)), vi.ChambollePock(), stop=vi.iterations(3000))
+    after = vi.ChambollePock().step(result.problem, result.state)
+    assert np.abs(result.x - y.mean()).max() <= 1e-4
+    assert after.residual(result.problem, result.state) <= 1e-4  # it falls like 1/k, as the image does

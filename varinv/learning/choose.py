@@ -52,7 +52,8 @@ def choose(
     theta0 : where the search for several parameters starts; None: the middle of the bounds.
     mu : strong convexity to assume where none is known.
     solver, stop : as in `solve`, for every solve; None: solves of smooth, strongly convex problems to a proved
-        accuracy, others as `solve` does them.
+        accuracy, others as `solve` does them.  A solve that uses up its iterations or time counts where its residual
+        is at most 1e-3 then; else the status says how many did not.
     tol : accuracy of the proved solves, relative to the start.
     seed : of the random probe of SURE, GCV and Evidence.
 
@@ -127,12 +128,19 @@ def choose_from(
 
 
 def _trust(found: Found, reached: bool, why: str) -> tuple[str, str]:
-    """The status: that of the search, unless the solves it rests on have failed."""
+    """The status: that of the search, unless the solves it rests on, at theta and beside it, have failed."""
     failed = sum(not p.reached for p in found.curve)
+    count = f"{failed} of {len(found.curve)} solves ended without their accuracy"
     here = any(p.theta == found.theta and not p.reached for p in found.curve)
     if here or not reached:
-        return UNSOLVED, f"the solve at the chosen theta ended without its accuracy ({why}); {found.why}"
-    note = f"; {failed} of {len(found.curve)} other lower solves did not converge" if failed else ""
+        return (
+            UNSOLVED,
+            f"the solve at the chosen theta ended without its accuracy ({why}); {count}: nothing is located",
+        )
+    beside = sorted(found.curve, key=lambda p: abs(p.theta - found.theta))[:3]
+    if not all(p.reached for p in beside):
+        return UNSOLVED, f"{count}, also beside the chosen theta: nothing is located"
+    note = f"; {count}, none of them beside it" if failed else ""
     return found.status, found.why + note
 
 

@@ -12,6 +12,7 @@ from varinv.backend import Array
 from varinv.problem import as_problem
 from varinv.solvers.base import Solver
 from varinv.solvers.least_squares import data_misfit
+from varinv.solvers.rules import spent
 
 STEP = math.log(10.0)  # first step of the search for a bracket, in log λ
 
@@ -215,6 +216,8 @@ def discrepancy(
     root = find_level(solved, target, start=math.log(start), bounds=(math.log(low), math.log(high)), tol=tol, most=most)
     result = done[root.theta]
     path = tuple((math.exp(theta), value) for theta, value in root.path)
+    unsolved = 0 if stop is None else sum(spent(stop, r.why) for r in done.values())
+    why = root.why + (f"; {unsolved} of {len(done)} solves ended without their accuracy" if unsolved else "")
     return DiscrepancyResult(
-        math.exp(root.theta), result.x, root.value, target, root.found, root.why, len(path), path, result
+        math.exp(root.theta), result.x, root.value, target, root.found, why, len(path), path, result
     )

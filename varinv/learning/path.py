@@ -14,13 +14,23 @@ from varinv.learning.family import data_term, made_by, parameters, same_unknown
 from varinv.learning.losses import difference, signs, whitening
 from varinv.learning.lower import convexity, gradient, minimise, smoothness
 from varinv.learning.oracle import LOWER
-from varinv.linalg import dot, norm
+from varinv.linalg import distance, dot, norm
 from varinv.problem import Problem
 from varinv.solvers.least_squares import Square
-from varinv.solvers.rules import iterations, residual
+from varinv.solvers.rules import iterations, residual, spent
 
 SLOW = 1e-5  # condition μ/L below which the certified accelerated gradient is left for what `solve` picks
+SETTLED = 1e-3  # the residual up to which a solve counts whose iterations or time were used up
 SHARE = 0.01  # error of the degrees of freedom, as a share of m, that inexact solves may cause at the very most
+
+
+def _settled(result: Any) -> bool:
+    """Whether a run that used up its iterations had reached a solution by then: one more step tells."""
+    state = result.state
+    after = result.solver.step(result.problem, state)
+    if hasattr(after, "residual"):
+        return bool(after.residual(result.problem, state) <= SETTLED)
+    return distance(after.x, state.x) <= 1e-3 * SETTLED * norm(after.x)  # steps that are small prove less
 
 
 class Fit(NamedTuple):
@@ -48,7 +58,8 @@ class Sweep:
     family : ``family(theta, y) -> Problem`` with one least-squares term that has data.
     y : the data.
     mu : strong convexity to assume where none is known.
-    solver, stop : as in `solve`, for all solves.
+    solver, stop : as in `solve`, for all solves; one that uses up its iterations or its time counts as
+        solved where its residual is at most 1e-3 then.
     keep : 0 and 1 in the shape of the data: entries that the solutions may see.
     """
 
@@ -119,8 +130,9 @@ class Sweep:
         result = solve(problem, self.solver, x0=x, stop=stop)
         self.iterations += result.state.k
         failed = result.interrupted or not result.finite
-        spent = self.stop is None and result.why == f"{LOWER} iterations"
-        return result.x, math.inf, not (failed or spent), result.state.k, result.why
+        used_up = spent(iterations(LOWER) if stop is None else stop, result.why)
+        reached = not failed and not (used_up and not _settled(result))
+        return result.x, math.inf, reached, result.state.k, result.why
 
     def _constants(self, theta: float, problem: Problem) -> tuple[float, float]:
         """(μ, L), 0 and ∞ where unknown."""

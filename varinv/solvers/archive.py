@@ -8,6 +8,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import platform
+import re
+import uuid
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +22,7 @@ from varinv.backend import Array, is_array, like_kept, to_numpy
 from varinv.files import Patient, replaced
 
 FORMAT = "varinv checkpoint 1"
+MARK = ".varinv-part"  # the end of the names of files that are being written
 
 
 def write(path: Path, header: dict[str, Any], arrays: list[Any]) -> None:
@@ -26,7 +31,9 @@ def write(path: Path, header: dict[str, Any], arrays: list[Any]) -> None:
 
     text = json.dumps({"format": FORMAT, "version": __version__, **header}).encode()
     members = {f"array{i}": a for i, a in enumerate(arrays)}
-    with replaced(path) as part:
+    path = path.resolve()
+    part_name = f".{path.name}.{_here()}-{os.getpid()}-{uuid.uuid4().hex}{MARK}"  # says who writes, for `clear`
+    with replaced(path, part_name) as part:
         with Patient(part) as disk:  # np.savez closes an archive twice after a write that failed
             np.savez(disk, checksum=_checksum(text, arrays), header=np.frombuffer(text, np.uint8), **members)
         disk.check()
@@ -37,6 +44,34 @@ def write(path: Path, header: dict[str, Any], arrays: list[Any]) -> None:
         pass
     finally:
         os.close(folder)
+
+
+def _here() -> str:
+    """The name of this machine, where the numbers of its processes hold."""
+    return re.sub(r"\W", "", platform.node())
+
+
+def clear(path: Path) -> None:
+    """Delete what a process of this machine that lives no more left when it was killed while it wrote `path`."""
+    path = path.resolve()
+    name = re.compile(re.escape(f".{path.name}.{_here()}-") + r"(\d+)-[0-9a-f]{32}" + re.escape(MARK))
+    with suppress(OSError):
+        for part in path.parent.iterdir():
+            if (found := name.fullmatch(part.name)) and not _lives(int(found[1])):
+                with suppress(OSError):
+                    part.unlink()
+
+
+def _lives(process: int) -> bool:
+    if process == os.getpid() or os.name == "nt":  # another thread may be writing; Windows has no such question
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):  # not ours to ask: it may be alive
+        pass
+    return True
 
 
 def read(path: Path) -> tuple[dict[str, Any], list[Any]]:

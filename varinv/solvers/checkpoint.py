@@ -11,13 +11,12 @@ import os
 import sys
 import time
 import warnings
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from varinv import check
-from varinv.solvers.archive import OtherClass, classes_in, named, pack, read, unpack, write
+from varinv.solvers.archive import OtherClass, classes_in, clear, named, pack, read, unpack, write
 from varinv.solvers.fingerprint import differences, fingerprint
 
 
@@ -98,9 +97,7 @@ class Keeper:
 
     def find(self, template: Any) -> Saved | None:
         """What the file holds, in the library and on the device of `template.x`; None where there is no file."""
-        for part in self.path.parent.glob(f".{self.path.stem}-{'?' * 8}{self.path.suffix}"):
-            with suppress(OSError):
-                part.unlink()  # of a run that was killed while it wrote
+        clear(self.path)
         if not self.path.exists():
             return None
         header, arrays = read(self.path)

@@ -11,6 +11,8 @@ from varinv.fused.table import moved_of
 from varinv.fused.variation import pulled
 from varinv.linalg import add_scaled, distance, dot, norm
 
+FLAT = 1e-4  # of ‖K‖‖x‖: far below what ∇x of a picture with anything in it is, 1e8 above the rounding of a level
+
 
 def relative_residual(
     problem: Any,
@@ -31,7 +33,8 @@ def relative_residual(
 
     A p of 0 says that x did not move, perhaps because the step was below its rounding: it is taken again in float64
     with a longer step (any step has its zeros at the solutions), and counts above √eps‖K‖‖y‖, eps of the dtype of y:
-    below, an image that has settled to its last bit is as good as its rounding allows.
+    below, an image that has settled to its last bit is as good as its rounding allows.  Kx counts as at least
+    FLAT·‖K‖‖x‖ (the largest of these): at an image without edges ∇x is nothing but rounding, and so is d.
     """
     terms, x, size, above, below = problem.coupled, double(x), 0.0, 0.0, 0.0
     still, v = dot(p, p) == 0, None
@@ -48,7 +51,13 @@ def relative_residual(
         again, eps = _moved(problem.simple, x, v, tau), float(namespace(x).finfo(y[0].dtype).eps)
         largest = sum((t.K.norm() * norm(a)) ** 2 for t, a in zip(terms, y, strict=True))
         p = again if dot(again, again) > eps * largest else p
+    flat = max((_top(s) * t.K.norm() ** 2 for t, s in zip(terms, sigma, strict=True)), default=0.0)
+    below = max(below, FLAT**2 * flat * dot(x, x))
     return max(ratio(dot(p, p), size or dot(x / tau, x / tau)), ratio(above, below))
+
+
+def _top(s: Any) -> float:
+    return float(namespace(s).max(s)) if is_array(s) else float(s)
 
 
 def _moved(g: Any, x: Array, v: Array, tau: Any) -> Array:

@@ -150,6 +150,13 @@ class seconds(Rule):
         return self.spent + (0.0 if self.began is None else clock() - self.began)
 
 
+def spent(rule: Any, why: str) -> bool:
+    """Whether a run ended because its iterations or its time were used up, or without a feasible image."""
+    limits = [f"{leaf.n} iterations" for leaf in leaves(rule) if isinstance(leaf, iterations)]
+    limits += [f"{leaf.t:g} seconds" for leaf in leaves(rule) if isinstance(leaf, seconds)]
+    return why in limits or "but the objective is" in why
+
+
 @dataclass
 class small_change(Rule):
     """Stop once the image hardly changes any more; this is cheap, but proves nothing.
