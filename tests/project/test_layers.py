@@ -37,7 +37,7 @@ LAYERS: list[tuple[str, ...]] = [
     ("learning", "learning.*"),
     ("priors", "priors.*"),
     ("tomography", "tomography.*"),
-    ("testing", "testing.*", "warming", "cli", "__main__"),
+    ("testing", "testing.*", "warming", "cli", "cli_*", "interrupts", "__main__"),
 ]
 
 
