@@ -105,8 +105,8 @@ def reconstruct(
     reverse: o.Reverse = False,
     air: o.Air = False,
     stripes: o.Stripes = 0,
-    prior: o.PriorName = o.Prior.tv,
-    solver: o.SolverName = o.Solver.auto,
+    prior: o.PriorName = o.TV,
+    solver: o.SolverName = o.AUTO,
     weight: o.Weight = "auto",
     counts: o.Counts = False,
     gap: o.Gap = 1e-3,
@@ -123,7 +123,7 @@ def reconstruct(
         o.writable(output, SUFFIXES, scan, angles, flats, darks)
         if report is not None:
             o.writable(report, (".html", ".htm"), scan, angles, flats, darks, output, option="--report", beside=False)
-        if prior is o.Prior.none and (weight != "auto" or (counts and solver in (o.Solver.auto, o.Solver.fbp))):
+        if str(prior) == "none" and (weight != "auto" or (counts and str(solver) in ("auto", "fbp"))):
             raise ValueError("--weight and --counts have no meaning with --prior none, which has no objective")
         asked: dict[str, Any] = {
             "prior": str(prior),
@@ -180,13 +180,13 @@ def preview(
     row: Annotated[str, Option("--row", help="Detector row: a number, or 'middle'.")] = "middle",
     air: o.Air = False,
     stripes: o.Stripes = 0,
-    prior: o.PriorName = o.Prior.tv,
+    prior: o.PriorName = o.TV,
     debug: o.Debug = False,
 ) -> None:
     """Write a page with a slider over the weights of the prior, from small images, before hours are spent."""
     with guarded(debug):
         o.writable(output, (".html", ".htm"), scan, angles, flats, darks, beside=False)
-        if prior is o.Prior.none:
+        if str(prior) == "none":
             raise ValueError("--prior none has no weight to look at")
         found = o.opened(
             scan, kind=kind, angles=angles, flats=flats, darks=darks, axis=axis, pixel_size=pitch, distances=distances,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import math
 import os
@@ -39,6 +40,7 @@ class Links(StrEnum):
 Prior: Any = StrEnum("Prior", {name: name for name in PRIORS})  # type: ignore[misc]
 Solver: Any = StrEnum("Solver", {name.replace("-", "_"): name for name in SOLVERS})  # type: ignore[misc]
 Kind: Any = StrEnum("Kind", {name.replace(" ", "_"): name.replace(" ", "-") for name in KINDS})  # type: ignore[misc]
+TV, AUTO = Prior("tv"), Solver("auto")
 
 ScanPath = Annotated[Path, Argument(metavar="SCAN", help="Scan file, or folder of TIFF frames.")]
 KindName = Annotated[Kind | None, Option(help="What the numbers are; default: from evidence.")]
@@ -126,8 +128,8 @@ def distances(text: str) -> tuple[float, float]:
 def doubts(scan: Any) -> tuple[str, ...]:
     """What is doubtful about a scan, before hours are spent on it."""
     try:
-        from varinv.scan import checks
-    except ImportError:  # an installation without them
+        checks = importlib.import_module("varinv.scan.checks")
+    except ImportError:  # not there yet
         return ()
     return tuple(checks.doubts(scan))
 
@@ -210,7 +212,7 @@ def margin(scan: Any, columns: str, row: int) -> int:
     if strongest <= 0 or max(ends) <= AIR * strongest:
         return 0
     full = scan.raw.frames.shape[2] // scan.window[2]
-    room = max(0, math.ceil((full - y.shape[1]) / 2))
+    room: int = max(0, math.ceil((full - y.shape[1]) / 2))
     warnings.warn(
         f"--columns {columns} cuts the object off (at its ends the line integrals are "
         f"{100 * max(ends) / strongest:.0f} % of the strongest): {room} pixels on each side make room for what lies "

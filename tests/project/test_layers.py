@@ -30,7 +30,7 @@ LAYERS: list[tuple[str, ...]] = [
     ("joint", "certificate", "certificate_repair"),
     ("problem",),
     ("functionals", "functionals.*"),
-    ("metrics", "plot", "result"),
+    ("metrics", "plot", "page", "result"),
     ("solvers", "solvers.*"),
     ("phantom", "filters"),
     ("scan", "scan.*"),

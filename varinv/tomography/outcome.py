@@ -7,7 +7,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from varinv.backend import Array, namespace, to_numpy
+from varinv import page
+from varinv.backend import Array, to_numpy
 from varinv.image_files import save_image
 from varinv.operators.geometry import FanBeam
 from varinv.result import Result
@@ -173,11 +174,48 @@ class Outcome:
             return [path]
         return [path, preview]
 
+    def page(self, path: Path, scan: Any) -> Path:
+        """Write the page that shows all of it, see varinv.page."""
+        row, result = self.shown()
+        x = to_numpy(self.x)
+        views, _, detectors = scan.shape
+        rows = f"rows {self.rows[0]} to {self.rows[-1]}" if self.x.ndim == 3 else f"row {row}"
+        y = scan.sinogram(row)
+        words = f"row {row}: detector to the right ({detectors} bins), views down ({views}); line integrals"
+        data = page.picture(y, (1, 1), "bin", words, f"sinogram of {words}", title="Sinogram", stretch=True)
+        charts = page.course(result.history)
+        if self.choice is not None:
+            charts.insert(0, residuals(self.choice))
+        facts: list[tuple[str, str]] = []
+        for line in self.report(scan):
+            name, text = line[:12].strip(), line[12:]
+            if name or not facts:
+                facts.append((name, text))
+            else:
+                facts[-1] = (facts[-1][0], f"{facts[-1][1]}\n{text}")
+        return page.Page(
+            title=f"{scan.raw.path.name}, {rows}",
+            under=f"{views} views, prior {self.settings.prior}; stopped: {result.why}",
+            images=page.planes(x, self.pixel_size(scan), scan.unit, "image"),
+            extent=page.extent(x),
+            limits=page.limits(x),
+            value_unit=f"1/{scan.unit}",
+            checks=[*self.checks, *(f"row {row} failed: {why}" for row, why in self.failures.items())],
+            charts=charts,
+            charted="Weights tried, convergence and proof" if self.choice is not None else "Convergence and proof",
+            data=data,
+            facts=facts,
+            command=self.command,
+        ).save(path)
+
     def with_command(self, words: str) -> Outcome:
         """The same, with the command that repeats it."""
         return replace(self, command=words)
 
 
-def stacked(x: Array) -> Array:
-    """An image as a stack of one."""
-    return x if x.ndim == 3 else namespace(x).expand_dims(x, axis=0)
+def residuals(choice: Choice) -> dict[str, Any]:
+    """The chart of the weights that were tried."""
+    best = [w for w, _ in choice.table].index(choice.weight)
+    series = [{"name": "held-out residual", "points": list(choice.table)}]
+    words = "Relative residual on the views that were held out, for each weight of the prior; the ring is the least"
+    return page.chart(series, "weight of the prior", words, logx=True, mark=best)
