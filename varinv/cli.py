@@ -280,11 +280,11 @@ def guarded(debug: bool) -> Iterator[None]:
             log.setLevel(before)
 
 
-def _doubts(scan: Any, line: Line) -> tuple[str, ...]:
+def _doubts(scan: Any, line: Line) -> tuple[str, ...] | None:
     """What is doubtful about the scan, said before the work begins."""
     line.show("checking the scan")
     found = o.doubts(scan)
-    for text in found:
+    for text in found or ():
         typer.secho(f"doubt: {o.as_options(text)}", fg="yellow", err=True)
     return found
 

@@ -125,12 +125,12 @@ def distances(text: str) -> tuple[float, float]:
     return first, second
 
 
-def doubts(scan: Any) -> tuple[str, ...]:
-    """What is doubtful about a scan, before hours are spent on it."""
+def doubts(scan: Any) -> tuple[str, ...] | None:
+    """What is doubtful about a scan, before hours are spent on it; None where nothing can check it."""
     try:
         checks = importlib.import_module("varinv.scan.checks")
     except ImportError:  # not there yet
-        return ()
+        return None
     return tuple(checks.doubts(scan))
 
 

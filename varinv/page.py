@@ -122,6 +122,7 @@ def picture(x: Any, pixel: Sequence[float], unit: str, caption: str, alt: str, *
             x = x.take(range(n * k), axis).reshape(shape).mean(axis + 1)
             pixel[axis] *= k
             caption += f"; {k} pixels averaged along {('rows', 'columns')[axis]} for this page"
+    caption += "" if np.isfinite(x).all() else "; violet: no image"
     png, span = coded(x)
     rows, columns = x.shape
     seen = {"png": png, "range": span, "rows": rows, "columns": columns, "shown": limits(x)}
@@ -159,8 +160,8 @@ def course(history: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         words = "How far from the optimum: the proved relative gap, the residual of the optimality conditions"
         words = words if names != ["change"] else "Relative change of the image"
         found.append(chart(series, "iteration", words, logy=True))
-    if series := _series(history, ["objective", "lower_bound"]):
-        found.append(chart(series, "iteration", "Objective, and what no image can be below (proved)"))
+    if series := _series([row for row in history if row["k"]], ["objective", "lower_bound"], positive=True):
+        found.append(chart(series, "iteration", "Objective, and what no image can be below (proved)", logy=True))
     return found
 
 

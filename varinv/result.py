@@ -115,8 +115,9 @@ class Result:
     def report(self, path: str | os.PathLike[str], **metadata: Any) -> Path:
         """Write a page to look at in a browser: image or three planes, data, convergence, proof and settings.
 
-        One file; grey scale by sliders, scale bar, nothing loaded from elsewhere.  `metadata` as in `save`: ``pixel_size``,
-        ``unit``, ``value_unit``, ``title``, ``checks`` (a list of doubts), ``command`` and whatever else is to be told.
+        One file; grey scale by sliders, scale bar, nothing loaded from elsewhere.  `metadata` as in `save`:
+        ``pixel_size``, ``unit``, ``value_unit``, ``title``, ``checks`` (a list of doubts), ``command`` and whatever
+        else is to be told.
 
         Raises ValueError for a name that does not end in .html, OSError where it cannot be written.
         """

@@ -57,7 +57,7 @@ class Work:
         self.error = self.error or error
 
 
-def run(scan: Any, rows: range, settings: Settings, line: Line, checks: tuple[str, ...] = ()) -> Outcome:
+def run(scan: Any, rows: range, settings: Settings, line: Line, checks: tuple[str, ...] | None = None) -> Outcome:
     """Reconstruct these rows of a scan.
 
     Ctrl-C during a solve ends it with the last iterate and its reason; rows not begun are left out.  A row of several
@@ -65,7 +65,7 @@ def run(scan: Any, rows: range, settings: Settings, line: Line, checks: tuple[st
 
     Parameters
     ----------
-    checks : what is doubtful about the scan, to be written into the file.
+    checks : what is doubtful about the scan, to be written into the file; None: it was not checked.
 
     Raises
     ------

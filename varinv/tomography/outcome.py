@@ -23,7 +23,7 @@ class Outcome:
     x : (n, n) for one row, else (slices, n, n); after Ctrl-C only the slices that were begun; rows that failed are NaN.
     interrupted : whether Ctrl-C ended the run.
     failures : row → why there is no good image of it.
-    checks : what is doubtful about the scan.
+    checks : what is doubtful about the scan; None: it was not checked.
     found : row → its result.
     command : the command line that repeats the run.
     """
@@ -41,7 +41,7 @@ class Outcome:
     settings: Settings = field(default_factory=Settings)
     interrupted: bool = False
     failures: dict[int, str] = field(default_factory=dict)
-    checks: tuple[str, ...] = ()
+    checks: tuple[str, ...] | None = None
     found: dict[int, Result] = field(default_factory=dict)
     stack: bool = False
     command: str = ""
@@ -89,7 +89,7 @@ class Outcome:
             "kind": scan.raw.kind,
             "rows": list(self.rows),
             "repairs": scan.report,
-            "checks": list(self.checks),
+            **({} if self.checks is None else {"checks": list(self.checks)}),
             "command": self.command,
             **failed,
             "reasons": "\n".join(
@@ -186,6 +186,7 @@ class Outcome:
         charts = page.course(result.history)
         if self.choice is not None:
             charts.insert(0, residuals(self.choice))
+        failed = [f"row {row} failed: {why}" for row, why in self.failures.items()]
         facts: list[tuple[str, str]] = []
         for line in self.report(scan):
             name, text = line[:12].strip(), line[12:]
@@ -200,7 +201,7 @@ class Outcome:
             extent=page.extent(x),
             limits=page.limits(x),
             value_unit=f"1/{scan.unit}",
-            checks=[*self.checks, *(f"row {row} failed: {why}" for row, why in self.failures.items())],
+            checks=[*(self.checks or ()), *failed] if failed else self.checks,
             charts=charts,
             charted="Weights tried, convergence and proof" if self.choice is not None else "Convergence and proof",
             data=data,
@@ -213,9 +214,9 @@ class Outcome:
         return replace(self, command=words)
 
 
-def residuals(choice: Choice) -> dict[str, Any]:
-    """The chart of the weights that were tried."""
+def residuals(choice: Choice, ring: str = "the least") -> dict[str, Any]:
+    """The chart of the weights that were tried, a ring around the best."""
     best = [w for w, _ in choice.table].index(choice.weight)
     series = [{"name": "held-out residual", "points": list(choice.table)}]
-    words = "Relative residual on the views that were held out, for each weight of the prior; the ring is the least"
+    words = f"Relative residual on the views that were held out, for each weight of the prior; the ring is {ring}"
     return page.chart(series, "weight of the prior", words, logx=True, mark=best)

@@ -17,7 +17,13 @@ VIEWS = 240  # at most so many views are used
 
 
 def preview(
-    scan: Any, row: int, prior: str, bins: int | None, line: Line, checks: tuple[str, ...] = (), command: str = ""
+    scan: Any,
+    row: int,
+    prior: str,
+    bins: int | None,
+    line: Line,
+    checks: tuple[str, ...] | None = None,
+    command: str = "",
 ) -> page.Page:
     """A page with a slider over the weights that `choose_weight` tries, and the residual of each on held-out views.
 
@@ -72,7 +78,7 @@ def preview(
         command=command,
         weights=weights,
         chosen=chosen,
-        curve=residuals(choice),
+        curve=residuals(choice, "the image shown"),
         words=["weight      held-out residual", *(f"            {text}" for text in choice.report())],
     )
 
