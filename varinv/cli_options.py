@@ -10,6 +10,7 @@ import re
 import shlex
 import sys
 import warnings
+from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -229,7 +230,8 @@ _WORDS = (
 )
 NAMES = {name: f"--{name}" for name in _WORDS.split()}
 NAMES |= {"pixel_size": "--pixel-size", "angles_dataset": "--angles-dataset"}
-_ANY = "|".join(NAMES)
+_ANY = "|".join(sorted(NAMES, key=len, reverse=True))
+_CALLS = re.compile(r"(\b[A-Z]\w*\((?:[^()]|\([^()]*\))*\))")  # how an object prints itself is left as it is
 
 
 def as_options(text: str) -> str:
@@ -249,12 +251,16 @@ def as_options(text: str) -> str:
         given = found[2].strip("\"'")
         return name(found[1]) + ("" if given in ("True", "…", "...") else f" {given}")
 
-    text = re.sub(rf"\b(?:scan)?\.?using\(({_ANY})=([^()]*)\)", value, text)
-    text = re.sub(rf"(?<![\w.])({_ANY})=(\([^()]*\)|\"[^\"]*\"|'[^']*'|[^\s,;:)=]*[^\s,;:.)=])", value, text)
-    text = re.sub(rf"(?<![\w.])({_ANY})=(?=[\s,;.)]|$)", lambda found: name(found[1]), text)
+    text = "".join(part if k % 2 else _worded(part, name, value) for k, part in enumerate(_CALLS.split(text)))
     text = re.sub(rf"^(?:read|reconstruct|using): ({_ANY})\b", lambda found: name(found[1]), text)
     text = re.sub(r"^(?:read|reconstruct): ", "", text)
-    return re.sub(r"(--[\w-]+(?: \S+)?) to (?:vi\.)?read\b(?:\(…\))?", r"\1", text)
+    return re.sub(r"(--[\w-]+(?: (?:\([^()]*\)|\S+))?) to (?:vi\.)?read\b(?:\(…\))?", r"\1", text)
+
+
+def _worded(text: str, name: Callable[[str], str], value: Callable[[re.Match[str]], str]) -> str:
+    text = re.sub(rf"\b(?:scan)?\.?using\(({_ANY})=([^()]*)\)", value, text)
+    text = re.sub(rf"(?<![\w.])({_ANY})=(\([^()]*\)|\"[^\"]*\"|'[^']*'|[^\s,;:)=]*[^\s,;:.)=])", value, text)
+    return re.sub(rf"(?<![\w.])({_ANY})=(?=[\s,;.)]|$)", lambda found: name(found[1]), text)
 
 
 def repeated() -> str:

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-QUIET = """--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking
---disable-component-update --disable-sync""".split()
+_WORDS = "headless no-sandbox disable-gpu disable-quic no-first-run disable-background-networking"
+_MORE = "disable-component-update disable-sync"
+QUIET = [f"--{word}" for word in f"{_WORDS} {_MORE}".split(" ")]
 
 
 @contextmanager
