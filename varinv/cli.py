@@ -1,24 +1,25 @@
-"""The command line: varinv info, varinv reconstruct, varinv demo, varinv warm."""
+"""The command line: varinv info, varinv reconstruct, varinv preview, varinv demo, varinv warm."""
 
 from __future__ import annotations
 
 import logging
 import math
-import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
 from typer import Argument, Option
 
-from varinv import __version__
-from varinv.progress import Line
-from varinv.scan import read
-from varinv.tomography.job import Settings, run
+from varinv import __version__, first_use, interrupts
+from varinv import cli_options as o
+from varinv.image_files import SUFFIXES
+from varinv.interrupts import INTERRUPTS
+from varinv.progress import Advance, Line
+from varinv.tomography.job import run
+from varinv.tomography.settings import Settings
 
 app = typer.Typer(
     help="Variational reconstruction of tomographic scans: a raw scan goes in, a certified image comes out.",
@@ -28,54 +29,12 @@ app = typer.Typer(
     rich_markup_mode=None,  # rich would turn `A:B:STEP` into an emoji
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-SUFFIXES = (".h5", ".hdf5", ".tif", ".tiff")
-
-
-class Part(StrEnum):
-    """What is compiled ahead."""
-
-    tomography = "tomography"
-    all = "all"
-
-
-class Prior(StrEnum):
-    """What is known about the image."""
-
-    tv = "tv"
-    none = "none"
-
-
-ScanPath = Annotated[Path, Argument(metavar="SCAN", help="Scan file, or folder of TIFF frames.")]
-Angles = Annotated[Path | None, Option(help="File of angles, one a view (text or .npy).")]
-Flats = Annotated[Path | None, Option(help="Flat fields: .npy, TIFF file or folder.")]
-Darks = Annotated[Path | None, Option(help="Dark fields: .npy, TIFF file or folder.")]
-Axis = Annotated[float | None, Option(help="Column of the file, from 0, of the rotation axis; default: found.")]
-Pitch = Annotated[float | None, Option(help="Distance of detector columns, on the detector itself.")]
-Air = Annotated[bool, Option("--air", help="Subtract the level of air in each view.")]
-Output = Annotated[Path, Option("-o", "--output", help="Image: .h5, .hdf5, .tif or .tiff; a .png is put beside it.")]
-Views = Annotated[str, Option(help="Views to use, START:STOP:STEP as in Python.")]
-Columns = Annotated[str, Option(help="Detector columns to use, A:B.")]
-Bin = Annotated[int, Option("--bin", min=1, help="Join this many detector columns.")]
-Rows = Annotated[str, Option(help="Detector rows: one number, A:B, A:B:STEP, 'middle' or 'all'.")]
-Volume = Annotated[bool, Option("--volume/--slices", help="One problem for all rows, or slice by slice.")]
-Size = Annotated[int | None, Option(min=1, help="Side of the image in pixels; default: the detector's width.")]
-Pixel = Annotated[float | None, Option(help="Pixel size of the image; default: the detector's width over --size.")]
-Flip = Annotated[bool, Option("--flip", help="Columns in reverse order (parallel beam: the image turns by 180°).")]
-Reverse = Annotated[bool, Option("--reverse", help="Angles in the other sense (parallel beam: a mirror image).")]
-Stripes = Annotated[int, Option(min=0, help="Window in columns of the filter against rings; 0: off.")]
-PriorName = Annotated[Prior, Option(help="tv: total variation; none: filtered back-projection.")]
-Weight = Annotated[str, Option(help="Relative weight of the prior, or 'auto': the best on held-out views.")]
-Counts = Annotated[bool, Option("--counts", help="Weight measurements by their counts.")]
-Gap = Annotated[
-    float, Option(help="Stop at this certified relative gap, or ten times it with a residual of a tenth of it.")
-]
-Iterations = Annotated[int, Option(min=1, help="Stop after so many iterations at the latest.")]
-Debug = Annotated[bool, Option("--debug", help="Show the traceback of an error.")]
+PARTLY = 3  # exit code: the files are complete, but rows are missing in them
 
 
 def main() -> None:
     """Entry point of the `varinv` command."""
-    app()
+    interrupts.entry(lambda: app)
 
 
 @app.callback(invoke_without_command=True)
@@ -87,19 +46,27 @@ def _version(version: Annotated[bool, Option("--version", help="Print the versio
 
 @app.command()
 def info(
-    scan: ScanPath,
-    angles: Angles = None,
-    flats: Flats = None,
-    darks: Darks = None,
-    axis: Axis = None,
-    pitch: Pitch = None,
-    air: Air = False,
-    debug: Debug = False,
+    scan: o.ScanPath,
+    kind: o.KindName = None,
+    angles: o.Angles = None,
+    flats: o.Flats = None,
+    darks: o.Darks = None,
+    axis: o.Axis = None,
+    pitch: o.Pitch = None,
+    distances: o.Distances = None,
+    dataset: o.Dataset = None,
+    angles_dataset: o.AnglesDataset = None,
+    links: o.LinksTo = None,
+    air: o.Air = False,
+    debug: o.Debug = False,
 ) -> None:
     """Print what is in a scan: frames, angles, geometry, rotation axis, transmission, repairs."""
     with guarded(debug):
-        found = read(scan, angles=angles, flats=flats, darks=darks, axis=axis, pixel_size=pitch).using(air=air)
-        with Line("reading") as line:
+        found = o.opened(
+            scan, kind=kind, angles=angles, flats=flats, darks=darks, axis=axis, pixel_size=pitch, distances=distances,
+            dataset=dataset, angles_dataset=angles_dataset, links=links,
+        ).using(air=air)  # fmt: skip
+        with Progress("reading") as line:
             line.show("frames")
             middle = found.shape[1] // 2
             y, valid = found.sinogram(middle), found.valid(middle)
@@ -115,51 +82,127 @@ def info(
 
 @app.command()
 def reconstruct(
-    scan: ScanPath,
-    output: Output,
-    angles: Angles = None,
-    flats: Flats = None,
-    darks: Darks = None,
-    axis: Axis = None,
-    pitch: Pitch = None,
-    views: Views = "::",
-    columns: Columns = ":",
-    bins: Bin = 1,
-    rows: Rows = "middle",
-    volume: Volume = False,
-    size: Size = None,
-    pixel_size: Pixel = None,
-    flip: Flip = False,
-    reverse: Reverse = False,
-    air: Air = False,
-    stripes: Stripes = 0,
-    prior: PriorName = Prior.tv,
-    weight: Weight = "auto",
-    counts: Counts = False,
-    gap: Gap = 1e-3,
-    iterations: Iterations = 2000,
-    debug: Debug = False,
+    scan: o.ScanPath,
+    output: o.Output,
+    kind: o.KindName = None,
+    angles: o.Angles = None,
+    flats: o.Flats = None,
+    darks: o.Darks = None,
+    axis: o.Axis = None,
+    pitch: o.Pitch = None,
+    distances: o.Distances = None,
+    dataset: o.Dataset = None,
+    angles_dataset: o.AnglesDataset = None,
+    links: o.LinksTo = None,
+    views: o.Views = "::",
+    columns: o.Columns = ":",
+    bins: o.Bin = 1,
+    rows: o.Rows = "middle",
+    volume: o.Volume = False,
+    size: o.Size = None,
+    pixel_size: o.Pixel = None,
+    flip: o.Flip = False,
+    reverse: o.Reverse = False,
+    air: o.Air = False,
+    stripes: o.Stripes = 0,
+    prior: o.PriorName = o.TV,
+    solver: o.SolverName = o.AUTO,
+    weight: o.Weight = "auto",
+    counts: o.Counts = False,
+    gap: o.Gap = 1e-3,
+    iterations: o.Iterations = None,
+    report: o.Report = None,
+    debug: o.Debug = False,
 ) -> None:
     """Reconstruct a scan and say why the solver stopped.
 
     An existing output file is replaced in one go.  Ctrl-C ends the run with the last iterate: complete files, exit
-    code 130.
+    code 130.  Rows that cannot be reconstructed are named, the others are kept: exit code 3.
     """
     with guarded(debug):
-        _writable(output, scan, angles, flats, darks)
-        if prior is Prior.none and (weight != "auto" or counts):
+        o.writable(output, SUFFIXES, scan, angles, flats, darks)
+        if report is not None:
+            o.writable(report, (".html", ".htm"), scan, angles, flats, darks, output, option="--report", beside=False)
+        if str(prior) == "none" and (weight != "auto" or (counts and str(solver) in ("auto", "fbp"))):
             raise ValueError("--weight and --counts have no meaning with --prior none, which has no objective")
-        settings = Settings(prior.value, _weight(weight), size, pixel_size, counts, volume, gap, iterations)
-        found = read(scan, angles=angles, flats=flats, darks=darks, axis=axis, pixel_size=pitch)
-        found = _selected(found, views, columns, bins, flip, reverse).using(air=air, stripes=stripes)
-        chosen = _rows(rows, found.shape[1])
-        with Line("reconstructing") as line:
-            outcome = run(found, chosen, settings, line)
-        written = outcome.save(output, found)
+        asked: dict[str, Any] = {
+            "prior": str(prior),
+            "solver": str(solver),
+            "weight": o.weight_of(weight),
+            "counts": counts,
+        }
+        asked |= {"size": size, "pixel_size": pixel_size, "volume": volume, "gap": gap, "iterations": iterations}
+        Settings(**asked)  # complains before anything is read
+        found = o.opened(
+            scan, kind=kind, angles=angles, flats=flats, darks=darks, axis=axis, pixel_size=pitch, distances=distances,
+            dataset=dataset, angles_dataset=angles_dataset, links=links,
+        )  # fmt: skip
+        found = o.selected(found, views, columns, bins, flip, reverse).using(air=air, stripes=stripes)
+        chosen = o.rows_of(rows, found.shape[1])
+        with Progress("reconstructing") as line:
+            doubts = _doubts(found, line)
+            room = o.margin(found, columns, chosen[len(chosen) // 2])
+            outcome = run(found, chosen, Settings(**asked, margin=room), line, doubts).with_command(o.repeated())
+        with INTERRUPTS.held(quietly=True):  # files that are begun are finished
+            written = outcome.save(output, found)
+            if report is not None:
+                written.append(outcome.page(report, found))
         print("\n".join(outcome.report(found)))
         print(f"written     {', '.join(map(str, written))}")
+        for row, why in outcome.failures.items():
+            typer.secho(f"error: row {row} failed: {o.as_options(why)}", fg="red", err=True)
         if outcome.interrupted:
             raise typer.Exit(130)
+        if outcome.failures:
+            typer.secho(f"{len(outcome.failures)} of {len(outcome.rows)} rows have no image", fg="red", err=True)
+            raise typer.Exit(PARTLY)
+
+
+@app.command()
+def preview(
+    scan: o.ScanPath,
+    output: Annotated[Path, Option("-o", "--output", help="The page to write, .html.")],
+    kind: o.KindName = None,
+    angles: o.Angles = None,
+    flats: o.Flats = None,
+    darks: o.Darks = None,
+    axis: o.Axis = None,
+    pitch: o.Pitch = None,
+    distances: o.Distances = None,
+    dataset: o.Dataset = None,
+    angles_dataset: o.AnglesDataset = None,
+    links: o.LinksTo = None,
+    views: o.Views = "::",
+    columns: o.Columns = ":",
+    bins: Annotated[
+        int | None, Option("--bin", min=1, help="Columns to join; default: so many that 128 remain.")
+    ] = None,
+    row: Annotated[str, Option("--row", help="Detector row: a number, or 'middle'.")] = "middle",
+    air: o.Air = False,
+    stripes: o.Stripes = 0,
+    prior: o.PriorName = o.TV,
+    debug: o.Debug = False,
+) -> None:
+    """Write a page with a slider over the weights of the prior, from small images, before hours are spent."""
+    with guarded(debug):
+        o.writable(output, (".html", ".htm"), scan, angles, flats, darks, beside=False)
+        if str(prior) == "none":
+            raise ValueError("--prior none has no weight to look at")
+        found = o.opened(
+            scan, kind=kind, angles=angles, flats=flats, darks=darks, axis=axis, pixel_size=pitch, distances=distances,
+            dataset=dataset, angles_dataset=angles_dataset, links=links,
+        )  # fmt: skip
+        found = o.selected(found, views, columns, 1, False, False).using(air=air, stripes=stripes)
+        (chosen,) = o.rows_of(row, found.shape[1]) or (0,)
+        from varinv.tomography.preview import preview as make
+
+        with Progress("preview") as line:
+            doubts = _doubts(found, line)
+            page = make(found, chosen, str(prior), bins, line, doubts, o.repeated())
+        with INTERRUPTS.held(quietly=True):
+            page.save(output)
+        print("\n".join(page.words))
+        print(f"written     {output}")
 
 
 @app.command()
@@ -167,7 +210,7 @@ def demo(
     name: Annotated[str, Argument(metavar="[NAME]", help="Which demonstration: tv.")] = "tv",
     out: Annotated[Path, Option("--out", "-o", help="Folder for image and pictures.")] = Path("output"),
     every: Annotated[int, Option(min=1, help="Use every so many views of the embedded scan.")] = 6,
-    debug: Debug = False,
+    debug: o.Debug = False,
 ) -> None:
     """Run the main job on the embedded scan and compare with the truth it was simulated from."""
     with guarded(debug):
@@ -178,21 +221,37 @@ def demo(
 
 @app.command()
 def warm(
-    what: Annotated[Part, Option("--for", help="tomography: from a scan to an image; all.")] = Part.all,
-    debug: Debug = False,
+    what: Annotated[o.Part, Option("--for", help="tomography: from a scan to an image; all.")] = o.Part.all,
+    debug: o.Debug = False,
 ) -> None:
     """Compile ahead what varinv would compile at its first use on this machine; a second run is done at once."""
     with guarded(debug), Line("compiling", delay=0.0) as line:
-        from varinv.first_use import LOG
         from varinv.warming import warm as compile_ahead
 
-        LOG.setLevel(logging.WARNING)  # the line says it
+        first_use.LOG.setLevel(logging.WARNING)  # the line says it
         done = compile_ahead(what.value, say=line.show)
     print(f"ready       {done.ready} kernels, a kernel for each dtype")
     print(f"compiled    {done.compiled} of them in {done.seconds:.1f} s; the others were on disk")
 
 
-# ------------------------------------------------------------------------------------------------------------- errors
+# ------------------------------------------------------------------------------------------------- errors and progress
+
+
+class Progress(Line):
+    """The progress line; it hears a Ctrl-C that a callback has swallowed."""
+
+    def show(self, words: str, done: float | None = None) -> None:
+        INTERRUPTS.again()
+        super().show(words, done)
+
+    def advance(self, rule: Any = None, prefix: str = "", done: tuple[float, float] = (0.0, 1.0)) -> Advance:
+        drawn = super().advance(rule, prefix, done)
+
+        def show(k: int, readings: Any) -> None:
+            INTERRUPTS.again()
+            drawn(k, readings)
+
+        return show
 
 
 @contextmanager
@@ -205,91 +264,38 @@ def guarded(debug: bool) -> Iterator[None]:
         warnings.showwarning = _warned
         log.addHandler(spoken)
         log.setLevel(before or logging.INFO)
+        first_use.AROUND.append(INTERRUPTS.held)  # a kernel that is cut in two could not be compiled again
         try:
             yield
-        except (ValueError, TypeError, OSError, MemoryError) as error:
+        except (ValueError, TypeError, OSError, MemoryError, ImportError) as error:
             if debug:
                 raise
-            _fail(str(error))
+            _fail(o.as_options(str(error)))
         except KeyboardInterrupt:
             typer.secho("interrupted before there was an image; nothing was written", fg="yellow", err=True)
             raise typer.Exit(130) from None
         finally:
+            first_use.AROUND.remove(INTERRUPTS.held)
             log.removeHandler(spoken)
             log.setLevel(before)
 
 
+def _doubts(scan: Any, line: Line) -> tuple[str, ...] | None:
+    """What is doubtful about the scan, said before the work begins."""
+    line.show("checking the scan")
+    found = o.doubts(scan)
+    for text in found or ():
+        typer.secho(f"doubt: {o.as_options(text)}", fg="yellow", err=True)
+    return found
+
+
 def _warned(message: Warning | str, *rest: Any, **named: Any) -> None:
-    typer.secho(f"warning: {message}", fg="yellow", err=True)
+    typer.secho(f"warning: {o.as_options(str(message))}", fg="yellow", err=True)
 
 
 def _fail(message: str) -> NoReturn:
     typer.secho(f"error: {message}", fg="red", err=True)
     raise typer.Exit(2)
-
-
-# ------------------------------------------------------------------------------------------------------------ options
-
-
-def _writable(path: Path, *inputs: Any) -> None:
-    """Complain about the output before the work is done, not after; never replace what is read."""
-    if path.suffix.lower() not in SUFFIXES:
-        raise ValueError(f"-o {path}: the file name must end in {', '.join(SUFFIXES)}")
-    if path.is_dir():
-        raise ValueError(f"-o {path}: is a folder; name a file")
-    if not path.parent.is_dir():
-        raise ValueError(f"-o {path}: the folder {path.parent} does not exist; create it first")
-    if not os.access(path if path.exists() else path.parent, os.W_OK):
-        raise ValueError(f"-o {path}: no permission to write there")
-    for source in (Path(given) for given in inputs if isinstance(given, (str, os.PathLike))):
-        for out in (path, path.with_suffix(".png")):
-            if source.exists() and out.exists() and out.samefile(source):
-                raise ValueError(f"-o {path}: would replace the input {source}; name another file")
-        if source.is_dir() and path.parent.samefile(source):
-            raise ValueError(f"-o {path}: lies in the folder of the scan; write elsewhere")
-
-
-def _weight(text: str) -> float | None:
-    if text == "auto":
-        return None
-    try:
-        return float(text)
-    except ValueError:
-        raise ValueError(f"--weight: must be 'auto' or a number, got {text!r}") from None
-
-
-def _slice(option: str, text: str) -> slice:
-    """START:STOP:STEP as a slice; a single number is that one entry."""
-    try:
-        numbers = [int(part) if part.strip() else None for part in text.split(":")]
-        if len(numbers) == 1 and numbers[0] is not None:
-            return slice(numbers[0], numbers[0] + 1 or None)
-        if not 2 <= len(numbers) <= 3 or numbers[2:] == [0]:
-            raise ValueError
-        return slice(*numbers)
-    except ValueError:
-        raise ValueError(f"{option}: must be START:STOP or START:STOP:STEP in whole numbers, got {text!r}") from None
-
-
-def _rows(text: str, count: int) -> range:
-    if text == "middle":
-        return range(count // 2, count // 2 + 1)
-    chosen = range(*_slice("--rows", ":" if text == "all" else text).indices(count))
-    if not chosen or chosen.step < 0:
-        raise ValueError(f"--rows {text}: selects none of {count} rows, or runs backwards")
-    return chosen
-
-
-def _selected(scan: Any, views: str, columns: str, bins: int, flip: bool, reverse: bool) -> Any:
-    if columns != ":":
-        a, b, step = _slice("--columns", columns).indices(scan.shape[2])
-        if step != 1 or b <= a:
-            raise ValueError(f"--columns {columns}: must be A:B with A < B, within {scan.shape[2]} columns")
-        scan = scan.crop(a, b)
-    scan = scan.bin(bins) if bins > 1 else scan
-    scan = scan.flip() if flip else scan
-    scan = scan.reverse() if reverse else scan
-    return scan.views(_slice("--views", views)) if views != "::" else scan
 
 
 if __name__ == "__main__":

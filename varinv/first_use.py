@@ -21,6 +21,7 @@ UNKEPT = (
 TEXT = "varinv compiles kernels for their first use on this machine; `varinv warm` does it ahead"
 LOG = logging.getLogger("varinv")
 
+AROUND: list[Callable[[], contextlib.AbstractContextManager[object]]] = []  # entered while a kernel is made
 WATCHING: list[Callable[[str], object]] = []  # progress lines that show what goes on while they stand
 _own = threading.local()
 
@@ -40,7 +41,10 @@ def waiting() -> Iterator[None]:
     """What is done inside is waiting for a kernel: `clock` stands still.  Not to be nested."""
     began = time.perf_counter()
     try:
-        yield
+        with contextlib.ExitStack() as stack:
+            for around in AROUND:
+                stack.enter_context(around())
+            yield
     finally:
         _own.seconds = compile_seconds() + time.perf_counter() - began
 

@@ -9,7 +9,7 @@ import secrets
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from varinv.backend import Array, to_numpy
 from varinv.files import Patient, replaced, told
@@ -62,7 +62,7 @@ def scale_of(metadata: dict[str, Any], axes: int) -> tuple[list[float], str]:
     size, unit = (metadata.get(name, inside.get(name)) for name in ("pixel_size", "unit"))
     if size is None:
         return [1.0] * axes, "pixel"
-    values = [float(v) for v in (size if isinstance(size, (tuple, list)) or getattr(size, "ndim", 0) else [size])]
+    values = [float(v) for v in (size if isinstance(size, (tuple, list)) or bool(getattr(size, "ndim", 0)) else [size])]
     values = [values[0]] * (axes - len(values)) + values
     good = all(math.isfinite(v) and v > 0 for v in values)
     return (values[len(values) - axes :], str(unit or "pixel")) if good else ([1.0] * axes, "pixel")
@@ -143,7 +143,9 @@ def _write_tiff(path: Path, x: Any, metadata: dict[str, Any], history: History) 
     x = x.reshape(1, -1) if x.ndim < 2 else x  # the format knows no line
     if x.ndim in (2, 3):
         sizes, unit = scale_of(metadata, x.ndim)
-        known = {"unit": IMAGEJ.get(unit, unit)} | ({"spacing": f"{sizes[0]:.9g}"} if x.ndim == 3 else {})
+        known: dict[str, Any] = {"unit": IMAGEJ.get(unit, unit)} | (
+            {"spacing": f"{sizes[0]:.9g}"} if x.ndim == 3 else {}
+        )
         description = _ascii(tifffile.imagej_description(x.shape, "ZYX"[3 - x.ndim :], **known))
         density = (1 / sizes[-1], 1 / sizes[-2])
         if all(1e-6 < d < 4e9 for d in density):  # what the format's fractions hold
@@ -155,7 +157,8 @@ def _write_tiff(path: Path, x: Any, metadata: dict[str, Any], history: History) 
         grey: dict[str, Any] = {"photometric": "minisblack", "metadata": None}  # grey, also 3 slices
         big = x.nbytes > 2**32 - 2**25
         options |= {"description": description, "extratags": info, "bigtiff": big, "byteorder": "<"}
-        tifffile.imwrite(disk, pages, **grey, **options)
+        file: Any = disk
+        tifffile.imwrite(file, pages, **grey, **options)
     disk.check()
 
 
@@ -191,11 +194,11 @@ def _write_zarr(path: Path, x: Any, metadata: dict[str, Any], history: History) 
     if x.ndim not in (2, 3):
         raise ValueError(f"save: OME-Zarr holds images of two or three axes, got shape {x.shape}")
     sizes, unit = scale_of(metadata, x.ndim)
-    root = zarr.open_group(str(path), mode="w", zarr_format=2)
+    root: Any = zarr.open_group(str(path), mode="w", zarr_format=2)
     levels = []
     for level, (values, factors) in enumerate(_pyramid(x)):
         chunks = tuple(min(n, 512 if k >= x.ndim - 2 else 1) for k, n in enumerate(values.shape))
-        name, key = str(level), {"name": "v2", "separator": "/"}
+        name, key = str(level), cast(Any, {"name": "v2", "separator": "/"})
         made = root.create_array(
             name, shape=values.shape, dtype=values.dtype, chunks=chunks, chunk_key_encoding=key, overwrite=True
         )

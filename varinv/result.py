@@ -110,5 +110,18 @@ class Result:
 
         return plot.result(self, path, truth=truth)
 
+    def report(self, path: str | os.PathLike[str], **metadata: Any) -> Path:
+        """Write a page to look at in a browser: image or three planes, data, convergence, proof and settings.
+
+        One file; grey scale by sliders, scale bar, nothing loaded from elsewhere.  `metadata` as in `save`:
+        ``pixel_size``, ``unit``, ``value_unit``, ``title``, ``checks`` (a list of doubts), ``command`` and whatever
+        else is to be told.
+
+        Raises ValueError for a name that does not end in .html, OSError where it cannot be written.
+        """
+        from varinv.page import of_result
+
+        return of_result(self, metadata).save(path)
+
     def __repr__(self) -> str:
         return f"Result({tuple(self.x.shape)}, {self.state.k} iterations: {self.why})"

@@ -30,14 +30,14 @@ LAYERS: list[tuple[str, ...]] = [
     ("joint", "certificate", "certificate_repair", "domains"),
     ("problem",),
     ("functionals", "functionals.*"),
-    ("metrics", "plot", "result"),
+    ("metrics", "plot", "page", "result"),
     ("solvers", "solvers.*"),
     ("phantom", "filters"),
     ("scan", "scan.*"),
     ("learning", "learning.*"),
     ("priors", "priors.*"),
     ("tomography", "tomography.*"),
-    ("testing", "testing.*", "warming", "cli", "__main__"),
+    ("testing", "testing.*", "warming", "cli", "cli_*", "interrupts", "__main__"),
 ]
 
 

@@ -99,7 +99,7 @@ def test_tiff_holds_the_same_image_and_its_description(tmp_path):
     assert done.exit_code == 0
     with tifffile.TiffFile(tmp_path / "y.tif") as f:
         assert np.array_equal(f.asarray(), x)
-        words = json.loads(f.pages[0].description)
+        words = json.loads(f.imagej_metadata["Info"])
     assert words["geometry"]["detectors"] == 64
     assert words["why"] == "40 iterations"
 
@@ -284,7 +284,7 @@ def test_the_input_is_never_replaced(tmp_path):
         (["--size", "1000000", "--prior", "none"], "needs about"),
         (["--stripes", "100000"], "stripes must be at most the 256 columns"),
         (["--prior", "none", "--weight", "3"], "no meaning with --prior none"),
-        (["--axis", "9999"], "axis=9999 lies more than a detector width outside"),
+        (["--axis", "9999"], "--axis 9999 lies more than a detector width outside"),
     ],
 )
 def test_options_that_cannot_be_are_refused(tmp_path, options, words):

@@ -11,7 +11,9 @@ from varinv.metrics import psnr
 from varinv.operators.fbp import fbp
 from varinv.progress import Line
 from varinv.scan import demo, read
-from varinv.tomography.job import Outcome, Settings, run
+from varinv.tomography.job import run
+from varinv.tomography.outcome import Outcome
+from varinv.tomography.settings import Settings
 
 NAMES = ("tv",)
 

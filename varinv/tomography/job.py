@@ -1,54 +1,26 @@
-"""One reconstruction of a scan, from its rows to files: what `varinv reconstruct` and `varinv demo` run."""
+"""One reconstruction of a scan, from its rows to an image: what `varinv reconstruct` and `varinv demo` run."""
 
 from __future__ import annotations
 
+import dataclasses
+import math
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, NamedTuple
 
-from varinv import check
-from varinv.backend import Array, namespace, to_numpy
+from varinv.backend import Array, namespace
 from varinv.first_use import clock
-from varinv.image_files import save_image
 from varinv.operators.fbp import fbp
-from varinv.operators.geometry import FanBeam
 from varinv.operators.radon import Radon
+from varinv.priors.weights import tv_weights
 from varinv.progress import Line
 from varinv.result import Result
 from varinv.solvers.solve import solve
+from varinv.tomography import models
 from varinv.tomography import reconstruct as parts
+from varinv.tomography.outcome import Outcome
+from varinv.tomography.settings import Settings as Settings
 
-PRIORS = ("tv", "none")
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How to reconstruct.
-
-    prior : "tv": ½‖A x − y‖² + λ TV(x), x ≥ 0; "none": filtered back-projection.
-    weight : relative weight, λ = weight × unit (see varinv.tomography.reconstruct); None: chosen on held-out views.
-    size, pixel_size : of the image, see varinv.tomography.reconstruct.grid.
-    counts : weight measurements by their counts rather than equally.
-    volume : one problem for the whole stack, coupled across slices; False: slice by slice.
-    gap, iterations : when to stop, see varinv.tomography.reconstruct.stop.
-    """
-
-    prior: str = "tv"
-    weight: float | None = None
-    size: int | None = None
-    pixel_size: float | None = None
-    counts: bool = False
-    volume: bool = False
-    gap: float = 1e-3
-    iterations: int = 2000
-
-    def __post_init__(self) -> None:
-        if self.prior not in PRIORS:
-            raise ValueError(f"reconstruct: prior must be one of {', '.join(PRIORS)}, got {self.prior!r}")
-        if self.weight is not None:
-            check.number("reconstruct", "weight", self.weight, low=0.0)
-        check.number("reconstruct", "gap", self.gap, low=0.0, strict=True)
-        check.integer("reconstruct", "iterations", self.iterations, low=1)
+TRIALS = 9  # rows that are tried for the scale of grey values before a stack is given up
 
 
 class Direct(NamedTuple):
@@ -58,153 +30,227 @@ class Direct(NamedTuple):
     k: int = 0
 
 
-@dataclass(frozen=True, eq=False)
-class Outcome:
-    """What came out: the last slice's result, all images, and what was found on the way.
+class Scale(NamedTuple):
+    """What all rows have in common: λ, the relative weight, its unit, how it was chosen, and the row used for it."""
 
-    x : (n, n) for one row, else (slices, n, n); after Ctrl-C only the slices that were begun.
-    interrupted : whether Ctrl-C ended the run.
-    """
-
-    result: Result
-    x: Array
-    A: Any
-    rows: tuple[int, ...]
-    reasons: tuple[str, ...]
-    lam: float | None = None
-    unit: float | None = None
+    lam: float = 0.0
     weight: float | None = None
+    unit: float | None = None
     choice: parts.Choice | None = None
+    row: int | None = None
+
+
+@dataclass
+class Work:
+    """What a run has done so far: a result per row, what failed and why."""
+
+    found: dict[Any, Result] = field(default_factory=dict)
+    failed: dict[int, str] = field(default_factory=dict)
     excluded: int = 0
-    settings: Settings = field(default_factory=Settings)
-    interrupted: bool = False
+    stopped: bool = False
+    error: Exception | None = None
 
-    def metadata(self, scan: Any) -> dict[str, Any]:
-        """Geometry, settings and what was repaired, to be written beside the image."""
-        g, s = self.A.geometry, self.settings
-        distances = {}
-        if isinstance(g, FanBeam):
-            distances = {"source_to_axis": g.source_to_axis, "axis_to_detector": g.axis_to_detector}
-        chosen = {} if self.choice is None else {"auto_weights": [w for w, _ in self.choice.table],
-                                                 "held_out_residuals": [r for _, r in self.choice.table]}  # fmt: skip
-        numbers = {"weight": self.weight, "lam": self.lam, "unit": self.unit, "gap": s.gap, "iterations": s.iterations}
-        return {
-            "geometry": {
-                "type": type(g).__name__,
-                "angles": g.angles,
-                "detectors": g.detectors,
-                "spacing": g.spacing,
-                "axis": g.axis,
-                **distances,
-                "pixel_size": self.A.pixel_size,
-                "unit": scan.unit,
-            },
-            "settings": {"prior": s.prior, "counts": s.counts, "volume": s.volume, **numbers, **chosen},
-            "scan": str(scan.raw.path.name),
-            "rows": list(self.rows),
-            "repairs": scan.report,
-            "reasons": "\n".join(f"row {row}: {why}" for row, why in zip(self.rows, self.reasons, strict=False)),
-        }
-
-    def report(self, scan: Any) -> list[str]:
-        """What was done and found, line by line."""
-        A, result, rows = self.A, self.result, self.rows
-        views, count, detectors = scan.shape
-        several = f"rows {rows[0]} to {rows[-1]} ({len(rows)})" if len(rows) > 1 else f"row {rows[0]}"
-        name, kind = scan.raw.path.name, scan.raw.format
-        lines = [f"scan        {name}: {kind}, {views} views, {several} of {count}, {detectors} bins"]
-        lines += [f"            - {text}" for text in scan.report.splitlines()]
-        how = "given" if scan.raw.axis is not None else "assumed" if "axis assumed" in scan.report else "estimated"
-        lines.append(f"axis        bin {A.geometry.axis:.2f}, {how}")
-        lines.append(f"geometry    {A.geometry}")
-        if self.choice is not None:
-            lines.append("weight      auto, every fifth view held out:")
-            lines += [f"            {text}" for text in self.choice.report()]
-        if self.lam is not None:
-            lines.append(
-                f"weight      {self.weight:g} × {self.unit:.4g} (grey value of bright parts) = λ {self.lam:.4g}"
-            )
-            lines.append(f"problem     {result.problem}")
-        if self.excluded:
-            lines.append(f"excluded    {self.excluded} measurements that had to be interpolated (weight 0)")
-        for row, why in zip(rows, self.reasons, strict=False):
-            lines.append(f"stopped     {f'row {row}: ' if len(rows) > 1 else ''}{why}")
-        if self.lam is not None:
-            proved = f", within a relative gap of {result.gap:.1e} (proved)" if (result.gap or 1.0) < 1 else ""
-            lines.append(f"iterations  {result.state.k} in {result.seconds:.1f} s{proved}")
-        x = to_numpy(self.x)
-        values = f"values {float(x.min()):.4g} to {float(x.max()):.4g} per {scan.unit}"
-        lines.append(f"image       {'×'.join(map(str, x.shape))} pixels of {A.pixel_size:.6g} {scan.unit}, {values}")
-        return lines
-
-    def save(self, path: Path, scan: Any) -> list[Path]:
-        """Image or volume to `path` (.h5, .tif, …) and a preview beside it (.png); each complete or absent."""
-        from varinv import plot
-
-        data = {"why": self.result.why, **self.result.settings(), **self.metadata(scan)}
-        save_image(path, self.x, data, self.result.history)
-        preview = path.with_suffix(".png")
-        title = (
-            f"{scan.raw.path.name}, row {self.rows[-1] if self.x.ndim == 2 else f'{self.rows[0]} to {self.rows[-1]}'}"
+    def fail(self, row: int, error: Exception) -> None:
+        self.failed[row] = (
+            str(error) if isinstance(error, (ValueError, OSError)) else f"{type(error).__name__}: {error}"
         )
-        shown = self.result if self.x.ndim == 2 else Result(self.x, self.result.state, self.result.why)
-        plot.result(shown, preview, unit=f"1/{scan.unit}", title=title)
-        return [path, preview]
+        self.error = self.error or error
 
 
-def run(scan: Any, rows: range, settings: Settings, line: Line) -> Outcome:
+def run(scan: Any, rows: range, settings: Settings, line: Line, checks: tuple[str, ...] | None = None) -> Outcome:
     """Reconstruct these rows of a scan.
 
-    Ctrl-C during a solve ends it with the last iterate and its reason; rows not begun are left out.
+    Ctrl-C during a solve ends it with the last iterate and its reason; rows not begun are left out.  A row of several
+    that cannot be reconstructed is NaN in the stack, and `Outcome.failures` says why; the others are not lost.
+
+    Parameters
+    ----------
+    checks : what is doubtful about the scan, to be written into the file; None: it was not checked.
 
     Raises
     ------
     ScanError, ValueError
-        Data that cannot be corrected, settings that do not fit them.
+        Data that cannot be corrected, settings that do not fit them; of several rows: where all fail.
     """
     geometry = scan.geometry
     n, pixel = parts.grid(geometry, settings.size, settings.pixel_size)
-    shape: tuple[int, ...] = (n, n)
-    A = Radon(shape, geometry, pixel)
+    side = n + 2 * settings.margin
+    A = Radon((side, side), geometry, pixel)
     line.show("reading")
-    middle = rows[len(rows) // 2]
-    y, weight, _ = _measured(scan, middle, settings)
-    if settings.prior == "none":
-        return _direct(scan, rows, A, settings)
-    line.show(f"a first image of row {middle} for the scale of grey values")
-    unit = parts.unit_weight(A, y)
-    choice = None
-    relative = settings.weight
-    if relative is None:
-        choice = parts.choose_weight(A, y, unit, weight, line=line)
-        relative = choice.weight
-    lam = relative * unit
-    rule = parts.stop(settings.gap, settings.iterations)
-    found: list[Result] = []
-    excluded = 0
-    blocks = [slice(rows.start, rows.stop, rows.step)] if settings.volume else list(rows)
-    if settings.volume:
-        A = Radon((len(rows), n, n), geometry, pixel)
-    stopped = False
-    for k, block in enumerate(blocks):
+    scale = Scale() if settings.prior == "none" else _scale(scan, rows, A, settings, line)
+    if settings.volume and not settings.direct and len(rows) > 1:
+        A = Radon((len(rows), side, side), geometry, pixel)
+        work = _volume(scan, rows, A, settings, scale, line)
+    else:
+        work = _slices(scan, rows, A, settings, scale, line)
+    done = tuple(work.found) if not settings.volume else tuple(rows)
+    done = tuple(sorted((*done, *work.failed))) if not settings.volume else done
+    last = work.found[max(work.found)]
+    return Outcome(
+        last,
+        _assembled(work, done, settings),
+        A,
+        done,
+        tuple(work.found[r].why if r in work.found else last.why for r in done),
+        None if scale.unit is None else scale.lam,
+        scale.unit,
+        scale.weight,
+        scale.choice,
+        work.excluded,
+        settings,
+        work.stopped,
+        work.failed,
+        checks,
+        work.found,
+        len(rows) > 1,
+    )
+
+
+def _scale(scan: Any, rows: range, A: Radon, settings: Settings, line: Line) -> Scale:
+    """λ from the middle row; where that one is useless from another one."""
+    middle = len(rows) // 2
+    near = sorted(range(len(rows)), key=lambda k: abs(k - middle))
+    spread = [near[0], *near[1:5], *near[5 :: max(1, len(rows) // 4)]][:TRIALS]
+    first: Exception | None = None
+    for k in dict.fromkeys(spread):
         try:
-            y, weight, out = _measured(scan, block, settings)
-            excluded += out
-            prefix = f"row {block} ({k + 1} of {len(blocks)}): " if len(blocks) > 1 else ""
-            show = line.advance(rule, prefix, (k / len(blocks), (k + 1) / len(blocks)))
-            found.append(solve(parts.problem(A, y, lam, weight), stop=rule, progress=show))
-        except KeyboardInterrupt:  # while the next row was read: keep what there is
-            if not found:
+            y, weight, _ = _measured(scan, rows[k], settings)
+            line.show(f"a first image of row {rows[k]} for the scale of grey values")
+            unit = parts.unit_weight(A, y)
+            if settings.weight is not None:
+                return Scale(settings.weight * unit, settings.weight, unit, None, rows[k])
+            choice = parts.choose_weight(A, y, unit, weight, line=line, prior=settings.prior)
+            return Scale(choice.weight * unit, choice.weight, unit, choice, rows[k])
+        except Exception as error:
+            if len(rows) == 1:
                 raise
-            stopped = True
-        if stopped := stopped or found[-1].interrupted:
+            first = first or error
+    assert first is not None
+    raise first
+
+
+def _slices(scan: Any, rows: range, A: Radon, settings: Settings, scale: Scale, line: Line) -> Work:
+    work = Work()
+    for k, row in enumerate(rows):
+        prefix = f"row {row} ({k + 1} of {len(rows)}): " if len(rows) > 1 else ""
+        try:
+            y, weight, out = _measured(scan, row, settings)
+            if settings.direct:
+                line.show(f"{prefix}filtered back-projection", k / len(rows))
+                result = _direct(A, y, settings)
+            else:
+                share = (k / len(rows), (k + 1) / len(rows))
+                result = _solved(A, y, weight, settings, scale.lam, line, prefix, share)
+        except KeyboardInterrupt:  # while the next row was read: keep what there is
+            if not work.found:
+                raise
+            work.stopped = True
             break
-    xp = namespace(found[0].x)
-    x = found[0].x if len(rows) == 1 or settings.volume else xp.stack([r.x for r in found])
-    x = x[0, ...] if settings.volume and len(rows) == 1 else x
-    done = tuple(rows) if settings.volume else tuple(rows)[: len(found)]
-    reasons = tuple(r.why for r in found) * (len(rows) if settings.volume else 1)
-    return Outcome(found[-1], x, A, done, reasons, lam, unit, relative, choice, excluded, settings, stopped)
+        except Exception as error:
+            if len(rows) == 1:
+                raise
+            work.fail(row, error)
+            continue
+        if result.interrupted and result.state.k == 0:  # the start image is none
+            if not work.found:
+                raise KeyboardInterrupt
+            work.stopped = True
+            break
+        work.excluded += out
+        if len(rows) > 1:  # the duals of a hundred rows are more than their images
+            result = dataclasses.replace(result, state=Direct(result.x, result.state.k))
+        work.found[row] = result
+        if not result.finite:
+            work.failed[row] = result.why
+        if result.interrupted:
+            work.stopped = True
+            break
+    if not work.found and work.error is not None:
+        raise work.error
+    return work
+
+
+def _volume(scan: Any, rows: range, A: Radon, settings: Settings, scale: Scale, line: Line) -> Work:
+    """All rows at once; rows that cannot be read have weight 0."""
+    work = Work()
+    try:
+        y, weight, work.excluded = _measured(scan, slice(rows.start, rows.stop, rows.step), settings)
+    except Exception:
+        ys: list[Any] = []
+        weights: list[Any] = []
+        good: Any = None
+        for row in rows:
+            try:
+                y, weight, out = _measured(scan, row, settings)
+                good, work.excluded = y, work.excluded + out
+                ys, weights = [*ys, y], [*weights, weight + 0 * y]
+            except Exception as error:
+                work.fail(row, error)
+                ys, weights = [*ys, None], [*weights, None]
+        if good is None:
+            raise
+        xp = namespace(good)
+        y, weight = (xp.stack([0 * good if v is None else v for v in values]) for values in (ys, weights))
+    result = _solved(A, y, weight, settings, scale.lam, line, "", (0.0, 1.0))
+    if result.interrupted and result.state.k == 0:
+        raise KeyboardInterrupt
+    work.stopped = result.interrupted
+    work.found = {row: result for row in rows if row not in work.failed}
+    if not result.finite:
+        work.failed |= dict.fromkeys(rows, result.why)
+    return work
+
+
+def _solved(
+    A: Radon, y: Array, weight: Any, settings: Settings, lam: float, line: Line, prefix: str, share: tuple[float, float]
+) -> Result:
+    """Solve for one block; "svtv" solves twice, the second time with weights from the first image."""
+    rule, method = models.stop(settings), models.solver(settings)
+    first, edges = None, None
+    if settings.prior == "svtv":
+        rough = models.stop(dataclasses.replace(settings, gap=10 * settings.gap, iterations=max(1, settings.most // 4)))
+        posed = models.model("svtv", A, y, lam, weight).problem
+        show = line.advance(rough, f"{prefix}first image, ", share)
+        began: Result = solve(posed, method, stop=rough, progress=show)
+        if began.interrupted or not began.finite:
+            return began
+        first, edges = began.x, tv_weights(began.x)
+    posed, image = models.model(settings.prior, A, y, lam, weight, edges)
+    result: Result = solve(posed, method, x0=first, stop=rule, progress=line.advance(rule, prefix, share))
+    return dataclasses.replace(result, x=image(result.x))
+
+
+def _direct(A: Radon, y: Array, settings: Settings) -> Result:
+    """Filtered back-projection; with a margin the columns fade out on both sides, so that their ends make no rims."""
+    began = clock()
+    if (margin := settings.margin) > 0:
+        xp, detectors = namespace(y), A.geometry.detectors
+        fade = [math.cos(0.5 * math.pi * (k + 1) / (margin + 1)) ** 2 for k in range(margin)]
+        right = xp.asarray(fade, dtype=y.dtype)
+        y = xp.concat([y[:, :1] * xp.flip(right), y, y[:, detectors - 1 :] * right], axis=1)
+        axis = A.geometry.axis if A.geometry.axis is not None else (detectors - 1) / 2
+        A = Radon(
+            A.domain,
+            dataclasses.replace(A.geometry, detectors=detectors + 2 * margin, axis=axis + margin),
+            A.pixel_size,
+        )
+    x = fbp(A, y)
+    return Result(x, Direct(x), "filtered back-projection: direct, no iterations", (), clock() - began, A, "fbp")
+
+
+def _assembled(work: Work, rows: tuple[int, ...], settings: Settings) -> Array:
+    """All images of a run: one, or a stack in which rows that failed are NaN; the margin is cut off."""
+    some = next(iter(work.found.values())).x
+    xp = namespace(some)
+    if some.ndim == 3:
+        gone = xp.reshape(xp.asarray([row in work.failed and row not in work.found for row in rows]), (-1, 1, 1))
+        x = xp.where(gone, xp.full_like(some, math.nan), some) if work.failed else some
+    elif len(rows) == 1:
+        x = some
+    else:
+        x = xp.stack([work.found[r].x if r in work.found else xp.full_like(some, math.nan) for r in rows])
+    m = settings.margin
+    return x[..., m : x.shape[-2] - m, m : x.shape[-1] - m] if m else x
 
 
 def _measured(scan: Any, rows: Any, settings: Settings) -> tuple[Array, Any, int]:
@@ -212,15 +258,8 @@ def _measured(scan: Any, rows: Any, settings: Settings) -> tuple[Array, Any, int
     which: dict[str, Any] = {"rows": rows} if isinstance(rows, slice) else {"row": rows}
     y, valid = scan.sinogram(**which), scan.valid(**which)
     excluded = int((~valid).sum())
+    if excluded == valid.size:
+        raise ValueError("none of the measurements is valid")
     if settings.counts:
         return y, scan.weight(**which), excluded
     return y, namespace(y).astype(valid, y.dtype) if excluded else 1.0, excluded
-
-
-def _direct(scan: Any, rows: range, A: Radon, settings: Settings) -> Outcome:
-    began = clock()
-    images = [fbp(A, scan.sinogram(row)) for row in rows]
-    x = images[0] if len(images) == 1 else namespace(images[0]).stack(images)
-    why = "filtered back-projection: direct, no iterations"
-    result = Result(images[-1], Direct(images[-1]), why, (), clock() - began, A, "fbp")
-    return Outcome(result, x, A, tuple(rows), (why,) * len(rows), settings=settings)

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from varinv import check
 from varinv.backend import Array, namespace
-from varinv.functionals.constraints import NonNegative
 from varinv.functionals.data import L2Squared
-from varinv.functionals.tv import TV
 from varinv.linalg import norm
 from varinv.operators.geometry import FanBeam, ParallelBeam
 from varinv.operators.radon import Radon
@@ -25,8 +24,9 @@ from varinv.scan.errors import room
 from varinv.solvers.base import until
 from varinv.solvers.cgls import CGLS
 from varinv.solvers.chambolle_pock import ChambollePock
-from varinv.solvers.rules import Rule, gap, iterations, residual
+from varinv.solvers.rules import iterations
 from varinv.solvers.solve import solve
+from varinv.tomography.models import model
 
 WEIGHTS = tuple(10.0 ** (k / 2) for k in range(-4, 4))  # 0.01 … 31.6, the candidates of `choose_weight`
 EVERY = 5  # every fifth view is held out
@@ -96,20 +96,6 @@ def unit_weight(A: Any, y: Array) -> float:
     return value * float(A.pixel_size) ** 2
 
 
-def problem(A: Any, y: Array, lam: float, weight: Any = 1.0) -> Problem:
-    """½‖A x − y‖²_W + λ TV(x) over x ≥ 0."""
-    result: Problem = L2Squared(y, weight) @ A + lam * TV(A.domain) + NonNegative()
-    return result
-
-
-def stop(tol: float = 1e-3, n: int = 2000) -> Rule:
-    """The rule of a solve: a certified gap; or ten times that gap with a residual of a tenth of it; or n iterations.
-
-    At a residual of 1e-4 the embedded scan's image is within 0.005 dB of where it ends.
-    """
-    return gap(tol) | (residual(tol / 10) & gap(10 * tol)) | iterations(n)
-
-
 class Choice(NamedTuple):
     """The weight with the least held-out residual, and (weight, residual) of all that were tried."""
 
@@ -125,7 +111,14 @@ class Choice(NamedTuple):
 
 
 def choose_weight(
-    A: Any, y: Array, one: float, weight: Any = 1.0, weights: tuple[float, ...] = WEIGHTS, line: Line | None = None
+    A: Any,
+    y: Array,
+    one: float,
+    weight: Any = 1.0,
+    weights: tuple[float, ...] = WEIGHTS,
+    line: Line | None = None,
+    prior: str = "tv",
+    keep: Callable[[float, Array], Any] = lambda w, x: None,
 ) -> Choice:
     """Hold out every fifth view, reconstruct from the others at each weight, take the one that predicts them best.
 
@@ -138,6 +131,8 @@ def choose_weight(
     A, y : Radon and its data, one slice.
     one : λ of weight 1, see `unit_weight`.
     weight : of the data term.
+    prior : see varinv.tomography.models.model.
+    keep : called with each weight and its image, made from the views that were not held out.
 
     Raises
     ------
@@ -163,7 +158,7 @@ def choose_weight(
 
     def trial(w: float, state: Any) -> Any:
         """Solve at weight w from an earlier state, note the score, return the state reached."""
-        p = problem(A_kept, take(y, kept), w * one, take(weight, kept))
+        p, image = model(prior, A_kept, take(y, kept), w * one, take(weight, kept))
         begin = solver.init(p, p.zeros() if state is None else state.x)
         begin = begin if state is None else begin._replace(x_bar=state.x, y=state.y)
         done = min(len(scores), total - 1)
@@ -172,7 +167,8 @@ def choose_weight(
         for reached in until(p, solver.states(p, resume=begin), rule):
             if show is not None:
                 show(reached.k, {})
-        scores[w] = norm(valid * (A_out.forward(reached.x) - target)) / size if size else 0.0
+        scores[w] = norm(valid * (A_out.forward(image(reached.x)) - target)) / size if size else 0.0
+        keep(w, image(reached.x))
         return reached
 
     heaviest = lightest = None
