@@ -190,6 +190,16 @@ def test_skyscan(tmp_path: Path) -> None:
         read(skyscan(tmp_path / "a", **{"Number Of Files": 40}))
 
 
+def test_settings_are_found_in_the_folder_of_the_frames(tmp_path: Path) -> None:
+    for write, distances in ((nikon, (120, 360)), (skyscan, (50, 150))):
+        folder = write(tmp_path / write.__name__).parent
+        (folder / "other_rec.log").write_text("[System]\nScanner=SkyScan1\n")
+        scan = read(folder)
+        assert scan.raw.distances == distances
+        assert "in this folder" in scan.report
+        assert scan.shape == FRAMES.shape
+
+
 # ------------------------------------------------------------------------------------------------------- FITS, EDF
 
 

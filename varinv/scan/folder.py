@@ -18,6 +18,11 @@ USUAL = ("angles.txt", "theta.txt", "angles.csv", "angles.npy", "theta.npy", "an
 
 def read_folder(path: Path, angles: Angles | None, notes: list[str]) -> Raw:
     """Frames in the order of their names, flats and darks by words, angles from a file beside or from the names."""
+    beside_them = formats.settings_in(path)
+    if beside_them is not None:
+        place, reader = beside_them
+        notes.append(f"settings from {place.name} in this folder")
+        return reader(place, angles, notes)
     suffixes = _suffixes(path)
     beside = _angle_files(path, path)
     if angles is None and beside:

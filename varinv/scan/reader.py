@@ -102,6 +102,9 @@ def _read(path: Path, angles: Any, notes: list[str]) -> Raw:
         return arrays.read_npy(path, angles, notes)
     if start.startswith(b"PK\x03\x04"):
         return arrays.read_npz(path, angles, notes)
+    other = formats.reader_of(path, start)
+    if other is not None:
+        return other(path, angles, notes)
     if start[:4] in TIFF:
         return tiff.read_tiff(path, angles, notes)
     if start.startswith((b"MATLAB 5.0", b"MATLAB 7.0")):
@@ -110,9 +113,6 @@ def _read(path: Path, angles: Any, notes: list[str]) -> Raw:
         return mat.read_mat5(path, angles, notes)
     if start.startswith((HDF5, b"MATLAB 7.3")):
         return _read_hdf5(path, angles, notes)
-    other = formats.reader_of(path, start)
-    if other is not None:
-        return other(path, angles, notes)
     what = EXPECTED.get(path.suffix.lower(), f"a known scan format ({KNOWN})")
     begins = "is empty" if not start else f"it begins with {start[:24]!r}"
     raise ScanError(f"{path}: not {what}: {begins}")
@@ -133,6 +133,9 @@ def _open_hdf5(path: Path, angles: Any, notes: list[str]) -> Raw:
     with hdf5.open_file(path) as file:
         if path.suffix.lower() != ".mat" and hdf5.has(file, "exchange/data"):
             return exchange.read_exchange(file, path, angles, notes)
+        layout = formats.layout_of(file)
+        if layout is not None:
+            return layout(file, path, angles, notes)
         matlab = path.suffix.lower() == ".mat" or any("MATLAB_class" in i.attrs for _, i in hdf5.walk(file))
         if not matlab and nexus.is_nexus(file):
             return nexus.read_nexus(file, path, angles, notes)
