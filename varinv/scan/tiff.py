@@ -42,7 +42,6 @@ def read_tiff(path: Path, angles: Angles | None, notes: list[str]) -> Raw:
         angles = match(angles, frames.shape[0], "in this stack", path, notes)
     references = [open_stack(f, path, notes) if f else None for f in (flats, darks)]
     counts = frames.dtype.kind in "bui" or references[0] is not None
-    notes.append("whole numbers: taken as counts" if counts else "fractional numbers: taken as line integrals")
     return Raw(path, "TIFF stack", frames, angles, references[0], references[1], kind_of(counts))
 
 
