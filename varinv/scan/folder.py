@@ -42,7 +42,6 @@ def read_folder(path: Path, angles: Angles | None, notes: list[str]) -> Raw:
         angles = match(angles, frames.shape[0], "in this stack", path, notes)
     flats, darks = (open_frames(f, path, notes)[1] if f else None for f in (found.flats, found.darks))
     counts = frames.dtype.kind in "bui" or flats is not None
-    notes.append("whole numbers: taken as counts" if counts else "fractional numbers: taken as line integrals")
     return Raw(path, f"{what} stack", frames, angles, flats, darks, kind_of(counts),
                flats_at=found.flats_at, darks_at=found.darks_at)  # fmt: skip
 
