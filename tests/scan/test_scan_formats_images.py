@@ -155,7 +155,10 @@ def test_cut_and_struck_images_are_one_error_with_their_name(kind: str, tmp_path
 # ------------------------------------------------------------------------------------------------------------ HDF5
 
 
-FRAMES = np.random.default_rng(0).integers(100, 60000, (12, 5, 16)).astype(np.uint16)
+BEAM = 9000 - 50 * np.abs(np.arange(16) - 8)  # brighter in the middle; the object takes up to a half of it
+OBJECT = np.exp(-np.exp(-((np.arange(16) - 8 - np.linspace(-2, 2, 12)[:, None]) ** 2) / 4))
+FRAMES = np.repeat((BEAM * OBJECT)[:, None], 5, axis=1).astype(np.uint16)
+FRAMES[:, 2] += 7  # rows differ
 TILTS = -60 + 10.0 * np.arange(12)
 
 
@@ -189,10 +192,10 @@ def test_hyperspy(tmp_path: Path) -> None:
         read(tmp_path / "d.hspy")
 
 
-def area(path: Path, **lists: Any) -> Path:
+def area(path: Path, frames: np.ndarray = FRAMES, **lists: Any) -> Path:
     with h5py.File(path, "w") as file:
         file.create_group("entry").attrs["NX_class"] = "NXentry"
-        file["entry/data/data"] = FRAMES
+        file["entry/data/data"] = frames
         file["entry/data"].attrs["NX_class"] = "NXdata"
         for name, values in {"NDArrayUniqueId": np.arange(12), "Sample_Rotary": np.arange(12) * 15.0, **lists}.items():
             file[f"entry/instrument/NDAttributes/{name}"] = values
@@ -203,7 +206,9 @@ def test_area_detector(tmp_path: Path) -> None:
     scan = read(area(tmp_path / "a.h5"))
     np.testing.assert_array_equal(scan.raw.frames.read(np.arange(12), slice(None)), FRAMES)
     np.testing.assert_allclose(np.rad2deg(scan.angles), np.arange(12) * 15.0)
-    keyed = read(area(tmp_path / "b.h5", image_key=[2, 1, 0, 0, 0, 0, 0, 0, 1, 0, 0, 1]))
+    keys = np.array([2, 1, 0, 0, 0, 0, 0, 0, 1, 0, 0, 1])
+    frames = np.where((keys == 2)[:, None, None], 100, np.where((keys == 1)[:, None, None], BEAM, FRAMES))
+    keyed = read(area(tmp_path / "b.h5", frames, image_key=keys))
     np.testing.assert_array_equal(keyed.raw.frames.read(np.array([0, 6, 7]), slice(None)), FRAMES[[2, 9, 10]])
     np.testing.assert_allclose(np.rad2deg(keyed.angles), 15.0 * np.array([2, 3, 4, 5, 6, 7, 9, 10]))
     assert keyed.raw.flats_at is not None
@@ -212,3 +217,27 @@ def test_area_detector(tmp_path: Path) -> None:
         read(area(tmp_path / "c.h5", NDArrayUniqueId=[0, 1, 2, 3, 4, 5, 6, 7, 11, 12, 13, 14]))
     two = read(area(tmp_path / "d.h5", theta_readback=np.arange(12) * 15.1))
     assert "may be the angles: pass angles=" in two.report
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_ome_zarr(version: str, tmp_path: Path) -> None:
+    import zarr
+
+    group = zarr.open_group(tmp_path / "a.zarr", mode="w", zarr_format=2 if version == "0.4" else 3)
+    for name, step in (("s0", 1), ("s1", 2)):
+        data = FRAMES[None, :, None, ::step, ::step]
+        group.create_array(name, data=data)
+    axes = [{"name": n, "type": "space", "unit": "micrometer"} for n in "tczyx"]
+    levels = [{"path": f"s{k}", "coordinateTransformations": [{"type": "scale", "scale": [1, 1, 1, 2.0, 2.0]}]}
+              for k in range(2)]  # fmt: skip
+    said = {"multiscales": [{"version": version, "axes": axes, "datasets": levels}]}
+    group.attrs.update(said if version == "0.4" else {"ome": said})
+    scan = read(tmp_path / "a.zarr", angles=np.arange(12) * 0.2)
+    assert scan.shape == FRAMES.shape
+    np.testing.assert_array_equal(scan.raw.frames.read(np.array([3, 4, 11]), slice(1, 3)), FRAMES[[3, 4, 11], 1:3])
+    assert (scan.unit, scan.spacing) == ("mm", 0.002)
+    assert read(tmp_path / "a.zarr", dataset="s1", angles=np.arange(12) * 0.2).shape == (12, 3, 8)
+    said["multiscales"][0]["datasets"] = []
+    group.attrs.update(said if version == "0.4" else {"ome": said})
+    with pytest.raises(ScanError, match=r"a\.zarr: damaged OME-Zarr metadata"):
+        read(tmp_path / "a.zarr")

@@ -14,6 +14,7 @@ from varinv.scan import arrays, folder, formats, given, kinds, links, saved, sou
 from varinv.scan.arrays import Want
 from varinv.scan.axis import near
 from varinv.scan.errors import ScanError, afford, guarded, head, shown, warn
+from varinv.scan.formats import ome_zarr
 from varinv.scan.frames import Raw
 from varinv.scan.scan import Scan
 
@@ -160,7 +161,9 @@ def _read(path: Path, want: Want, angles: Any, notes: list[str]) -> Raw | saved.
     links.regular(path)
     if path.is_dir():
         if sources.is_zarr(path):
-            return sources.read_zarr(path, want, angles, notes)
+            level = ome_zarr.level(path) if want[0] is None else None
+            raw = sources.read_zarr(path, want if level is None else (level.name, want[1]), angles, notes)
+            return raw if level is None else level.scaled(raw)
         _without_names(want, path)
         return folder.read_folder(path, angles, notes)
     start = head(path)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from varinv.scan import tiff
+from varinv.scan import links, tiff
 from varinv.scan.angles import Angles
 from varinv.scan.errors import ScanError, warn
 from varinv.scan.formats.common import even, fitting, number, positive, settings
@@ -58,6 +58,7 @@ def _files(path: Path, found: dict[str, str], views: int, notes: list[str]) -> l
     form = re.compile(re.escape(name + found.get("inputseparator", "_")) + r"(\d+)\.tiff?$", re.IGNORECASE)
     for folder in dict.fromkeys((place, path.parent)):
         if folder.is_dir():
+            links.allowed(path, "InputFolderName", folder, folder.name)
             numbered = sorted((int(m.group(1)), f) for f in folder.iterdir() if (m := form.match(f.name)))
             if numbered:
                 files = [f for k, f in numbered if k > 0] if len(numbered) > views else [f for _, f in numbered]
