@@ -46,6 +46,19 @@ def read_folder(path: Path, angles: Angles | None, notes: list[str]) -> Raw:
                flats_at=found.flats_at, darks_at=found.darks_at)  # fmt: skip
 
 
+def references(path: Path, notes: list[str]) -> Frames | None:
+    """Flats or darks that an argument names: a folder of frames, or a file of a known format; None: no such file."""
+    if path.is_dir():
+        suffixes = _suffixes(path)
+        files = [f for g in layout.gather(path, suffixes) for f in g.files if f.parent == path]
+        if not files:
+            raise ScanError(f"{path}: no frames in this folder (looked for {', '.join(suffixes)})")
+        return open_frames(names.order(files, path, notes).files, path, notes)[1]
+    if path.suffix.lower() in (*tiff.SUFFIXES, *formats.FRAMES):
+        return open_frames([path], path, notes)[1]
+    return None
+
+
 def open_frames(
     files: list[Path], path: Path, notes: list[str], slots: list[names.Slot] | None = None
 ) -> tuple[str, Frames]:

@@ -14,7 +14,7 @@ from varinv import check
 from varinv.backend import is_array, to_numpy
 from varinv.operators.geometry import refuse_degrees
 from varinv.scan import angles as angle_files
-from varinv.scan import arrays, npy, tiff
+from varinv.scan import arrays, folder, npy, tiff
 from varinv.scan.angles import Angles
 from varinv.scan.errors import ScanError, head, warn
 from varinv.scan.frames import AnyArray, ArrayFrames, Frames, Raw
@@ -75,17 +75,15 @@ def reference(name: str, given: Any, raw: Raw, notes: list[str]) -> Frames:
         raise ScanError(f"{place}: no such file or folder ({name})")
     regular(place)
     notes.append(f"{name} from {place.name}")
-    if place.is_dir():
-        return tiff.open_stack(sorted((f for f in place.iterdir() if f.suffix.lower() in tiff.SUFFIXES),
-                                      key=tiff.natural), place, notes)  # fmt: skip
-    start = head(place)
+    start = b"" if place.is_dir() else head(place)
     if start.startswith(b"\x93NUMPY"):
         found = arrays.stack(place, npy.load_npy(place), raw.frames.shape)
         assert found is not None
         return found
-    if start[:4] in TIFF:
-        return tiff.open_stack([place], place, notes)
-    raise ScanError(f"{place}: {name} must be an .npy or TIFF file or a folder of TIFF frames")
+    frames = tiff.open_stack([place], place, notes) if start[:4] in TIFF else folder.references(place, notes)
+    if frames is None:
+        raise ScanError(f"{place}: {name} must be an .npy, TIFF, FITS or EDF file or a folder of such frames")
+    return frames
 
 
 def distances_of(given: Any) -> tuple[float, float] | None:

@@ -195,8 +195,14 @@ def _sample(
     fits = [k for k, g in enumerate(groups) if angles is not None and len(g.files) == angles]
     mixed = [k for k, g in enumerate(groups) if not _pure(g) and set(g.stem)]
     rest = sum(len(g.files) for g in groups[1:])
+    shared = Counter(groups[0].stem)
+    for g in groups[1:]:
+        shared &= Counter(g.stem)
+    bare = [k for k, g in enumerate(groups) if shared and Counter(g.stem) == shared]
     if len(fits) == 1:
         chosen, why = fits[0], f"as many as the {angles} angles"
+    elif len(bare) == 1:
+        chosen, why = bare[0], "all names begin with it"
     elif mixed:
         chosen, why = mixed[0], "the word is part of a longer name"
     elif len(groups[0].files) >= 3 * max(rest, 1):
