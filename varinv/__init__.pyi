@@ -129,6 +129,7 @@ from .scan import Scan as Scan
 from .scan import ScanError as ScanError
 from .scan import ScanWarning as ScanWarning
 from .scan import read as read
+from .scan import read_image as read_image
 from .solvers.adaptive_chambolle_pock import AdaptiveChambollePock as AdaptiveChambollePock
 from .solvers.admm import ADMM as ADMM
 from .solvers.base import Solver as Solver

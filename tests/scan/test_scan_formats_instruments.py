@@ -15,6 +15,7 @@ import tifffile
 
 from varinv.scan import ScanError, ScanWarning, read
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*are a cone beam")  # the scans of laboratories are
 RNG = np.random.default_rng(0)
 VIEWS, ROWS, COLUMNS = 12, 5, 48
 # smooth frames, as an object gives them: neighbours differ little
@@ -63,8 +64,8 @@ def test_unsigned_numbers_under_the_signed_mode_are_seen(base: int, tmp_path: Pa
     with pytest.warns(ScanWarning, match=f"{why}.*read as unsigned"):
         scan = read(path, angles=np.deg2rad(TILTS))
     same(scan, frames, TILTS)
-    signed = (FRAMES.astype(np.int32) - 20000).astype(np.int16)  # noise around zero is no wrap
-    same(read(mrc(tmp_path / "b.st", signed), angles=np.deg2rad(TILTS)), signed, TILTS)
+    signed = (20000 - FRAMES.astype(np.int32)).astype(np.int16)  # of both signs: no wrap
+    same(read(mrc(tmp_path / "b.st", signed), angles=np.deg2rad(TILTS), kind="emission"), signed, TILTS)
 
 
 def test_angles_beside_an_mrc_file(tmp_path: Path) -> None:
@@ -190,6 +191,22 @@ def test_skyscan(tmp_path: Path) -> None:
         read(skyscan(tmp_path / "a", **{"Number Of Files": 40}))
 
 
+@pytest.mark.parametrize(("write", "row"), [(nikon, 2), (skyscan, 2)])
+def test_cones_are_said_to_be_cones(write: Any, row: int, tmp_path: Path) -> None:
+    with pytest.warns(ScanWarning, match=f"5 detector rows and distances are a cone beam: only row {row} "):
+        read(write(tmp_path))
+
+
+def test_settings_are_found_in_the_folder_of_the_frames(tmp_path: Path) -> None:
+    for write, distances in ((nikon, (120, 360)), (skyscan, (50, 150))):
+        folder = write(tmp_path / write.__name__).parent
+        (folder / "other_rec.log").write_text("[System]\nScanner=SkyScan1\n")
+        scan = read(folder)
+        assert scan.raw.distances == distances
+        assert "in this folder" in scan.report
+        assert scan.shape == FRAMES.shape
+
+
 # ------------------------------------------------------------------------------------------------------- FITS, EDF
 
 
@@ -227,6 +244,8 @@ def test_files_and_folders_of_frames(kind: str, dtype: str, tmp_path: Path) -> N
     scan = read(folder)
     same(scan, frames, 0.9 * np.arange(VIEWS))
     np.testing.assert_allclose(scan.sinogram(2), -np.log((FRAMES[:, 2] - 100.0) / 39900), atol=1e-6)
+    again = read(folder / "fe", flats=folder / "ob", darks=folder / "di" / f"di_2.{kind}")
+    np.testing.assert_array_equal(again.sinogram(2), scan.sinogram(2))
     (folder / "fe" / f"fe_10s_3_2.7deg.{kind}").unlink()
     with pytest.warns(ScanWarning, match="missing from the numbering: 3"):
         read(folder)

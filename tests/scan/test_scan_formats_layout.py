@@ -42,6 +42,8 @@ LAYOUTS = {
     "flats below the projections": (n("x_", 10) + n("flats/f", 3) + n("recon/s", 20), (10, 3, 0), None),
     "flats two folders down": (n("Tomo/i_", 30) + n("refs/flats/f_", 5) + n("refs/darks/d_", 4), (30, 5, 4), None),
     "sample and sample_flat": (n("s1_", 30) + n("s1_flat_", 3) + n("s1_dark_", 2), (30, 3, 2), None),
+    "sample white and white_flat": (n("white_", 30) + n("white_flat_", 3) + n("white_dark_", 2), (30, 3, 2), None),
+    "sample flat_white_coffee": (n("flat_white_coffee_", 30) + n("flat_", 3) + n("dark_", 2), (30, 3, 2), None),
     "flat_pre, flat_post": (n("p_", 30) + n("flat_pre_", 2) + n("flat_post_", 2), (30, 4, 0), [0, 0, 30, 30]),
     "sample_open_beam": (n("img_", 30) + n("sampleA_open_beam_", 5), (30, 5, 0), None),
     "I0": (n("img_", 30) + n("I0_", 5), (30, 5, 0), None),

@@ -37,6 +37,8 @@ RIGHT = {
     "blank and hyphen": ([f"s -{k:04d}" for k in range(20)], None),
     "midnight with hyphens": (CLOCK, None),
     "midnight": (NIGHT, None),
+    "midnight behind the date of the experiment": ([f"20231231_{name}" for name in NIGHT], None),
+    "whole numbers all behind a hyphen": ([f"exp1_-{k}-{RNG.uniform(0.1, 0.9):.3f}s" for k in range(17, 160)], None),
     "point as separator": ([f"run1.{k}" for k in range(20)], None),
     "point and zeros": ([f"run1.{k:04d}" for k in range(20)], None),
     "without zeros": ([f"raw_{k}" for k in range(20)], None),

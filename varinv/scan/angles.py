@@ -15,6 +15,7 @@ from varinv.scan.npy import load_npy
 
 Angles = NDArray[np.float64]
 TURN = 2 * math.pi
+FARTHEST = 1e6  # degrees or radians: two thousand turns and more
 LARGEST = 1 << 26  # bytes; an angle file above 64 MiB is something else
 
 
@@ -30,6 +31,7 @@ def to_radians(values: Angles, unit: str | None, path: object, notes: list[str])
     bad = int((~np.isfinite(values)).sum())
     if bad or not len(values):
         raise ScanError(f"{path}: {bad} of {len(values)} angles are NaN or infinite; there must be one finite angle")
+    plausible(values, path)
     span = float(values.max() - values.min())
     stated = (unit or "").strip().lower()
     if stated.startswith("rad"):
@@ -61,6 +63,15 @@ def to_radians(values: Angles, unit: str | None, path: object, notes: list[str])
     else:
         warn(path, f"angles without a unit span {span:.4g}, no usual scan in degrees; taken as degrees", notes)
     return np.deg2rad(values)
+
+
+def plausible(values: Angles, path: object) -> None:
+    """A ScanError for angles that no instrument has: beyond a million, or many that are all equal."""
+    largest = float(np.abs(values).max())
+    if largest > FARTHEST:
+        raise ScanError(f"{path}: angles up to {largest:.3g}: no sample turns so far; are these angles?")
+    if len(values) > 2 and float(np.ptp(values)) == 0:
+        raise ScanError(f"{path}: all {len(values)} angles are equal, {values[0]:.6g}: the sample did not turn")
 
 
 def _half_or_full_turn(span: float, n: int) -> bool:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from varinv import check
@@ -20,8 +22,30 @@ class ScanWarning(UserWarning):
     """
 
 
+def shown(text: object) -> str:
+    """Text from a file as it may stand in a terminal: control characters are escaped."""
+    return "".join(c if c.isprintable() or c == " " else c.encode("unicode_escape").decode() for c in str(text))
+
+
+@contextmanager
+def guarded(path: object) -> Iterator[None]:
+    """Whatever the libraries that read files raise inside becomes one ScanError with the name of the file."""
+    try:
+        yield
+    except ScanError as error:
+        text = shown(error)
+        if text != str(error):
+            raise ScanError(text) from None
+        raise
+    except (MemoryError, ScanWarning):
+        raise
+    except Exception as error:
+        raise ScanError(shown(f"{path}: damaged or not what its name says ({type(error).__name__}: {error})")) from None
+
+
 def warn(path: object, text: str, notes: list[str]) -> None:
     """Issue a ScanWarning and put the same text on record."""
+    path, text = shown(path), shown(text)
     notes.append(text)
     warnings.warn(f"{path}: {text}", ScanWarning, stacklevel=check.outside())
 

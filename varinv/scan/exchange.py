@@ -9,7 +9,7 @@ from varinv.scan import hdf5
 from varinv.scan.angles import Angles, match, to_radians
 from varinv.scan.errors import ScanError
 from varinv.scan.frames import Frames, Raw
-from varinv.scan.kinds import kind_of
+from varinv.scan.kinds import COUNTS, kind_of, stated
 
 PIXEL = "measurement/instrument/detector"
 PIXELS = (f"{PIXEL}/actual_pixel_size_x", f"{PIXEL}/x_pixel_size", f"{PIXEL}/pixel_size_x", f"{PIXEL}/pixel_size")
@@ -31,14 +31,12 @@ def read_exchange(file: Any, path: Path, angles: Angles | None, notes: list[str]
         angles = match(angles, frames.shape[0], "in exchange/data", path, notes)
     flats = _reference(file, ("data_white", "data_flat"), frames.shape, path, notes)
     darks = _reference(file, ("data_dark",), frames.shape, path, notes)
-    unit = (hdf5.text(data.attrs.get("units")) or "").lower()
-    counts = flats is not None or unit.startswith("count") or data.dtype.kind in "bui"
-    if not counts:
-        notes.append(f"no flats and units {unit or 'not stated'!r}: exchange/data is taken as line integrals")
+    said = stated(hdf5.text(data.attrs.get("units")))
+    counts = flats is not None or said == COUNTS or data.dtype.kind in "bui"
     spacing = next((s for s in (hdf5.length(file, p, path, notes) for p in PIXELS) if s is not None), None)
     return Raw(
-        path, "Data Exchange", frames, angles, flats, darks, kind_of(counts),
-        spacing=spacing or 1.0, unit="mm" if spacing else "pixel",
+        path, "Data Exchange", frames, angles, flats, darks, said or kind_of(counts),
+        said, spacing=spacing or 1.0, unit="mm" if spacing else "pixel",
     )  # fmt: skip
 
 

@@ -18,6 +18,11 @@ USUAL = ("angles.txt", "theta.txt", "angles.csv", "angles.npy", "theta.npy", "an
 
 def read_folder(path: Path, angles: Angles | None, notes: list[str]) -> Raw:
     """Frames in the order of their names, flats and darks by words, angles from a file beside or from the names."""
+    beside_them = formats.settings_in(path)
+    if beside_them is not None:
+        place, reader = beside_them
+        notes.append(f"settings from {place.name} in this folder")
+        return reader(place, angles, notes)
     suffixes = _suffixes(path)
     beside = _angle_files(path, path)
     if angles is None and beside:
@@ -37,9 +42,21 @@ def read_folder(path: Path, angles: Angles | None, notes: list[str]) -> Raw:
         angles = match(angles, frames.shape[0], "in this stack", path, notes)
     flats, darks = (open_frames(f, path, notes)[1] if f else None for f in (found.flats, found.darks))
     counts = frames.dtype.kind in "bui" or flats is not None
-    notes.append("whole numbers: taken as counts" if counts else "fractional numbers: taken as line integrals")
     return Raw(path, f"{what} stack", frames, angles, flats, darks, kind_of(counts),
                flats_at=found.flats_at, darks_at=found.darks_at)  # fmt: skip
+
+
+def references(path: Path, notes: list[str]) -> Frames | None:
+    """Flats or darks that an argument names: a folder of frames, or a file of a known format; None: no such file."""
+    if path.is_dir():
+        suffixes = _suffixes(path)
+        files = [f for g in layout.gather(path, suffixes) for f in g.files if f.parent == path]
+        if not files:
+            raise ScanError(f"{path}: no frames in this folder (looked for {', '.join(suffixes)})")
+        return open_frames(names.order(files, path, notes).files, path, notes)[1]
+    if path.suffix.lower() in (*tiff.SUFFIXES, *formats.FRAMES):
+        return open_frames([path], path, notes)[1]
+    return None
 
 
 def open_frames(

@@ -260,6 +260,8 @@ class Raw:
     flats: Frames | None = None
     darks: Frames | None = None
     kind: str = "counts"  # what the numbers are, one of kinds.KINDS
+    said: str = ""  # the kind that the file itself names; nothing: `read` decides from evidence
+    hint: str = ""  # the kind that a name in the file suggests: it decides between kinds without a logarithm
     axis: float | None = None  # column of the rotation axis
     spacing: float = 1.0  # column pitch on the detector
     unit: str = "pixel"  # of spacing and distances
@@ -272,3 +274,8 @@ class Raw:
     def counts(self) -> bool:
         """Are the numbers detector counts, to be divided by flats?"""
         return self.kind == "counts"
+
+    @property
+    def logarithm(self) -> bool:
+        """Is it taken on the way to line integrals?  Of counts and of transmissions."""
+        return self.kind in ("counts", "transmission")

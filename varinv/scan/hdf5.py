@@ -10,6 +10,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from varinv.scan import links
 from varinv.scan.errors import ScanError, afford
 from varinv.scan.frames import AnyArray, HDF5Frames
 from varinv.scan.npy import numeric
@@ -43,24 +44,65 @@ def has(group: Any, name: str) -> bool:
 
 
 def find(file: Any, name: str, path: Path, depth: int = 0) -> Any:
-    """The object of this name; a ScanError that names the file or object that is missing behind a link."""
+    """The object of this name, link by link; a ScanError that names what is missing or not allowed behind a link."""
     here: Any = file
-    for part in [p for p in name.split("/") if p]:
+    parts = [p for p in name.split("/") if p]
+    followed = 0
+    while parts:
+        part = parts.pop(0)
         link = here.get(part, getlink=True) if isinstance(here, h5py.Group) else None
-        if link is None:
-            raise ScanError(f"{path}: no {name} (nothing called {part!r} in {getattr(here, 'name', '/')})")
+        if link is None and part != ".":
+            behind = " behind a link" if followed or depth else ""
+            raise ScanError(f"{path}: no {name} (nothing called {part!r} in {getattr(here, 'name', '/')}{behind})")
+        if isinstance(link, h5py.SoftLink):
+            followed += 1
+            if followed > 64:
+                raise ScanError(f"{path}: {name} is a circle of links")
+            if not has(here.file if link.path.startswith("/") else here, link.path):
+                raise ScanError(f"{path}: {name} {_missing(link, here)}")
+            here = here.file if link.path.startswith("/") else here
+            parts = [p for p in link.path.split("/") if p] + parts
+            continue
+        if isinstance(link, h5py.ExternalLink):
+            _follow(link, here, name, path, depth)
         try:
-            here = here[part]
+            here = here if part == "." else here[part]
         except (KeyError, OSError):
-            raise ScanError(f"{path}: {name} {_missing(link, here, path)}") from None
+            raise ScanError(f"{path}: {name} {_missing(link, here)}") from None
+    links.allowed(path, name, Path(here.file.filename), here.file.filename)
     return here
 
 
-def _missing(link: Any, group: Any, path: Path) -> str:
+def _follow(link: Any, group: Any, name: str, path: Path, depth: int) -> None:
+    """Look at the target of an external link, and at the links behind it, before HDF5 goes there."""
+    place = _place(link.filename, group.file)
+    there = False
+    if depth > 16:
+        raise ScanError(f"{path}: {name} is a circle of links between files")
+    if place.exists():
+        links.allowed(path, name, place, link.filename)
+        try:
+            with open_file(place) as other:
+                there = has(other, link.path)
+                if there:
+                    find(other, link.path, path, depth + 1)
+        except ScanError as error:
+            if str(error).startswith(f"{place}: not a readable"):
+                there = False
+            else:
+                raise
+    if not there:
+        raise ScanError(f"{path}: {name} {_missing(link, group)}")
+
+
+def _place(target: str, file: Any) -> Path:
+    """Where a file named in another one lies."""
+    return Path(target) if Path(target).is_absolute() else Path(file.filename).parent / target
+
+
+def _missing(link: Any, group: Any) -> str:
     if isinstance(link, h5py.ExternalLink):
-        target = Path(link.filename)
-        found = target if target.is_absolute() else Path(group.file.filename).parent / target
-        if not found.exists():
+        if not _place(link.filename, group.file).exists():
             return f"is an external link to {link.filename}, which does not exist; put that file in its place"
         return f"is an external link to {link.path} in {link.filename}, which is not there or cannot be read"
     if isinstance(link, h5py.SoftLink):
@@ -69,8 +111,12 @@ def _missing(link: Any, group: Any, path: Path) -> str:
 
 
 def dataset(file: Any, name: str, path: Path) -> h5py.Dataset:
-    """A dataset of real numbers whose storage is really there."""
-    found = find(file, name, path)
+    """A dataset of real numbers whose storage is really there, and where it may be."""
+    return checked(find(file, name, path), name, path)
+
+
+def checked(found: Any, name: str, path: Path) -> h5py.Dataset:
+    """The same for an object that was found already."""
     if not isinstance(found, h5py.Dataset):
         raise ScanError(f"{path}: {name} is not a dataset")
     if found.shape is None or 0 in found.shape:
@@ -80,22 +126,15 @@ def dataset(file: Any, name: str, path: Path) -> h5py.Dataset:
     return found
 
 
-def _sources(found: h5py.Dataset, name: str, path: Path) -> None:
-    """HDF5 returns zeros, silently, where the files behind virtual or external storage are missing."""
-    owner = Path(found.file.filename).parent
+def _sources(found: h5py.Dataset, name: str, path: Path, seen: tuple[tuple[Path, str], ...] = ()) -> None:
+    """Are the files behind virtual or external storage there and allowed?  HDF5 returns zeros where they are not."""
+    here = (Path(found.file.filename).resolve(), found.name)
+    if here in seen or len(seen) > 8:
+        raise ScanError(f"{path}: {name} is a virtual dataset made of itself")
     if found.is_virtual:
-        missing = []
-        for source in found.virtual_sources():
-            target = source.file_name
-            if target in (".", "") or "%" in target:
-                continue
-            place = Path(target) if Path(target).is_absolute() else owner / target
-            if not place.exists():
-                missing.append(target)
-                continue
-            with open_file(place) as other:
-                if not has(other, source.dset_name):
-                    missing.append(f"{source.dset_name} in {target}")
+        missing: list[str] = []
+        for target, inside in dict.fromkeys((s.file_name, s.dset_name) for s in found.virtual_sources()):
+            missing += _source(found, target, inside, name, path, (*seen, here))
         if missing:
             unique = list(dict.fromkeys(missing))
             raise ScanError(
@@ -104,11 +143,40 @@ def _sources(found: h5py.Dataset, name: str, path: Path) -> None:
             )
         return
     for target, _, _ in found.external or ():
-        place = Path(target) if Path(target).is_absolute() else owner / target
+        place = Path(target).absolute()  # HDF5 looks for it in the working directory
+        links.allowed(path, name, place, target)
         if not place.exists():
-            raise ScanError(f"{path}: {name} keeps its numbers in {target}, which does not exist")
+            raise ScanError(
+                f"{path}: {name} keeps its numbers in {target}, which does not exist in the working directory, where "
+                "HDF5 looks for it"
+            )
     if not found.external and found.id.get_storage_size() == 0:
         raise ScanError(f"{path}: {name} promises shape {found.shape} but no number of it was ever written")
+
+
+def _source(
+    found: h5py.Dataset, target: str, inside: str, name: str, path: Path, seen: tuple[tuple[Path, str], ...]
+) -> list[str]:
+    """What is missing of one source of a virtual dataset; a ScanError where it lies elsewhere."""
+    if target in (".", ""):
+        if "%" not in inside and has(found.file, inside):
+            _sources(find(found.file, inside, path), name, path, seen)
+        return []
+    place = _place(target.replace("%b", "0").replace("%%", "%"), found.file)
+    if not place.exists() and "%b" not in target:
+        return [target]
+    links.allowed(path, name, place, target)
+    if not place.exists():
+        return []
+    with open_file(place) as other:
+        if "%" in inside:
+            return []
+        if not has(other, inside):
+            return [f"{inside} in {target}"]
+        behind = find(other, inside, path)
+        if isinstance(behind, h5py.Dataset) and (behind.is_virtual or behind.external):
+            _sources(behind, name, path, seen)
+    return []
 
 
 def values(file: Any, name: str, path: Path) -> AnyArray:

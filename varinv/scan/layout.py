@@ -173,7 +173,7 @@ def _role(of: list[str]) -> str | None:
 
 
 def _pure(g: Group) -> bool:
-    return all(w in SURE or w in ALONE or w in BESIDE for w in g.stem)
+    return all(w in SURE or w in ALONE or w in BESIDE for w in g.stem + g.above)
 
 
 def _loose(groups: list[Group], roles: list[str | None]) -> list[str | None]:
@@ -193,13 +193,19 @@ def _sample(
     """All groups carry such a word: the one that can only be the sample, or an error that says what was found."""
     roles = list(roles)
     fits = [k for k, g in enumerate(groups) if angles is not None and len(g.files) == angles]
-    mixed = [k for k, g in enumerate(groups) if not _pure(g) and set(g.stem)]
+    mixed = [k for k, g in enumerate(groups) if not _pure(g)]
     rest = sum(len(g.files) for g in groups[1:])
+    shared = Counter(groups[0].stem)
+    for g in groups[1:]:
+        shared &= Counter(g.stem)
+    bare = [k for k, g in enumerate(groups) if shared and Counter(g.stem) == shared]
     if len(fits) == 1:
         chosen, why = fits[0], f"as many as the {angles} angles"
+    elif len(bare) == 1:
+        chosen, why = bare[0], "all names begin with it"
     elif mixed:
         chosen, why = mixed[0], "the word is part of a longer name"
-    elif len(groups[0].files) >= 3 * max(rest, 1):
+    elif len(groups[0].files) >= 2 * max(rest, 1):
         chosen, why = 0, f"{len(groups[0].files)} frames, the others {rest}"
         warn(folder, f"by its name {groups[0]} would be {roles[0]}; taken as the projections: {why}", notes)
     else:

@@ -1,11 +1,12 @@
 """MATLAB v5 to v7.2 files: real arrays, text and structures; every length is checked before it is believed.
 
 After "MAT-File Format" (MathWorks): a file is 128 bytes of header and then elements, each a type, a length and data.
-Cells, objects, sparse and complex arrays are passed over.
+The entries of cells are variables of their own, name{1}, name{2} …; sparse and complex arrays are passed over.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 import zlib
 from collections.abc import Iterator
@@ -19,7 +20,8 @@ from varinv.scan.errors import ScanError, afford
 NUMBERS = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8"}
 TEXTS = {1: "latin-1", 2: "utf-8", 4: "utf-16", 16: "utf-8", 17: "utf-16", 18: "utf-32"}
 CLASSES = {6: "f8", 7: "f4", 8: "i1", 9: "u1", 10: "i2", 11: "u2", 12: "i4", 13: "u4", 14: "i8", 15: "u8"}
-MATRIX, COMPRESSED, STRUCT, OBJECT, CHAR, COMPLEX = 14, 15, 2, 3, 4, 0x0800
+MATRIX, COMPRESSED, CELL, STRUCT, OBJECT, CHAR, COMPLEX = 14, 15, 1, 2, 3, 4, 0x0800
+CELLS = 4096  # entries of a cell that are looked at
 Element = tuple[int, memoryview]
 
 
@@ -37,7 +39,7 @@ def load(path: Path) -> dict[str, Any]:
                 kind, data = next(_elements(memoryview(_inflate(data, end, path)), end))
             if kind == MATRIX:
                 name, value = _matrix(data, end, 0)
-                found[name] = value
+                found |= _entries(name, value)
     except (ValueError, StopIteration, zlib.error, UnicodeError, KeyError, IndexError) as error:
         if isinstance(error, ScanError):
             raise
@@ -81,7 +83,7 @@ def _matrix(data: memoryview, end: str, depth: int) -> tuple[str, Any]:
     parts = _elements(data, end)
     flags = int(np.frombuffer(next(parts)[1], end + "u4", 1)[0])
     kind = flags & 0xFF
-    if kind not in CLASSES and kind not in (STRUCT, OBJECT, CHAR):
+    if kind not in CLASSES and kind not in (CELL, STRUCT, OBJECT, CHAR):
         return "", None
     shape = tuple(int(n) for n in np.frombuffer(next(parts)[1], end + "i4"))
     name = bytes(next(parts)[1]).decode("latin-1")
@@ -89,6 +91,8 @@ def _matrix(data: memoryview, end: str, depth: int) -> tuple[str, Any]:
         raise ValueError(f"{name} has the shape {shape}")
     if flags & COMPLEX:
         return name, None
+    if kind == CELL:
+        return name, tuple(_matrix(content, end, depth + 1)[1] for _, content in itertools.islice(parts, CELLS))
     if kind in (STRUCT, OBJECT):
         return name, _structure(parts, end, kind == OBJECT, math.prod(shape), depth)
     code, content = next(parts)
@@ -112,4 +116,17 @@ def _structure(parts: Iterator[Element], end: str, named: bool, count: int, dept
     names = [listed[k : k + width].split(b"\0")[0].decode("latin-1") for k in range(0, len(listed), width)]
     if count != 1:
         return None
-    return {name: _matrix(content, end, depth + 1)[1] for name, (_, content) in zip(names, parts, strict=False)}
+    found: dict[str, Any] = {}
+    for name, (_, content) in zip(names, parts, strict=False):
+        found |= _entries(name, _matrix(content, end, depth + 1)[1])
+    return found
+
+
+def _entries(name: str, value: Any) -> dict[str, Any]:
+    """A variable, or those in a cell."""
+    if not isinstance(value, tuple):
+        return {name: value}
+    found: dict[str, Any] = {}
+    for k, entry in enumerate(value, 1):
+        found |= _entries(f"{name}{{{k}}}", entry)
+    return found

@@ -11,6 +11,7 @@ from varinv.scan import axis as axes
 from varinv.scan import correct
 from varinv.scan.errors import ScanError, afford
 from varinv.scan.frames import AnyArray, Raw
+from varinv.scan.kinds import EMISSION, LINES, TRANSMISSION
 
 BLOCK = 1 << 26  # bytes of raw numbers read at a time: 64 MiB
 Seen = dict[int, correct.Repairs]
@@ -25,8 +26,9 @@ def rows_of(
     """
     if raw.counts and raw.flats is None and not options.air:
         raise ScanError(
-            f"{raw.path}: counts without flats; pass flats= to read, or take the level of air from the edges "
-            "of the detector with using(air=True)"
+            f"{raw.path}: counts without flats; pass flats= to read (frames, or the level of the beam as a number), "
+            "or take the level of air from the edges of the detector with using(air=True); numbers that are no "
+            "counts are named with kind="
         )
     every = range(*wanted.indices(raw.frames.shape[1]))
     views = np.arange(raw.frames.shape[0])
@@ -56,8 +58,13 @@ def _correct(
 ) -> tuple[correct.Repairs, correct.Row]:
     repairs: correct.Repairs = {}
     try:
-        if not raw.counts:
+        if raw.kind == EMISSION:  # air is not 0 there, but whatever shines
+            return repairs, correct.repair_lines(data, options._replace(air=False), angles, row, repairs)
+        if raw.kind == LINES:
             return repairs, correct.repair_lines(data, options, angles, row, repairs)
+        if raw.kind == TRANSMISSION:
+            blank, ones = np.zeros(data.shape[1]), np.ones(data.shape[1])
+            return repairs, correct.correct(data, blank, ones, options, angles, row, repairs)
         dark, gain = correct.reference(flats, darks, data.shape[1], repairs)
         found = correct.correct(data, dark, gain, options, angles, row, repairs)
         if flats is None and correct.NO_AIR in repairs:
@@ -70,7 +77,7 @@ def _correct(
     return repairs, found
 
 
-def part_of(found: correct.Row, window: tuple[int, int, int], mirrored: bool, what: str, counts: bool) -> AnyArray:
+def part_of(found: correct.Row, window: tuple[int, int, int], mirrored: bool, what: str, logarithm: bool) -> AnyArray:
     """The wanted columns of a row, binned and mirrored: "lines", "valid" or "counts"."""
     start, stop, k = window
     part: AnyArray = getattr(found, what)[:, start:stop]
@@ -81,7 +88,7 @@ def part_of(found: correct.Row, window: tuple[int, int, int], mirrored: bool, wh
         elif what == "counts":
             part = part.mean(-1) * found.valid[:, start:stop].reshape(part.shape).all(-1)
         else:
-            part = -np.log(np.exp(-part).mean(-1)) if counts else part.mean(-1)
+            part = -np.log(np.exp(-part).mean(-1)) if logarithm else part.mean(-1)
     return part[:, ::-1] if mirrored else part
 
 

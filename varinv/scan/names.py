@@ -188,8 +188,7 @@ def _signed(before: list[str], marks: list[str], digits: list[str], first: bool)
     if "+" in have or have == {"-", ""}:
         return True
     free = all(not b[-1:].isalnum() and (b or first) for b in before)
-    padded = all(d.isdigit() for d in digits) and any(len(d) > 1 and d[0] == "0" for d in digits)
-    return free and not padded
+    return free and any(not d.isdigit() for d in digits)  # whole numbers, all behind a hyphen: an index
 
 
 def _slots(signed: bool, marks: list[str], digits: list[str], before: str, after: str, have: int) -> list[Slot]:
@@ -233,7 +232,7 @@ def _clock(slots: list[Slot]) -> list[Slot]:
         else:
             continue
         if len(set(value)) == 1:
-            return slots
+            continue
         if all_in(stop, 0, 23) and all_in(stop + 1, 0, 59) and all_in(stop + 2, 0, 59):
             value = value * 1e6 + slots[stop].values * 1e4 + slots[stop + 1].values * 100 + slots[stop + 2].values
             stop += 3

@@ -9,11 +9,11 @@ from typing import Any
 import h5py
 import numpy as np
 
-from varinv.scan import hdf5
+from varinv.scan import hdf5, trees
 from varinv.scan.angles import Angles, match, to_radians
 from varinv.scan.errors import ScanError
 from varinv.scan.frames import AnyArray, Chosen, Frames, Raw
-from varinv.scan.kinds import kind_of
+from varinv.scan.kinds import kind_of, stated
 
 ANGLE = re.compile(r"(rotation_angle|theta|angle|(^|_)rot($|_))", re.IGNORECASE)
 
@@ -74,17 +74,19 @@ def _plain(file: Any, path: Path, given: Angles | None, notes: list[str]) -> Raw
         except ScanError as error:
             faults.append(str(error))
             continue
+        if data.ndim == 2:  # one image: the number of angles says which axis they run along
+            name = f"{where}/data".strip("/")
+            return trees.read_tree(trees.hdf5_tree(file, path), path, "NeXus", name, None, given, notes)
         n, name = data.shape[0], where.rpartition("/")[2]
         at_hand = [k for k, i in hdf5.walk(file) if k.endswith("/image_key") and getattr(i, "shape", None) == (n,)]
         key = next((k for k in at_hand if k.split("/")[-2] == name), at_hand[0] if at_hand else None)
         angle = _angle_beside(file, where, n, path)
         notes.append(f"no NXtomo definition: frames {where}/data, angles {angle}, image key {key}")
         return _raw(file, "NeXus", data, _keys(file, key, None, n, path, notes), angle, None, path, given, notes)
-    raise ScanError(
-        faults[0]
-        if faults
-        else f"{path}: no NXtomo entry and no NXdata group with a stack of frames; pass a Data Exchange or NXtomo file"
-    )
+    if faults:
+        raise ScanError(faults[0])
+    notes.append("no NXtomo entry and no NXdata group with a stack of frames")
+    return trees.read_tree(trees.hdf5_tree(file, path), path, "NeXus", None, None, given, notes)
 
 
 def _angle_beside(file: Any, where: str, n: int, path: Path) -> str | None:
@@ -100,8 +102,11 @@ def _angle_beside(file: Any, where: str, n: int, path: Path) -> str | None:
 
 def _stack(file: Any, name: str, path: Path) -> h5py.Dataset:
     data = hdf5.dataset(file, name, path)
-    if data.ndim != 3:
-        raise ScanError(f"{path}: {name} must have shape (frames, rows, columns), it has {data.shape}")
+    if data.ndim not in (2, 3):
+        raise ScanError(
+            f"{path}: {name} must have shape (frames, rows, columns) or (frames, columns), it has {data.shape}; of "
+            f"other axes pass an index, as dataset='{name.strip('/')}[:, 0]'"
+        )
     return data
 
 
@@ -135,7 +140,7 @@ def _raw(
     file: Any, kind: str, data: h5py.Dataset, keys: AnyArray, angle: str | None, pixel: float | None,
     path: Path, given: Angles | None, notes: list[str],
 ) -> Raw:  # fmt: skip
-    frames = hdf5.frames(data, (0, 1, 2))
+    frames = hdf5.frames(data, (0, 1, 2) if data.ndim == 3 else (0, None, 1))
     chosen: list[Frames | None] = []
     for value in (0, 1, 2):
         at = np.flatnonzero(keys == value)
@@ -156,8 +161,9 @@ def _raw(
         angles = angles[keys == 0]
     if angles is not None:
         angles = match(angles, views, f"in {data.name}", path, notes)
+    said = stated(hdf5.text(data.attrs.get("units")))
     counts = chosen[1] is not None or data.dtype.kind in "bui"
     return Raw(
-        path, kind, projections, angles, chosen[1], chosen[2], kind_of(counts),
+        path, kind, projections, angles, chosen[1], chosen[2], said or kind_of(counts), said,
         spacing=pixel or 1.0, unit="mm" if pixel else "pixel",
     )  # fmt: skip

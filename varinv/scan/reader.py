@@ -10,19 +10,20 @@ from typing import Any
 import numpy as np
 
 from varinv import check
-from varinv.backend import is_array, to_numpy
-from varinv.operators.geometry import refuse_degrees
-from varinv.scan import angles as angle_files
-from varinv.scan import arrays, folder, formats, npy, tiff
+from varinv.scan import arrays, folder, formats, given, kinds, links, saved, sources, tables, tiff
+from varinv.scan.arrays import Want
 from varinv.scan.axis import near
-from varinv.scan.errors import ScanError, afford, head
-from varinv.scan.frames import AnyArray, Frames, Raw
-from varinv.scan.kinds import COUNTS
+from varinv.scan.errors import ScanError, afford, guarded, head, shown, warn
+from varinv.scan.formats import ome_zarr
+from varinv.scan.frames import Raw
 from varinv.scan.scan import Scan
 
 HDF5 = b"\x89HDF\r\n\x1a\n"
 TIFF = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
-KNOWN = "Data Exchange or NeXus HDF5, MATLAB v5 or v7.3, .npy, .npz, a TIFF file or a folder of TIFF frames"
+KNOWN = (
+    "Data Exchange or NeXus HDF5, any HDF5 or zarr with dataset=, MATLAB v5 or v7.3, .npy, .npz, a text table, a TIFF "
+    "file or a folder of TIFF frames"
+)
 EXPECTED = {
     **dict.fromkeys((".h5", ".hdf5", ".hdf", ".nxs", ".nx"), "an HDF5 file"),
     **dict.fromkeys((".tif", ".tiff"), "a TIFF file"),
@@ -33,27 +34,44 @@ EXPECTED = {
 
 
 def read(
-    path: str | os.PathLike[str],
+    source: Any,
+    /,
     *,
+    kind: str | None = None,
     angles: Any = None,
     flats: Any = None,
     darks: Any = None,
     axis: float | None = None,
     pixel_size: float | None = None,
+    distances: tuple[float, float] | None = None,
+    dataset: str | None = None,
+    angles_dataset: str | None = None,
+    links: str = "folder",
 ) -> Scan:
-    """Open a scan: a file, or a folder of TIFF frames.
+    """Open a scan: a file, a folder of TIFF frames, an array, or an open HDF5, zarr, dask or xarray object.
 
-    Frames stay on disk until their rows are asked for.
+    Frames stay on disk until their rows are asked for.  An image that varinv has written (`Result.save`) comes back
+    as a `SavedResult` with `x`, `why`, `settings` and `history` instead.
 
     Parameters
     ----------
-    path : Data Exchange HDF5, NXtomo and similar NeXus, MATLAB v5 and v7.3 (Helsinki 2022 layout; or a sinogram and
-        its angles), .npy and .npz, TIFF.  The content decides, not the name.
-    angles : array of shape (views,) in radians, or a text or .npy file (a heading or comment with "deg" or "rad" states
-        its unit, else a span above 4π is degrees; `scan.report` says what was taken).
-    flats, darks : arrays of shape (n, rows, columns) or (rows, columns), or .npy or TIFF files or folders.
+    source : Data Exchange HDF5, NXtomo and similar NeXus, any other HDF5 or zarr, MATLAB v5 and v7.3 (Helsinki 2022
+        layout; or a sinogram and its angles), .npy and .npz, TIFF, text tables; arrays (views, columns) or
+        (views, rows, columns) of any library.  The content decides, not the name.
+    kind : what the numbers are: "counts" (to be divided by flats), "transmission" (1 in air), "line integrals" (the
+        logarithm was taken), "emission" (intensities that add up: fluorescence, HAADF, PET; no logarithm).  None:
+        decided from evidence, which `report` states; a ScanWarning where it is not clear-cut.
+    angles : array of shape (views,) in radians; or a text or .npy file (a heading or comment with "deg" or "rad" states
+        its unit, else a span above 4π is degrees; `scan.report` says what was taken); or "start:stop:count" in
+        degrees, stop excluded: "0:360:624".
+    flats, darks : arrays of shape (n, rows, columns) or (rows, columns), .npy or TIFF files or folders, or a number:
+        the level of every pixel (flats=1.0, darks=100).
     axis : column (fractional, from 0) onto which the rotation axis projects.
     pixel_size : column pitch on the detector itself, in the unit wanted for lengths.
+    distances : (source to axis, axis to detector) in the unit of pixel_size: a fan beam.
+    dataset, angles_dataset : names of the arrays inside a file, as "entry/data"; of data with more than three axes with
+        the index of the others, as "entry/data[:, 0]".  None: found by itself where exactly one fits.
+    links : "folder": external and virtual HDF5 data must lie in the folder of the scan; "any": anywhere.
 
     What is given here overrides what the file says.
 
@@ -61,129 +79,140 @@ def read(
     ------
     ScanError
         A file that is missing, damaged, of another kind, or contradicts itself; numbers of angles and views that
-        differ.  The message names the file and the fault.
+        differ; numbers that may be anything.  The message names the file and the fault.
     TypeError, ValueError
         Arguments of the wrong kind.
     """
-    if not isinstance(path, (str, os.PathLike)):
-        raise TypeError(f"read: path must be a file or folder name, got {check.describe(path)}")
-    path = Path(path)
+    if kind is not None and kind not in kinds.KINDS:
+        raise ValueError(f"read: kind must be one of {', '.join(map(repr, kinds.KINDS))}, got {kind!r}")
+    if kind not in (None, kinds.COUNTS) and not (flats is None and darks is None):
+        raise ValueError(f"read: flats and darks belong to kind='counts', not to {kind!r}")
     pixel_size = None if pixel_size is None else check.number("read", "pixel_size", pixel_size, low=0, strict=True)
+    stated = given.distances_of(distances)
     notes: list[str] = []
-    raw = _read(path, _angles(angles, notes), notes)
-    views, rows, columns = raw.frames.shape
+    raw = _open(source, (dataset, angles_dataset), angles, links, notes)
+    if isinstance(raw, saved.SavedResult):
+        return raw  # type: ignore[return-value]  # the one file that is no scan
     changes: dict[str, Any] = {}
-    for name, given in (("flats", flats), ("darks", darks)):
-        if given is not None:
-            changes[name] = _reference(name, given, raw, notes)
-    if flats is not None:
-        changes["kind"] = COUNTS
+    for name, value in (("flats", flats), ("darks", darks)):
+        if value is not None:
+            changes[name] = given.reference(name, value, raw, notes)
     if axis is not None:
-        changes["axis"] = near("read", axis, columns)
+        changes["axis"] = near("read", axis, raw.frames.shape[2])
     if pixel_size is not None:
         changes |= {"spacing": pixel_size, "unit": raw.unit if raw.distances else "unit of pixel_size"}
-    final = dataclasses.replace(raw, **changes, notes=tuple(dict.fromkeys(notes)))
-    for name, frames in (("flats", final.flats), ("darks", final.darks)):
+    if stated is not None:
+        changes["distances"] = stated
+    final = dataclasses.replace(raw, **changes)
+    if stated is not None:
+        given.implausible(final, pixel_size is not None or final.unit != "pixel", notes)
+    return _finish(final, kind, notes)
+
+
+def _open(source: Any, want: Want, angles: Any, anywhere: str, notes: list[str]) -> Raw | saved.SavedResult:
+    if anywhere not in links.WHERE:
+        raise ValueError(f"read: links must be 'folder' or 'any', got {anywhere!r}")
+    for name, value in zip(("dataset", "angles_dataset"), want, strict=True):
+        if value is not None and not isinstance(value, str):
+            raise TypeError(f"read: {name} must be the name of an array in the file, got {check.describe(value)}")
+    turned = given.angles_of(angles, notes)
+    if isinstance(source, (str, os.PathLike)):
+        path = Path(source)
+        with links.within(path, anywhere), guarded(path):
+            return _read(path, want, turned, notes)
+    path = Path(getattr(getattr(source, "file", None), "filename", "") or type(source).__name__)
+    with links.within(path, anywhere):
+        return sources.read_open(source, want, turned, notes)
+
+
+def _finish(raw: Raw, kind: str | None, notes: list[str]) -> Scan:
+    """The scan, once what its numbers are is settled and its parts fit each other."""
+    views, rows, columns = raw.frames.shape
+    afford(raw.path, "the list of views", 64 * views)
+    for name, frames in (("flats", raw.flats), ("darks", raw.darks)):
         if frames is not None and frames.shape[1:] != (rows, columns):
-            raise ScanError(f"{path}: {name} have shape {frames.shape[1:]}, the frames ({rows}, {columns})")
-    afford(path, "the list of views", 64 * views)
+            raise ScanError(f"{raw.path}: {name} have shape {frames.shape[1:]}, the frames ({rows}, {columns})")
+    counts = kind == kinds.COUNTS or (kind is None and raw.said in ("", kinds.COUNTS))
+    beside = (raw.flats, raw.darks) if counts else (None, None)
+    try:
+        with guarded(raw.path):
+            evidence = kinds.look(raw.frames, *beside)
+            decision = kinds.settle(kind, raw, evidence, beside[0] is not None)
+    except ScanError as error:
+        if str(error).startswith(str(raw.path)):
+            raise
+        raise ScanError(f"{raw.path}: {error}") from None
+    text = kinds.advice(decision)
+    if decision.others:
+        warn(raw.path, text, notes)
+    else:
+        notes.append(text)
+    changes: dict[str, Any] = {"kind": decision.kind}
+    if decision.kind != kinds.COUNTS and not (raw.flats is None and raw.darks is None):
+        notes.append(f"flats and darks of the file are not used: the numbers are {decision.kind}")
+        changes |= {"flats": None, "darks": None, "flats_at": None, "darks_at": None}
+    final = dataclasses.replace(raw, **changes, notes=tuple(dict.fromkeys(notes)))
     return Scan(final, np.arange(views), (0, columns, 1))
 
 
-def _read(path: Path, angles: Any, notes: list[str]) -> Raw:
+def _read(path: Path, want: Want, angles: Any, notes: list[str]) -> Raw | saved.SavedResult:
     if not path.exists():
-        raise ScanError(f"{path}: no such file or folder")
+        raise ScanError(f"{shown(path)}: no such file or folder")
+    links.regular(path)
     if path.is_dir():
+        if sources.is_zarr(path):
+            level = ome_zarr.level(path) if want[0] is None else None
+            raw = sources.read_zarr(path, want if level is None else (level.name, want[1]), angles, notes)
+            return raw if level is None else level.scaled(raw)
+        _without_names(want, path)
         return folder.read_folder(path, angles, notes)
     start = head(path)
     if start.startswith(b"version https://git-lfs"):
         raise ScanError(f"{path}: is a Git LFS pointer, not the data; run `git lfs pull` in that repository")
-    if start.startswith(b"\x93NUMPY"):
-        return arrays.read_npy(path, angles, notes)
     if start.startswith(b"PK\x03\x04"):
-        return arrays.read_npz(path, angles, notes)
-    if start[:4] in TIFF:
-        return tiff.read_tiff(path, angles, notes)
+        return arrays.read_npz(path, want, angles, notes)
     if start.startswith((b"MATLAB 5.0", b"MATLAB 7.0")):
         from varinv.scan import mat
 
-        return mat.read_mat5(path, angles, notes)
+        return mat.read_mat5(path, want, angles, notes)
     if start.startswith((HDF5, b"MATLAB 7.3")):
-        return _read_hdf5(path, angles, notes)
+        return read_hdf5(path, want, angles, notes)
+    _without_names(want, path)
+    if start.startswith(b"\x93NUMPY"):
+        return arrays.read_npy(path, angles, notes)
     other = formats.reader_of(path, start)
     if other is not None:
         return other(path, angles, notes)
+    if start[:4] in TIFF:
+        return saved.open_tiff(path) or tiff.read_tiff(path, angles, notes)
+    if start and path.suffix.lower() not in EXPECTED and tables.is_table(path, start):
+        return tables.read_table(path, angles, notes)
     what = EXPECTED.get(path.suffix.lower(), f"a known scan format ({KNOWN})")
     begins = "is empty" if not start else f"it begins with {start[:24]!r}"
     raise ScanError(f"{path}: not {what}: {begins}")
 
 
-def _read_hdf5(path: Path, angles: Any, notes: list[str]) -> Raw:
-    try:
-        return _open_hdf5(path, angles, notes)
-    except ScanError:
-        raise
-    except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:  # what h5py raises on damaged files
-        raise ScanError(f"{path}: damaged HDF5 file ({error})") from None
+def _without_names(want: Want, path: Path) -> None:
+    if want != (None, None):
+        raise ScanError(f"{path}: dataset and angles_dataset name arrays inside a file; this one holds only one")
 
 
-def _open_hdf5(path: Path, angles: Any, notes: list[str]) -> Raw:
-    from varinv.scan import exchange, hdf5, mat, nexus
+def read_hdf5(path: Path, want: Want, angles: Any, notes: list[str]) -> Raw | saved.SavedResult:
+    """An HDF5 file by its layout; with `dataset` in any."""
+    from varinv.scan import exchange, hdf5, mat, nexus, trees
 
     with hdf5.open_file(path) as file:
-        if path.suffix.lower() != ".mat" and hdf5.has(file, "exchange/data"):
-            return exchange.read_exchange(file, path, angles, notes)
         matlab = path.suffix.lower() == ".mat" or any("MATLAB_class" in i.attrs for _, i in hdf5.walk(file))
-        if not matlab and nexus.is_nexus(file):
-            return nexus.read_nexus(file, path, angles, notes)
         if not matlab:
-            listed = ", ".join(f"{w} {i.shape}" for w, i in hdf5.walk(file) if hasattr(i, "shape")) or "no dataset"
-            raise ScanError(f"{path}: an HDF5 file without Data Exchange or NeXus layout; it holds {listed[:400]}")
-    return mat.read_mat73(path, angles, notes)
-
-
-def _angles(given: Any, notes: list[str]) -> Any:
-    """The argument `angles` in radians, or None."""
-    if given is None:
-        return None
-    if isinstance(given, (str, os.PathLike)):
-        place = Path(given)
-        if not place.is_file():
-            raise ScanError(f"{place}: no such file of angles")
-        return angle_files.load(place, notes)
-    values = to_numpy(check.real_array("read", "angles", given)).astype(np.float64)
-    if values.ndim != 1:
-        raise ValueError(f"read: angles must be one-dimensional, got shape {values.shape}")
-    refuse_degrees("read", values)
-    span = float(values.max() - values.min())
-    if span > 4 * np.pi:
-        notes.append(f"angles span {span:.5g} radians, {span / (2 * np.pi):.3g} turns, as given")
-    return values
-
-
-def _reference(name: str, given: Any, raw: Raw, notes: list[str]) -> Frames:
-    """Flats or darks from an argument: an array, or a file or folder."""
-    if not isinstance(given, (str, os.PathLike)):
-        given = check.taken("read", name, given)
-        array: AnyArray | None = to_numpy(given) if is_array(given) else np.asarray(given)
-        try:
-            found = arrays.stack(name, array, raw.frames.shape)
-        except ScanError as error:
-            raise ValueError(f"read: {error}") from None
-        assert found is not None
-        return found
-    place = Path(given)
-    if not place.exists():
-        raise ScanError(f"{place}: no such file or folder ({name})")
-    notes.append(f"{name} from {place.name}")
-    if place.is_dir():
-        return tiff.open_stack(sorted((f for f in place.iterdir() if f.suffix.lower() in tiff.SUFFIXES),
-                                      key=tiff.natural), place, notes)  # fmt: skip
-    start = head(place)
-    if start.startswith(b"\x93NUMPY"):
-        found = arrays.stack(place, npy.load_npy(place), raw.frames.shape)
-        assert found is not None
-        return found
-    if start[:4] in TIFF:
-        return tiff.open_stack([place], place, notes)
-    raise ScanError(f"{place}: {name} must be an .npy or TIFF file or a folder of TIFF frames")
+            found = saved.open_hdf5(file, path) if want[0] is None else None
+            if found is not None:
+                return found
+            if want[0] is None and hdf5.has(file, "exchange/data"):
+                return exchange.read_exchange(file, path, angles, notes)
+            layout = formats.layout_of(file) if want == (None, None) else None
+            if layout is not None:
+                return layout(file, path, angles, notes)
+            if want[0] is None and nexus.is_nexus(file):
+                return nexus.read_nexus(file, path, angles, notes)
+            return trees.read_tree(trees.hdf5_tree(file, path), path, "HDF5", *want, angles, notes)
+    return mat.read_mat73(path, want, angles, notes)

@@ -251,7 +251,7 @@ class Scan:
         afford(self.raw.path, f"a sinogram of {len(places)} rows", 4 * len(places) * views * detectors)
         out = np.empty((len(places), views, detectors), np.float32)
         for k, (_, found) in enumerate(self._rows(wanted)):
-            out[k] = measure.part_of(found, self.window, self.mirrored, what, self.raw.counts)
+            out[k] = measure.part_of(found, self.window, self.mirrored, what, self.raw.logarithm)
         return out[0] if rows is None else out
 
     def _rows(self, wanted: slice) -> Iterator[tuple[int, correct.Row]]:
@@ -287,7 +287,7 @@ class Scan:
         else:
             lines.append(f"axis at column {self.axis:.2f}")
         flats, darks = (0 if f is None else f.shape[0] for f in (raw.flats, raw.darks))
-        lines.append(f"counts; flats: {flats}, darks: {darks}" if raw.counts else "line integrals")
+        lines.append(f"counts; flats: {flats}, darks: {darks}" if raw.counts else raw.kind)
         return "\n".join(lines + [f"- {text}" for text in self.report.splitlines()])
 
     def __repr__(self) -> str:

@@ -33,9 +33,7 @@ def read_tiff(path: Path, angles: Angles | None, notes: list[str]) -> Raw:
         return arrays.build(path, "TIFF sinogram", page, angles, notes)
     if angles is not None:
         angles = match(angles, frames.shape[0], "in this stack", path, notes)
-    counts = frames.dtype.kind in "bui"
-    notes.append("whole numbers: taken as counts" if counts else "fractional numbers: taken as line integrals")
-    return Raw(path, "TIFF stack", frames, angles, kind=kind_of(counts))
+    return Raw(path, "TIFF stack", frames, angles, kind=kind_of(frames.dtype.kind in "bui"))
 
 
 def open_stack(files: list[Path], path: Path, notes: list[str], slots: list[Slot] | None = None) -> TIFFFrames:

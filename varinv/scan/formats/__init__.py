@@ -9,7 +9,7 @@ from typing import Any
 
 from varinv.scan import names
 from varinv.scan.angles import Angles
-from varinv.scan.errors import ScanError, warn
+from varinv.scan.errors import ScanError, head, warn
 from varinv.scan.frames import Frames, Loaded, Raw
 
 Reader = Callable[[Path, Angles | None, list[str]], Raw]
@@ -18,6 +18,7 @@ FRAMES = {  # suffix of the files of a folder of frames: the module that opens t
     ".edf": "edf",
 }
 TITLES = {"fits": "FITS", "edf": "EDF"}
+OTHERS = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+", b"\x89HDF", b"MATLAB", b"PK\x03\x04", b"\x93NUMPY")
 IMAGES = "an image, not a scan: read_image opens it as an array with its pixel size"
 
 
@@ -25,10 +26,39 @@ def reader_of(path: Path, start: bytes) -> Reader | None:
     """Who reads a file that begins so, by its content first, then by its suffix; None: none of these formats."""
     if start[128:132] == b"DICM" or start[344:348] in (b"n+1\0", b"ni1\0") or start.startswith(b"ObjectType = Image"):
         raise ScanError(f"{path}: {IMAGES}")
-    if path.name.lower().endswith((".nii", ".nii.gz", ".mha", ".mhd", ".dcm")):
+    if start and path.name.lower().endswith((".nii", ".nii.gz", ".mha", ".mhd", ".dcm")):
         raise ScanError(f"{path}: {IMAGES}")
     module = _module(path.suffix.lower(), start)
     return None if module is None else importlib.import_module(f"varinv.scan.formats.{module}").read
+
+
+def settings_in(folder: Path) -> tuple[Path, Reader] | None:
+    """The one file of settings (.xtekct, SkyScan .log) in a folder of frames, and its reader.
+
+    Logs of reconstructions (`_rec.log`) do not count.  A folder of DICOM slices is refused: it holds images.
+    """
+    try:
+        files = [f for f in sorted(folder.iterdir()) if f.is_file() and not f.name.startswith(".")]
+    except OSError as error:
+        raise ScanError(f"{folder}: cannot be listed ({error.strerror})") from None
+    known = any(f.suffix.lower() in (".tif", ".tiff", *FRAMES) for f in files)
+    if files and not known and all(head(f, 132)[128:] == b"DICM" for f in files[:3]):
+        raise ScanError(f"{folder}: {IMAGES}")
+    texts = [f for f in files if f.suffix.lower() in (".xtekct", ".log") and not f.stem.endswith("_rec")]
+    found = [f for f in texts if _module(f.suffix.lower(), head(f)) in ("nikon", "skyscan")]
+    if len(found) != 1:
+        return None
+    reader = reader_of(found[0], head(found[0]))
+    return None if reader is None else (found[0], reader)
+
+
+def layout_of(file: Any) -> Callable[[Any, Path, Angles | None, list[str]], Raw] | None:
+    """Who reads this open HDF5 file by the layout of an instrument or a program; None: none of these."""
+    from varinv.scan.formats import area_detector, hyperspy
+
+    if hyperspy.is_hyperspy(file):
+        return hyperspy.read
+    return area_detector.read if area_detector.is_area_detector(file) else None
 
 
 def _module(suffix: str, start: bytes) -> str | None:
@@ -36,6 +66,8 @@ def _module(suffix: str, start: bytes) -> str | None:
         return "xradia"
     if start.startswith(b"SIMPLE  ="):
         return "fits"
+    if start.startswith(OTHERS):
+        return None
     if start[208:211] == b"MAP" or (suffix in (".mrc", ".mrcs", ".st", ".ali", ".rec", ".preali") and len(start) > 256):
         return "mrc"
     if start.lstrip().startswith(b"{") and (suffix == ".edf" or b"EDF_" in start or b"Dim_1" in start):

@@ -96,3 +96,11 @@ def fitting(angles: Angles, views: int, path: Path, notes: list[str]) -> Angles:
                    "that was stopped", notes)  # fmt: skip
         return angles[:views]
     return match(angles, views, "in this file", path, notes)
+
+
+def cone(path: Path, rows: int, notes: list[str], upright: float | None = None) -> None:
+    """Say that the rows of a cone beam but one are no fan beams; `upright` is the row that the beam meets upright."""
+    if rows > 1:
+        row = (rows - 1) / 2 if upright is None else upright
+        warn(path, f"{rows} detector rows and distances are a cone beam: only row {row:g} is a fan beam, and the "
+                   "others are reconstructed as if they were", notes)  # fmt: skip

@@ -15,7 +15,6 @@ from varinv.scan.frames import AnyArray, Loaded, Raw
 from varinv.scan.kinds import kind_of
 from varinv.scan.npy import numeric
 
-SUFFIXES = (".fits", ".fit", ".fts")
 Where = tuple[int, int | None]  # image in the file, plane of a cube
 
 

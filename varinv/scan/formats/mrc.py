@@ -20,7 +20,6 @@ from varinv.scan.formats.common import guarded, library, settings
 from varinv.scan.frames import Mapped, Raw
 from varinv.scan.kinds import kind_of
 
-SUFFIXES = (".mrc", ".mrcs", ".st", ".ali", ".rec", ".preali")
 MODES = {0: "i1", 1: "i2", 2: "f4", 6: "u2", 12: "f2"}
 
 

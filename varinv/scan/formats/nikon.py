@@ -12,10 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
-from varinv.scan import tiff
+from varinv.scan import links, tiff
 from varinv.scan.angles import Angles
 from varinv.scan.errors import ScanError, warn
-from varinv.scan.formats.common import even, fitting, number, positive, settings
+from varinv.scan.formats.common import cone, even, fitting, number, positive, settings
 from varinv.scan.frames import Raw
 from varinv.scan.hdf5 import LENGTHS
 from varinv.scan.kinds import COUNTS
@@ -46,6 +46,7 @@ def read(path: Path, angles: Angles | None, notes: list[str]) -> Raw:
     if white > 0:
         notes.append(f"the flat is the stated white level {white:g}")
     pitch = scale * positive(found, "DetectorPixelSizeX", path)
+    cone(path, frames.shape[1], notes)
     notes.append(f"source {near:g} mm before the axis, detector {whole - near:g} mm behind it, pitch {pitch:g} mm")
     return Raw(path, "Nikon", frames, angles, even(white, *frames.shape[1:], path) if white > 0 else None, kind=COUNTS,
                spacing=pitch, unit="mm", distances=(near, whole - near))  # fmt: skip
@@ -58,6 +59,7 @@ def _files(path: Path, found: dict[str, str], views: int, notes: list[str]) -> l
     form = re.compile(re.escape(name + found.get("inputseparator", "_")) + r"(\d+)\.tiff?$", re.IGNORECASE)
     for folder in dict.fromkeys((place, path.parent)):
         if folder.is_dir():
+            links.allowed(path, "InputFolderName", folder, folder.name)
             numbered = sorted((int(m.group(1)), f) for f in folder.iterdir() if (m := form.match(f.name)))
             if numbered:
                 files = [f for k, f in numbered if k > 0] if len(numbered) > views else [f for _, f in numbered]

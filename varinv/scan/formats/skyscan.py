@@ -14,7 +14,7 @@ import numpy as np
 from varinv.scan import tiff
 from varinv.scan.angles import Angles
 from varinv.scan.errors import ScanError, warn
-from varinv.scan.formats.common import even, fitting, number, positive, settings
+from varinv.scan.formats.common import cone, even, fitting, number, positive, settings
 from varinv.scan.frames import Raw
 from varinv.scan.kinds import COUNTS
 
@@ -43,13 +43,13 @@ def read(path: Path, angles: Angles | None, notes: list[str]) -> Raw:
         notes.append("the frames are not corrected for the flat field: pass flats=")
     elif white > 0:
         notes.append(f"corrected for the flat field by the scanner: the flat is its reference intensity {white:g}")
-    if "optical axis (line)" in found:
-        notes.append(f"the beam meets the detector upright in row {found['optical axis (line)']}, counted from below")
     flat = even(white, *frames.shape[1:], path) if white > 0 else None
     if near >= PARALLEL:
         return Raw(path, "SkyScan", frames, angles, flat, kind=COUNTS, spacing=pixel, unit="mm")
     if near >= whole:
         raise ScanError(f"{path}: Object to Source {near:g} mm is not below Camera to Source {whole:g} mm")
+    rows = frames.shape[1]
+    cone(path, rows, notes, rows - 1 - number(found, "Optical Axis (line)", path, (rows - 1) / 2))  # lines from below
     notes.append(f"source {near:g} mm before the axis, camera {whole - near:g} mm behind it, pixel {pixel:g} mm there")
     return Raw(path, "SkyScan", frames, angles, flat, kind=COUNTS, spacing=pixel * whole / near, unit="mm",
                distances=(near, whole - near))  # fmt: skip

@@ -17,7 +17,7 @@ import numpy as np
 
 from varinv.scan.angles import Angles, match, to_radians
 from varinv.scan.errors import ScanError, afford, warn
-from varinv.scan.formats.common import guarded, library
+from varinv.scan.formats.common import cone, guarded, library
 from varinv.scan.frames import AnyArray, ArrayFrames, Loaded, Raw
 from varinv.scan.kinds import kind_of
 
@@ -40,6 +40,8 @@ def read(path: Path, angles: Angles | None, notes: list[str]) -> Raw:
         stated = _floats(ole, "ImageInfo/Angles").astype(np.float64)
         shifts = _floats(ole, "alignment/X-Shifts").astype(np.float64)
         spacing, unit, distances = _lengths(ole, path, notes)
+    if distances is not None:
+        cone(path, rows, notes)
     if len(shifts) and np.abs(shifts).max() > 0.5:
         warn(path, f"the file states shifts of the frames of up to {np.abs(shifts).max():.3g} columns, which are not "
                    "applied", notes)  # fmt: skip
