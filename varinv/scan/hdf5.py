@@ -10,7 +10,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from varinv.scan import links
+from varinv.scan import heaps, links
 from varinv.scan.errors import ScanError, afford
 from varinv.scan.frames import AnyArray, HDF5Frames
 from varinv.scan.npy import numeric
@@ -20,6 +20,8 @@ LENGTHS = {"m": 1e3, "cm": 10.0, "mm": 1.0, "um": 1e-3, "µm": 1e-3, "μm": 1e-3
 
 def open_file(path: Path) -> h5py.File:
     """The open file, or a ScanError with the reason."""
+    links.regular(path)
+    heaps.check(path)
     try:
         return h5py.File(path, "r")
     except OSError as error:
