@@ -120,7 +120,7 @@ FORMATS: dict[str, tuple[str, Callable[[Path], None]]] = {
 
 
 def mutant(whole: bytes, rng: np.random.Generator) -> bytes:
-    """One change or a few, up to eight: bytes, whole numbers with extreme values, blocks copied, cut, blanked, inserted."""
+    """One change or up to eight: bytes, whole numbers with extreme values, blocks copied, cut, blanked, inserted."""
     content = bytearray(whole)
     for _ in range(int(rng.choice([1, 1, 1, 2, 3, 8]))):
         n = max(len(content), 1)

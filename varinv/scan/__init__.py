@@ -2,6 +2,7 @@
 
 from varinv.scan.errors import ScanError, ScanWarning
 from varinv.scan.reader import read
+from varinv.scan.saved import SavedResult
 from varinv.scan.scan import Scan
 
-__all__ = ["Scan", "ScanError", "ScanWarning", "read"]
+__all__ = ["SavedResult", "Scan", "ScanError", "ScanWarning", "read"]

@@ -166,7 +166,7 @@ def _whole(e: Evidence) -> Decision:
     if e.low < -0.05 * max(e.contrast, e.high) and e.low < -1:
         return Decision(LINES, e.sentence() + ": counts are not negative", (EMISSION, COUNTS))
     if e.way == "brighter":
-        if any(0.9 * full < e.high <= full for full in FULL) and abs(e.air) < 0.2 * e.contrast:
+        if any(full / 2 < e.high <= full for full in FULL) and abs(e.air) < 0.2 * e.contrast:
             return Decision(LINES, e.sentence() + ": stretched to the range of their type", (EMISSION, COUNTS))
         return Decision(EMISSION, e.sentence(), (LINES, COUNTS))
     return Decision(COUNTS, e.sentence())
