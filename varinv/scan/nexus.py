@@ -157,7 +157,9 @@ def _raw(
     if angles is not None:
         angles = match(angles, views, f"in {data.name}", path, notes)
     counts = chosen[1] is not None or data.dtype.kind in "bui"
+    before = np.cumsum(keys == 0)  # views taken before each frame
     return Raw(
         path, kind, projections, angles, chosen[1], chosen[2], kind_of(counts),
         spacing=pixel or 1.0, unit="mm" if pixel else "pixel",
+        flats_at=before[keys == 1], darks_at=before[keys == 2],
     )  # fmt: skip
