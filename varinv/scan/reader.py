@@ -13,7 +13,7 @@ from varinv import check
 from varinv.backend import is_array, to_numpy
 from varinv.operators.geometry import refuse_degrees
 from varinv.scan import angles as angle_files
-from varinv.scan import arrays, npy, tiff
+from varinv.scan import arrays, ended, npy, tiff
 from varinv.scan.axis import near
 from varinv.scan.errors import ScanError, afford, head
 from varinv.scan.frames import AnyArray, Frames, Raw
@@ -70,12 +70,12 @@ def read(
     path = Path(path)
     pixel_size = None if pixel_size is None else check.number("read", "pixel_size", pixel_size, low=0, strict=True)
     notes: list[str] = []
-    raw = _read(path, _angles(angles, notes), notes)
+    raw = ended.cut(_read(path, _angles(angles, notes), notes), notes)
     views, rows, columns = raw.frames.shape
     changes: dict[str, Any] = {}
     for name, given in (("flats", flats), ("darks", darks)):
         if given is not None:
-            changes[name] = _reference(name, given, raw, notes)
+            changes |= {name: _reference(name, given, raw, notes), f"{name}_at": None}
     if flats is not None:
         changes["kind"] = COUNTS
     if axis is not None:
