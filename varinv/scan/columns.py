@@ -17,14 +17,16 @@ class Columns(NamedTuple):
     dark: Mask  # runs at the edges that the beam does not reach
 
 
-def judge(data: Real, gain: Real, through: Real, usable: Mask, row: int, repairs: Repairs) -> Columns:
+def judge(
+    data: Real, gain: Real, noise: float, through: Real, usable: Mask, row: int, repairs: Repairs
+) -> Columns:  # fmt: skip
     """Dead, hot and unlit columns, put on record.
 
     A pixel is dead or hot where its gain is not finite or at most 10 % of that of the lit columns, where most of its
     measurements are unusable, where its level exceeds twice that of its neighbours and of air, or where it alone never
     changes although its neighbours are elsewhere.  Three or more of too low a gain at an edge are outside the beam.
     """
-    level = lit_level(gain)
+    level = lit_level(gain, noise)
     positive = np.isfinite(gain) & (gain > 0)
     low = ~positive | (gain <= 0.1 * level)
     dark = edges(low, 3)
@@ -113,7 +115,8 @@ def noisy(lines: Real, valid: Mask) -> Mask:
     views, columns = lines.shape
     if views < 32 or columns < 16:
         return np.zeros(columns, bool)
-    second = np.abs(lines[1:-1] - (lines[:-2] + lines[2:]) / 2)
+    at = np.arange(1, views - 1, max(1, views // 512))  # some 512 views know the scatter to a few per cent
+    second = np.abs(lines[at] - (lines[at - 1] + lines[at + 1]) / 2)
     scatter = np.median(second, axis=0)
     near = median_filter(scatter, 15, mode="nearest")
     lone = median_filter(scatter, 3, mode="nearest") < scatter / 3  # a single column, not the flank of a region

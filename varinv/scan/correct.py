@@ -36,7 +36,7 @@ def correct(
         through = signal / gain
         finite = np.isfinite(through) & (np.abs(signal) < HUGE)
         usable = finite & (through > 0)
-        kinds = columns.judge(values, steady, through, usable, row, repairs)
+        kinds = columns.judge(values, steady, known.noise, through, usable, row, repairs)
         lines = -np.log(np.where(usable, through, 1.0))
     alive = ~(kinds.dead | kinds.dark)
     repairs.note("NaN or infinite measurements interpolated", [""] * int((~finite & alive).sum()))
@@ -54,7 +54,7 @@ def correct(
     # flats within a factor of two of the beam: more at the edges is no air; without flats any level may be air
     limit = np.inf if known.gain is None else np.log(2)
     lines, valid = _agreeing(lines, valid, values, scatter, ~kinds.dark, options, angles, row, limit, repairs)
-    if options.air is False and known.gain is not None:
+    if options.air is False and known.gain is not None and lines.shape[1] >= levels.NARROW:
         levels.other_exposure(levels.find_air(lines, limit), repairs)
     valid &= ~full  # their lines are bounds, and stay
     return Row(_finish(lines, options, limit, row, repairs), valid, np.where(valid, signal, 0.0))
@@ -110,11 +110,12 @@ def _agreeing(
     valid &= ~more
     struck |= more
     repairs.note("outliers (zingers) interpolated", _places(struck, row))
-    wavering = columns.noisy(lines, valid)
-    repairs.note("columns much noisier than their neighbours interpolated",
-                 [f"row {row} column {c}" for c in np.flatnonzero(wavering)])  # fmt: skip
-    patch(lines, valid, np.broadcast_to(wavering, valid.shape))
-    valid &= ~wavering
+    if scatter:
+        wavering = columns.noisy(lines, valid)
+        places = [f"row {row} column {c}" for c in np.flatnonzero(wavering)]
+        repairs.note("columns much noisier than their neighbours interpolated", places)
+        patch(lines, valid, np.broadcast_to(wavering, valid.shape))
+        valid &= ~wavering
     for view, by in levels.jumps(lines, angles):
         repairs.doubt(
             f"the object or the detector moved by {by} columns before view {view}: reconstruct from the views on one "
@@ -147,7 +148,7 @@ def _places(found: Mask, row: int) -> list[str]:
 def _full_flats(flats: AnyArray | None, top: float, alive: Mask, repairs: Repairs) -> None:
     if flats is None or not np.isfinite(top):
         return
-    share = (flats[:, alive] >= top).mean(0)
+    share = (flats[:, alive] == top).mean(0)
     if (share > 0).any():
         repairs.doubt(
             f"the flats are saturated (at {top:g} counts) in {int((share > 0).sum())} columns: line integrals there "

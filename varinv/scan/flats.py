@@ -20,6 +20,7 @@ class Reference(NamedTuple):
 
     dark: Real  # (columns,) or (views, columns)
     gain: Real | None  # flat minus dark, the same shapes; None without flats
+    noise: float = 0.0  # deviation of one dark
 
 
 def lit_level(gain: Real, noise: float = 0.0) -> float:
@@ -156,8 +157,14 @@ def _spread(frames: Real, reference: float, what: str, repairs: Repairs) -> None
         return
     level = np.array([lit_level(f - reference) for f in frames])
     usual = float(np.median(level))
-    level = level[(level > 0.5 * usual) & (level < 2 * usual)]  # the others are dropped by `average`
-    if len(level) > 1 and usual > 0 and np.ptp(level) > SPREAD * usual:
+    kept = (level > 0.5 * usual) & (level < 2 * usual)  # the others are dropped by `average`
+    if kept.sum() < 2 or usual <= 0:
+        return
+    still = frames[kept] - level[kept, None]
+    noise = 1.4826 * float(np.nanmedian(np.abs(still - np.nanmedian(still, axis=0))))
+    level = level[kept]
+    # the range of a hundred medians over the columns is five of their deviations, 1.25 noise/√columns
+    if np.ptp(level) > SPREAD * usual + 6 * 1.25 * noise / np.sqrt(frames.shape[1]):
         repairs.doubt(
             f"the flats differ in level by {100 * np.ptp(level) / usual:.2g} % and it is not known when each was "
             f"taken: line integrals may be off by ±{np.ptp(level) / usual / 2:.2g}; give the flats that belong to the "
@@ -192,7 +199,7 @@ def reference(
     floor = float(np.median(dark[np.isfinite(dark)])) if np.isfinite(dark).any() else 0.0
     gain = in_time(flats.astype(np.float64), flats_at, views, floor, "flat", repairs) - dark
     _check(gain, dark, noise, darks is not None)
-    return Reference(dark, gain)
+    return Reference(dark, gain, noise)
 
 
 def _check(gain: Real, dark: Real, noise: float, darks: bool) -> None:
@@ -202,6 +209,8 @@ def _check(gain: Real, dark: Real, noise: float, darks: bool) -> None:
     if level > 5 * noise:
         return
     middle = float(np.median(finite)) if finite.size else 0.0
+    if finite.size and not (steady + dark)[np.isfinite(steady)].any():
+        raise ScanError("the flats hold nothing but 0: were they ever written?")
     if darks and middle < -5 * max(noise, 0.2):
         was = float(np.median(dark[np.isfinite(dark)]))
         if was + middle < -1000:

@@ -87,14 +87,13 @@ def dips(lines: Real, angles: Real, air: Air | None) -> tuple[Real, np.ndarray, 
     if len(lines) < FEW or lines.shape[1] < NARROW:
         return offset, none, ""
     order = np.argsort(angles, kind="stable")
-    level, noise = _course(
-        lines[order], None if air is None else Air(air.left[order], air.right[order], air.seen[order])
-    )
+    level = _course(lines[order], None if air is None else Air(air.left[order], air.right[order], air.seen[order]))
     change = np.diff(level)
     usual = _running(change, 5)
     # ten deviations: never by chance; a turning object changes the median slowly, and the running median follows it
     spread = 1.4826 * float(np.median(np.abs(change - usual)))
-    steps = np.flatnonzero(np.abs(change - usual) > max(DIP, 10 * spread, 6 * noise))
+    flicker = 1.4826 * float(np.median(np.abs(change - np.median(change))))  # five times: once in a million steps
+    steps = np.flatnonzero(np.abs(change - usual) > max(DIP, 10 * spread, 5 * flicker))
     found, lasting = _runs(change - usual, steps, len(lines))
     for start, stop, height in found:
         base = (level[start - 1] + level[min(stop, len(level) - 1)]) / 2 if start > 0 and stop < len(level) else None
@@ -110,22 +109,22 @@ def dips(lines: Real, angles: Real, air: Air | None) -> tuple[Real, np.ndarray, 
     return offset, np.flatnonzero(offset), doubt
 
 
-def _course(p: Real, air: Air | None) -> tuple[Real, float]:
-    """The level of views in order, up to a slow change, and the noise of a step of it."""
+def _course(p: Real, air: Air | None) -> Real:
+    """The level of views in order, up to a slow change."""
     if air is not None and air.seen.any(1).mean() > 0.9:
         shown = air.seen.any(1)
         centred = np.stack([air.left - np.median(air.left), air.right - np.median(air.right)], 1)
         some = np.where(air.seen, centred, 0).sum(1) / np.maximum(air.seen.sum(1), 1)
         level = np.interp(np.arange(len(p)), np.flatnonzero(shown), some[shown])
-        return level, 0.0
+        return np.asarray(level)
     change = np.median(np.diff(p, axis=0), axis=1)
-    return np.concatenate([[0.0], np.cumsum(change)]), 0.0
+    return np.concatenate([[0.0], np.cumsum(change)])
 
 
 def _running(values: Real, width: int) -> Real:
     from scipy.ndimage import median_filter
 
-    return np.asarray(median_filter(values, width, mode="nearest"))
+    return np.asarray(median_filter(values, width, mode="mirror"))  # an end is not its own neighbour
 
 
 def _runs(change: Real, steps: np.ndarray, views: int) -> tuple[list[tuple[int, int, float]], list[tuple[int, float]]]:
@@ -199,7 +198,7 @@ def _shift(first: Real, second: Real) -> tuple[int, float]:
 
 def other_exposure(air: Air | None, repairs: Repairs) -> None:
     """Doubt flats that do not belong to the views: air is not 0, or drifts away from it, where all else is still."""
-    if air is None:
+    if air is None or len(air.seen) < FEW:
         return
     remedy = "take the level of air from the edges with using(air=True), or state it with using(air=levels)"
     some = np.concatenate([air.left[air.seen[:, 0]], air.right[air.seen[:, 1]]])
@@ -219,9 +218,11 @@ def other_exposure(air: Air | None, repairs: Repairs) -> None:
     tenth = max(len(course) // 10, 3)
     drift = float(np.median(course[-tenth:]) - np.median(course[:tenth]))
     line = np.linspace(0, drift, len(course))
-    if abs(drift) > 0.8 * OTHER and float(np.median(np.abs(course - line - np.median(course - line)))) < 0.2 * abs(
-        drift
-    ):
+    flicker = 1.4826 * float(np.median(np.abs(course - line - np.median(course - line))))
+    if flicker > OTHER / 2 and spread < 2 * flicker:
+        repairs.doubt(f"air flickers by ±{100 * flicker:.2g} % from view to view: {remedy}")
+        return
+    if abs(drift) > 0.8 * OTHER and flicker < 0.3 * abs(drift):
         repairs.doubt(
             f"air drifts by {100 * np.expm1(-drift):+.2g} % from the first views to the last, and the flats do not "
             f"follow: {remedy}"

@@ -78,6 +78,7 @@ def zingers(lines: Real, valid: Mask, angles: Real) -> Mask:
     contrast = float(np.percentile(values, 99.5) - np.percentile(values, 0.5))
     least = max(0.2 * contrast, 10 * float(np.median(np.abs(sample(r[1:-1]))) * 1.4826))
     candidates = good & (np.abs(r) > least)
+    candidates[[0, -1]] = False  # a view on one side alone does not tell a strike from a plate seen edge-on
     wide = np.flatnonzero(steps > 1.5 * step)  # beside a gap in angle the next view is out of reach
     candidates[np.concatenate([wide, wide + 1])] = False
     if not candidates.any() or candidates.mean() > 0.05:  # noise or a coarse object, not strikes
@@ -110,11 +111,26 @@ def _alone(p: Real, r: Real, v: np.ndarray, u: np.ndarray, reach: int) -> Mask:
     kin = np.zeros(len(v), np.int64)
     for dv in (-5, -4, -3, -2, -1, 1, 2, 3, 4, 5):
         kin += (sense[:, None] * window(r, dv, reach * abs(dv)) > size[:, None] / 4).any(1)
-    one, two = (sum(window(p, s * d, reach).sum(1) for s in (-1, 1)) / 2 for d in (1, 2))
+    one, two, four = (sum(window(p, s * d, reach).sum(1) for s in (-1, 1)) / 2 for d in (1, 2, 4))
+    spread = np.max([sense * sum(_excess(window(p, d, w)) for d in (-1, 1)) / 2
+                     for w in (reach + 4, 2 * reach + 5)], axis=0)  # fmt: skip
     same = window(p, 0, 4)
     level = np.median(np.concatenate([same[:, :1], same[:, -1:]], axis=1), axis=1, keepdims=True)
     mass = np.maximum((sense[:, None] * (same - level)).sum(1), size)
-    return np.asarray(clear & (kin <= 1) & (sense * (one - two) < 0.2 * mass))
+    return np.asarray(
+        clear
+        & (kin <= 1)
+        & (sense * (one - two) < 0.2 * mass)
+        & (sense * (one - four) < 0.3 * mass)
+        & (spread < 0.25 * mass)
+    )
+
+
+def _excess(across: Real) -> Real:
+    """What windows (n, columns) hold above the straight line between their three outer columns on either side."""
+    width = across.shape[1]
+    left, right = np.median(across[:, :3], axis=1), np.median(across[:, -3:], axis=1)
+    return np.asarray(across[:, 3:-3].sum(1) - (left + right) / 2 * (width - 6))
 
 
 def _near(v: np.ndarray, n: int) -> np.ndarray:

@@ -48,6 +48,9 @@ def ceiling(values: AnyArray, dtype: np.dtype[Any], noise: bool, dark: bool) -> 
     # and are found as such, so that alone they must be more than these ever are
     if end and ((kinds >= 20 and at_top >= 4) or at_top > 0.05 * finite.size):
         return top
+    # one number in twenty readings of a noisy detector is no tail
+    if noise and top >= 50 and at_top > 0.05 * finite.size:
+        return top
     # elsewhere the top must be no tail of a distribution: ten times as many readings as each of those just below
     many = at_top > 20 and at_top > 10 * len(near) / max(kinds, 1) and at_top > 0.002 * finite.size
     return top if noise and kinds >= 20 and many else float("inf")
