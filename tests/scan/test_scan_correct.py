@@ -10,7 +10,7 @@ import pytest
 import scan_files as files
 
 from varinv.scan import ScanError, read
-from varinv.scan.correct import normalise_air
+from varinv.scan.levels import normalise_air
 
 ROW = 1
 

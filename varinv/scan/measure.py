@@ -8,23 +8,41 @@ import numpy as np
 from numpy.typing import NDArray
 
 from varinv.scan import axis as axes
-from varinv.scan import correct
+from varinv.scan import correct, process, saturation
 from varinv.scan.errors import ScanError, afford
+from varinv.scan.flats import Reference, reference
 from varinv.scan.frames import AnyArray, Raw
 from varinv.scan.kinds import EMISSION, LINES, TRANSMISSION
+from varinv.scan.record import Options, Repairs, Row
 
 BLOCK = 1 << 26  # bytes of raw numbers read at a time: 64 MiB
-Seen = dict[int, correct.Repairs]
+Seen = dict[int, Repairs]
 
 
 def rows_of(
-    raw: Raw, picked: AnyArray, options: correct.Options, wanted: slice, seen: Seen
-) -> Iterator[tuple[int, correct.Row]]:
+    raw: Raw, picked: AnyArray, options: Options, wanted: slice, seen: Seen
+) -> Iterator[tuple[int, Row | ScanError]]:
     """The picked views of corrected rows of the whole detector; the repairs of all views are put into `seen`.
 
     All views are corrected, whichever are picked: dead pixels, stripes and failed views are seen by comparing views.
+    A row that cannot be corrected is yielded as its error: the others follow.
     """
-    if raw.counts and raw.flats is None and not options.air:
+    if options.process and options.stage == process.PROJECTIONS:
+        every = list(range(*wanted.indices(raw.frames.shape[1])))
+        rows = process.projections(raw, options, every, seen, _whole_rows)
+    else:
+        rows = _whole_rows(raw, options, wanted, seen)
+    for row, found in rows:
+        if isinstance(found, Row):
+            if options.process and options.stage != process.PROJECTIONS:
+                found = found._replace(lines=process.sinogram(options.process, found.lines, raw.angles))
+            found = Row(found.lines[picked], found.valid[picked], found.counts[picked])
+        yield row, found
+
+
+def _whole_rows(raw: Raw, options: Options, wanted: slice, seen: Seen) -> Iterator[tuple[int, Row | ScanError]]:
+    """All views of corrected rows, before the steps of others."""
+    if raw.counts and raw.flats is None and options.air is False:
         raise ScanError(
             f"{raw.path}: counts without flats; pass flats= to read (frames, or the level of the beam as a number), "
             "or take the level of air from the edges of the detector with using(air=True); numbers that are no "
@@ -43,8 +61,8 @@ def rows_of(
         data = raw.frames.read(views, rows)
         for k, row in enumerate(part):
             flat, dark = (None if b is None else b[:, k] for b in (flats, darks))
-            seen[row], found = _correct(raw, data[:, k].astype(np.float64), flat, dark, options, angles, row)
-            yield row, correct.Row(found.lines[picked], found.valid[picked], found.counts[picked])
+            seen[row], found = _correct(raw, data[:, k], flat, dark, options, angles, row)
+            yield row, found
 
 
 def _correct(
@@ -52,32 +70,32 @@ def _correct(
     data: AnyArray,
     flats: AnyArray | None,
     darks: AnyArray | None,
-    options: correct.Options,
+    options: Options,
     angles: AnyArray,
     row: int,
-) -> tuple[correct.Repairs, correct.Row]:
-    repairs: correct.Repairs = {}
+) -> tuple[Repairs, Row | ScanError]:
+    repairs = Repairs()
     try:
         if raw.kind == EMISSION:  # air is not 0 there, but whatever shines
             return repairs, correct.repair_lines(data, options._replace(air=False), angles, row, repairs)
         if raw.kind == LINES:
             return repairs, correct.repair_lines(data, options, angles, row, repairs)
         if raw.kind == TRANSMISSION:
-            blank, ones = np.zeros(data.shape[1]), np.ones(data.shape[1])
-            return repairs, correct.correct(data, blank, ones, options, angles, row, repairs)
-        dark, gain = correct.reference(flats, darks, data.shape[1], repairs)
-        found = correct.correct(data, dark, gain, options, angles, row, repairs)
-        if flats is None and correct.NO_AIR in repairs:
-            raise ScanError(
-                f"counts without flats, and {len(repairs[correct.NO_AIR])} of {len(data)} views show no air at the "
-                "edges of the detector to replace them; pass flats= to read"
-            )
+            whole = Reference(np.zeros(data.shape[1]), np.ones(data.shape[1]))
+            return repairs, correct.correct(data, whole, options, angles, row, repairs)
+        data = saturation.unwrapped(data, "views", repairs)
+        flats = None if flats is None else saturation.unwrapped(flats, "flats", repairs)
+        darks = None if darks is None else saturation.unwrapped(darks, "darks", repairs)
+        known = reference(flats, darks, data.shape, repairs, raw.flats_at, raw.darks_at)
+        found = correct.correct(data, known, options, angles, row, repairs, flats)
+        if flats is None:
+            correct.without_air(repairs, len(data))
     except ScanError as error:
-        raise ScanError(f"{raw.path}: row {row}: {error}") from None
+        return repairs, ScanError(f"{raw.path}: row {row}: {error}")
     return repairs, found
 
 
-def part_of(found: correct.Row, window: tuple[int, int, int], mirrored: bool, what: str, logarithm: bool) -> AnyArray:
+def part_of(found: Row, window: tuple[int, int, int], mirrored: bool, what: str, logarithm: bool) -> AnyArray:
     """The wanted columns of a row, binned and mirrored: "lines", "valid" or "counts"."""
     start, stop, k = window
     part: AnyArray = getattr(found, what)[:, start:stop]
@@ -92,7 +110,7 @@ def part_of(found: correct.Row, window: tuple[int, int, int], mirrored: bool, wh
     return part[:, ::-1] if mirrored else part
 
 
-def estimate_axis(raw: Raw, options: correct.Options) -> tuple[float, str]:
+def estimate_axis(raw: Raw, options: Options) -> tuple[float, str]:
     """Column of the file onto which the rotation axis projects, from up to five rows and all views, and what to say.
 
     Raises
@@ -108,8 +126,12 @@ def estimate_axis(raw: Raw, options: correct.Options) -> tuple[float, str]:
     fault: ScanError | None = None
     for row in sorted({(2 * k + 1) * count // (2 * few) for k in range(few)}):
         try:
-            found += [r.lines for _, r in rows_of(raw, np.arange(views), options, slice(row, row + 1), {})]
-        except ScanError as error:  # perhaps a row in the shadow of the slits
+            for _, r in rows_of(raw, np.arange(views), options, slice(row, row + 1), {}):
+                if isinstance(r, Row):
+                    found.append(r.lines)
+                else:  # perhaps a row in the shadow of the slits
+                    fault = r
+        except ScanError as error:
             fault = error
     if fault is not None and not found:
         raise fault

@@ -163,7 +163,9 @@ def _raw(
         angles = match(angles, views, f"in {data.name}", path, notes)
     said = stated(hdf5.text(data.attrs.get("units")))
     counts = chosen[1] is not None or data.dtype.kind in "bui"
+    before = np.cumsum(keys == 0)  # views taken before each frame
     return Raw(
         path, kind, projections, angles, chosen[1], chosen[2], said or kind_of(counts), said,
         spacing=pixel or 1.0, unit="mm" if pixel else "pixel",
+        flats_at=before[keys == 1], darks_at=before[keys == 2],
     )  # fmt: skip

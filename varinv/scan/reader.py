@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from varinv import check
-from varinv.scan import arrays, folder, formats, given, kinds, links, saved, sources, tables, tiff
+from varinv.scan import arrays, ended, folder, formats, given, kinds, links, saved, sources, tables, tiff
 from varinv.scan.arrays import Want
 from varinv.scan.axis import near
 from varinv.scan.errors import ScanError, afford, guarded, head, shown, warn
@@ -93,10 +93,11 @@ def read(
     raw = _open(source, (dataset, angles_dataset), angles, links, notes)
     if isinstance(raw, saved.SavedResult):
         return raw  # type: ignore[return-value]  # the one file that is no scan
+    raw = ended.cut(raw, notes)
     changes: dict[str, Any] = {}
     for name, value in (("flats", flats), ("darks", darks)):
         if value is not None:
-            changes[name] = given.reference(name, value, raw, notes)
+            changes |= {name: given.reference(name, value, raw, notes), f"{name}_at": None}
     if axis is not None:
         changes["axis"] = near("read", axis, raw.frames.shape[2])
     if pixel_size is not None:

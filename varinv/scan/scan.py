@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import re
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,10 +14,12 @@ from numpy.typing import NDArray
 
 from varinv import check
 from varinv.operators.geometry import FanBeam, ParallelBeam
-from varinv.scan import correct, measure
+from varinv.scan import measure
+from varinv.scan import process as steps
 from varinv.scan.axis import near
-from varinv.scan.errors import ScanError, afford
+from varinv.scan.errors import ScanError, ScanWarning, afford
 from varinv.scan.frames import Raw
+from varinv.scan.record import PLAIN, Options, Repairs, Row, merge
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -36,9 +40,9 @@ class Scan:
     window: tuple[int, int, int]  # first and last + 1 column of the file, columns a bin
     mirrored: bool = False
     turning: int = 1  # -1: angles reversed
-    options: correct.Options = correct.PLAIN
+    options: Options = PLAIN
     shared: dict[str, Any] = field(default_factory=dict)  # what all scans of one `read` have in common: the axis
-    seen: dict[int, correct.Repairs] = field(default_factory=dict)  # repairs of the rows corrected so far
+    seen: dict[int, Repairs] = field(default_factory=dict)  # repairs of the rows corrected so far
 
     # ------------------------------------------------------------------------------------------------ geometry
 
@@ -166,21 +170,35 @@ class Scan:
         """Reverse the sense of rotation, for an instrument that turns the other way: angles → −angles."""
         return dataclasses.replace(self, turning=-self.turning, seen={})
 
-    def using(self, *, air: bool | None = None, stripes: int | None = None, axis: float | None = None) -> Scan:
+    def using(
+        self,
+        *,
+        air: Any = None,
+        stripes: int | None = None,
+        axis: float | None = None,
+        process: Any = None,
+        stage: str | None = None,
+        margin: int | None = None,
+    ) -> Scan:
         """The same scan with other options; None keeps what there is.
 
         Parameters
         ----------
-        air : subtract the level of air in each view, found at the edges where the object leaves air (for flats taken
-            at another intensity, or with no flats at all).
+        air : True: subtract the level of air in each view, found at the edges where the object leaves air (for flats
+            taken at another intensity, or with no flats at all).  An array of shape (views,): the intensity of the
+            beam in each view, 1 where it is that of the flats; log(level) is added to its line integrals.
         stripes : window in columns of the ranked median filter against ring artefacts; 0 is off, 5 to 31 is usual.
         axis : rotation axis, in columns of this selection.
+        process : a callable or a list of them, steps of other packages: process(lines, angles) → lines of the same
+            shape; () is off.  It is given a float32 copy of each corrected row of the whole detector, all views of it
+            (views, columns), when that row is asked for, and the angles in radians (None where not known).
+        stage : "sinogram" (the default), or "projections": `process` is given transmissions (views, rows, columns) of
+            blocks of rows instead, as phase retrieval needs them, and returns transmissions.
+        margin : rows above and below that a block holds besides the wanted ones; only with "projections".
         """
         options = self.options
         if air is not None:
-            if not isinstance(air, (bool, np.bool_)):
-                raise TypeError(f"using: air must be True or False, got {air!r}")
-            options = options._replace(air=bool(air))
+            options = options._replace(air=self._air(air))
         if stripes is not None:
             window, columns = check.integer("using", "stripes", stripes, low=0), self.raw.frames.shape[2]
             if window > columns:
@@ -188,6 +206,14 @@ class Scan:
                     f"using: stripes must be at most the {columns} columns, got {window}; 5 to 31 is usual"
                 )
             options = options._replace(stripes=window)
+        if process is not None:
+            options = options._replace(process=steps.steps(process))
+        if stage is not None:
+            if stage not in steps.STAGES:
+                raise ValueError(f"using: stage must be one of {', '.join(map(repr, steps.STAGES))}, got {stage!r}")
+            options = options._replace(stage=stage)
+        if margin is not None:
+            options = options._replace(margin=check.integer("using", "margin", margin, low=0))
         raw = self.raw
         if axis is not None:
             column = near("using", axis, self.shape[2])
@@ -197,19 +223,41 @@ class Scan:
         shared = self.shared if options == self.options else {}
         return dataclasses.replace(self, raw=raw, options=options, shared=shared, seen={})
 
+    def _air(self, given: Any) -> bool | tuple[float, ...]:
+        """The option `air`, for all views of the file."""
+        if isinstance(given, (bool, np.bool_)):
+            return bool(given)
+        levels = np.asarray(given)
+        if levels.dtype.kind not in "fiu" or levels.shape != (len(self.picked),):
+            raise TypeError(
+                f"using: air must be True or False, or the level of the beam in each of the {len(self.picked)} views, "
+                f"got {check.describe(given)}"
+            )
+        if not (np.isfinite(levels) & (levels > 0)).all():
+            raise ValueError("using: the levels of air must be positive: 1 where the beam is as in the flats")
+        every = np.ones(self.raw.frames.shape[0])
+        every[self.picked] = levels
+        return tuple(every.tolist())
+
     # --------------------------------------------------------------------------------------------- measurements
 
     def sinogram(self, row: int = 0, *, rows: slice | None = None) -> NDArray[np.float32]:
         """Line integrals, float32: (views, detectors) of one row, (slices, views, detectors) of a slice of rows.
 
         Counts become −log((data − dark)/(flat − dark)); what was repaired on the way is in `repairs` and `report`.
+        Of several rows, those that cannot be corrected are 0, nowhere valid, and named by a ScanWarning.
 
         Raises
         ------
         ScanError
-            Counts without flats and without `using(air=True)`; a beam that was off; a file that cannot be read.
+            Counts without flats and without `using(air=True)`; a beam that was off; a file that cannot be read; with
+            `rows`, none that can be corrected.
         """
         return np.asarray(self._collect(row, rows, "lines"), np.float32)
+
+    def good_rows(self, rows: slice = slice(None)) -> tuple[int, ...]:
+        """Those of the rows that can be corrected; the faults of the others are in `report`.  Reads all of them."""
+        return tuple(r for r, found in self._rows(self._wanted(0, rows)) if isinstance(found, Row))
 
     def valid(self, row: int = 0, *, rows: slice | None = None) -> NDArray[np.bool_]:
         """True where `sinogram` is measured, False where it was interpolated (dead, hot, not finite, not positive)."""
@@ -227,9 +275,10 @@ class Scan:
         """What was repaired in these rows: one line a kind, with its count and places."""
         wanted = self._wanted(row, rows)
         if any(r not in self.seen for r in range(*wanted.indices(self.shape[1]))):
-            for _ in self._rows(wanted):
-                pass
-        return correct.say(correct.merge(self.seen[r] for r in range(*wanted.indices(self.shape[1]))))
+            for _, found in self._rows(wanted):
+                if isinstance(found, ScanError) and rows is None:
+                    raise found
+        return merge(self.seen[r] for r in range(*wanted.indices(self.shape[1]))).say()
 
     def _wanted(self, row: int, rows: slice | None) -> slice:
         count = self.shape[1]
@@ -249,12 +298,35 @@ class Scan:
         places = range(*wanted.indices(self.shape[1]))
         views, _, detectors = self.shape
         afford(self.raw.path, f"a sinogram of {len(places)} rows", 4 * len(places) * views * detectors)
-        out = np.empty((len(places), views, detectors), np.float32)
-        for k, (_, found) in enumerate(self._rows(wanted)):
-            out[k] = measure.part_of(found, self.window, self.mirrored, what, self.raw.logarithm)
+        out = np.zeros((len(places), views, detectors), np.float32)
+        faults: dict[int, ScanError] = {}
+        for k, (r, found) in enumerate(self._rows(wanted)):
+            if isinstance(found, Row):
+                out[k] = measure.part_of(found, self.window, self.mirrored, what, self.raw.logarithm)
+            else:
+                faults[r] = found
+        if len(faults) == len(places):
+            raise next(iter(faults.values()))
+        self._warn(faults)
         return out[0] if rows is None else out
 
-    def _rows(self, wanted: slice) -> Iterator[tuple[int, correct.Row]]:
+    def _warn(self, faults: dict[int, ScanError]) -> None:
+        """A ScanWarning for each new doubt about the rows seen so far, and one that names the rows that are lost."""
+        told = self.shared.setdefault("told", set())
+        texts = list(merge(self.seen.values()).doubts)
+        if faults:
+            named = ", ".join(map(str, list(faults)[:8])) + (", …" if len(faults) > 8 else "")
+            first = str(next(iter(faults.values()))).removeprefix(f"{self.raw.path}: ")
+            text = f"{len(faults)} rows cannot be corrected and are 0, nowhere valid: {named} ({first})"
+            self.shared["lost rows"] = text
+            texts.append(text)
+        for text in texts:
+            kind = re.sub(r"[-+0-9.±]+", "#", text)  # the same doubt about another row is no news
+            if kind not in told:
+                told.add(kind)
+                warnings.warn(f"{self.raw.path}: {text}", ScanWarning, stacklevel=check.outside())
+
+    def _rows(self, wanted: slice) -> Iterator[tuple[int, Row | ScanError]]:
         return measure.rows_of(self.raw, self.picked, self.options, wanted, self.seen)
 
     # --------------------------------------------------------------------------------------------------- report
@@ -269,8 +341,10 @@ class Scan:
             lines.append(self.shared["axis note"])
         if self.seen:
             rows = f"{len(self.seen)} rows" if len(self.seen) > 1 else f"row {next(iter(self.seen))}"
-            done = correct.say(correct.merge(self.seen.values())) or ("no repairs",)
+            done = merge(self.seen.values()).say() or ("no repairs",)
             lines += [f"{rows}: {text}" for text in done]
+        if "lost rows" in self.shared:
+            lines.append(self.shared["lost rows"])
         return "\n".join(lines)
 
     def __str__(self) -> str:
