@@ -38,7 +38,7 @@ def scan(n: int, views: int, lam: float, fan: bool, dtype: str) -> Any:
     geometry: Any = vi.FanBeam(2 * turn, bins, 2.0, 3.0 * n, 1.5 * n) if fan else vi.ParallelBeam(turn, bins)
     clean = shepp_logan(n / 2).line_integrals(geometry, rays_per_bin=2)
     y = clean + 0.01 * clean.max() * np.random.default_rng(0).standard_normal(clean.shape)
-    A = vi.Radon((n, n), geometry)
+    A = vi.Radon((n, n), geometry, 1.0)
     return vi.L2Squared(y.astype("float32").astype(dtype)) @ A + lam * vi.TV(A.domain) + vi.NonNegative()
 
 

@@ -73,18 +73,20 @@ class Phantom:
         pixel_size: float = 1.0,
         *,
         supersampling: int = 4,
+        origin: tuple[float, float] | None = None,
         like: Array | None = None,
     ) -> Array:
         """The image of shape (rows, columns): each pixel the mean of f over `supersampling`² points inside it.
 
-        Row 0 is at the top; the rotation axis is at ((rows−1)/2, (columns−1)/2).  float64 on NumPy, or in the
-        library, device and dtype of `like`.
+        Row 0 is at the top; the rotation axis is at `origin`, None: ((rows−1)/2, (columns−1)/2).  float64 on NumPy,
+        or in the library, device and dtype of `like`.
         """
         rows, columns = check.shape("Phantom.image", shape, ndim=(2,))
         h = check.number("Phantom.image", "pixel_size", pixel_size, low=0, strict=True)
         n = check.integer("Phantom.image", "supersampling", supersampling, low=1)
-        x = (xnp.arange(columns, dtype=xnp.float64) - (columns - 1) / 2)[None, :] * h
-        y = ((rows - 1) / 2 - xnp.arange(rows, dtype=xnp.float64))[:, None] * h
+        row, column = ((rows - 1) / 2, (columns - 1) / 2) if origin is None else origin
+        x = (xnp.arange(columns, dtype=xnp.float64) - column)[None, :] * h
+        y = (row - xnp.arange(rows, dtype=xnp.float64))[:, None] * h
         offsets = [((k + 0.5) / n - 0.5) * h for k in range(n)]
         total = xnp.zeros((rows, columns))
         for e in self.ellipses:
@@ -134,14 +136,15 @@ class Phantom:
 def lines(geometry: ParallelBeam | FanBeam, fraction: float = 0.0) -> tuple[Array, Array]:
     """The rays as lines x cos θ + y sin θ = u: (θ, u), each broadcastable to (angles, detectors).
 
-    `fraction` moves every ray by that part of a bin.  The fan's ray at view β and fan angle
-    γ = atan(v/(R + d)) is the line with θ = β − γ and u = R sin γ.
+    `fraction` moves every ray by that part of a bin.  The fan's ray at view β and fan angle γ is the line with
+    θ = β − γ and u = R sin γ.
     """
     angles = geometry.angles[:, None]
-    v = (xnp.arange(geometry.detectors, dtype=xnp.float64)[None, :] + fraction - geometry.axis) * geometry.spacing
+    bins = xnp.arange(geometry.detectors, dtype=xnp.float64)[None, :] + fraction
+    v = (bins - geometry.axes[:, None]) * geometry.spacing
     if isinstance(geometry, ParallelBeam):
         return angles, v
-    gamma = xnp.atan(v / (geometry.source_to_axis + geometry.axis_to_detector))
+    gamma = geometry.fan_angles(v)
     return angles - gamma, geometry.source_to_axis * xnp.sin(gamma)
 
 

@@ -46,7 +46,7 @@ def test_twin_is_reference(kernel, dtype, layout):
         pytest.skip(f"{kernel.__name__} has no numba twin")
     if kernel.__name__ not in CASES:
         pytest.fail(f"{kernel.__name__} has no entry in CASES of tests/helpers/kernel_cases.py")
-    slow = kernel.__name__ in ("project", "adjoint", "interpolate_back")
+    slow = kernel.__name__ in ("project", "adjoint", "interpolate_back", "interpolate_back_curved")
     for shape in SHAPES:
         if slow and math.prod(shape) > 1000:
             continue

@@ -11,6 +11,7 @@ import numpy as np
 
 import varinv
 from varinv.forms import Differences, Magnitudes, Quadratic
+from varinv.operators.fbp import Grid
 from varinv.operators.geometry import FanBeam, ParallelBeam
 from varinv.operators.radon import Rays
 
@@ -54,6 +55,10 @@ def _rays(shape):
     yield Rays(shape, ParallelBeam(turn, max(shape) + 2), 1.0)
     yield Rays(shape, ParallelBeam(turn, 5, spacing=1.9, axis=1.4), 0.8)  # wide bins, axis off centre
     yield Rays(shape, FanBeam(turn, max(shape) + 3, 1.5, far, 0.4 * far, axis=1.3), 1.0)
+    moving = np.linspace(1.1, 3.2, 7)
+    yield Rays(shape, ParallelBeam(turn, max(shape) + 2, axis=moving), 1.0, (shape[0] / 2, -0.3))
+    yield Rays(shape, FanBeam(turn, max(shape) + 3, 1.5, far, 0.4 * far, moving), 1.0, (0.4, shape[1] / 3))
+    yield Rays(shape, FanBeam(turn, max(shape) + 3, 1.5, far, 0.4 * far, moving, True), 0.9)
 
 
 def _project(shape, make):
@@ -72,7 +77,14 @@ def _back_project(shape, make):
     for source in (0.0, 2.0 * (rows + columns)):
         for bins in (1, rows + columns + 1):
             q = make(6, bins)
-            yield q, np.cos(turn).astype(q.dtype), np.sin(turn).astype(q.dtype), (rows, columns), 0.7, bins / 2, source
+            axes = (bins / 2 + 0.3 * np.arange(6)).astype(q.dtype)
+            for place in ((rows - 1) / 2, (columns - 1) / 2), (rows / 2, columns / 3):
+                grid = Grid(rows, columns, *place, 0.7, source)
+                yield q, np.cos(turn).astype(q.dtype), np.sin(turn).astype(q.dtype), axes, grid
+
+
+def _back_project_curved(shape, make):
+    return (case for case in _back_project(shape, make) if case[-1].source > 0)
 
 
 def _convolve(shape, make):
@@ -212,6 +224,7 @@ CASES = {
     "project": _project,
     "adjoint": _backproject,
     "interpolate_back": _back_project,
+    "interpolate_back_curved": _back_project_curved,
     "quadratic_ascent": _quadratic_ascent,
     "relaxed": lambda shape, make: [(make(*shape), make(*shape), rho) for rho in (1.9, 0.3)],
     "square_descent": _square_descent,

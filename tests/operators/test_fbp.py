@@ -9,7 +9,7 @@ from conftest import rand
 
 from varinv.backend import to_numpy
 from varinv.operators import fbp as module
-from varinv.operators.fbp import FILTERS, fbp, interpolate_back
+from varinv.operators.fbp import FILTERS, Grid, fbp, interpolate_back
 from varinv.operators.geometry import FanBeam, ParallelBeam
 from varinv.operators.radon import Radon
 from varinv.phantom import disc, random_ellipses
@@ -80,7 +80,7 @@ def test_the_value_inside_a_disc(name, unit):
 @pytest.mark.parametrize("shape", [(128, 128), (90, 120)])
 def test_a_blob_is_where_it_was(g, shape):
     blob = disc(6.0, x=22.0, y=31.0)
-    x = np.clip(fbp(Radon(shape, g), blob.line_integrals(g)), 0.3, None) - 0.3  # away with streaks
+    x = np.clip(fbp(Radon(shape, g, 1.0), blob.line_integrals(g)), 0.3, None) - 0.3  # away with streaks
     rows, columns = np.indices(shape)
     place = ((columns - (shape[1] - 1) / 2) * x).sum() / x.sum(), (((shape[0] - 1) / 2 - rows) * x).sum() / x.sum()
     assert place == pytest.approx((22.0, 31.0), abs=0.05)  # a twentieth of a pixel; a mirror or a half-pixel fails
@@ -91,7 +91,7 @@ def test_an_image_of_many_ellipses():
     truth = phantom.image((N, N))
     for name in ("parallel", "fan", "fan, short scan"):
         g = GEOMETRIES[name]
-        x = fbp(Radon((N, N), g), phantom.line_integrals(g))
+        x = fbp(Radon((N, N), g, 1.0), phantom.line_integrals(g))
         # the band limit blurs edges: measured 3.4 to 4.0 %; an image mirrored has 31 %, one half a pixel off 7 %
         assert np.linalg.norm(x - truth) / np.linalg.norm(truth) < 0.05, name
 
@@ -109,7 +109,7 @@ def test_against_astra():
     settings["FilterType"] = "hann"
     astra.algorithm.run(astra.algorithm.create(settings))
     theirs = astra.data2d.get(settings["ReconstructionDataId"])
-    ours = fbp(Radon((N, N), g), sinogram, "hann")
+    ours = fbp(Radon((N, N), g, 1.0), sinogram, "hann")
     # ASTRA back-projects with its projector's transpose and filters with padding of its own: measured 1.1 %
     assert np.linalg.norm(ours - theirs) / np.linalg.norm(theirs) < 0.02
     astra.clear()
@@ -124,7 +124,7 @@ def test_truncated_data_keep_their_values():
     The level of an interior scan is not determined by its data: the continuation guesses it.
     """
     g = ParallelBeam(HALF, 81)
-    A, sinogram = Radon((81, 81), g), disc(70.0).line_integrals(g)
+    A, sinogram = Radon((81, 81), g, 1.0), disc(70.0).line_integrals(g)
     rows, columns = np.indices(A.domain) - 40
     seen = np.hypot(rows, columns) < 38
     error = {p: np.abs(fbp(A, sinogram, padding=p, mask=True)[seen] - 1).max() for p in ("edge", "zero")}
@@ -139,7 +139,7 @@ def test_padding_makes_no_difference_where_the_edges_are_zero(name):
     g = GEOMETRIES[name]
     sinogram = disc(70.0).line_integrals(g)
     assert sinogram[:, [*range(4), *range(-4, 0)]].max() == 0
-    x, y = (fbp(Radon((N, N), g), sinogram, padding=p) for p in ("edge", "zero"))
+    x, y = (fbp(Radon((N, N), g, 1.0), sinogram, padding=p) for p in ("edge", "zero"))
     assert np.abs(x - y).max() < 1e-12  # the same sums by transforms of another length
 
 
@@ -147,7 +147,7 @@ def test_the_mask_is_the_disc_every_view_sees():
     g = ParallelBeam(HALF, 81, axis=35.0)  # 35 bins and a half on the shorter side
     far = FanBeam(TURN, 60, 1.5, 150.0, 100.0)  # sees R sin(atan(half the detector / (R + d)))
     for beam, radius in [(g, 35.5), (far, 150 * math.sin(math.atan(30 * 1.5 / 250)))]:
-        plain, masked = (fbp(Radon((N, N), beam), disc(40.0).line_integrals(beam), mask=m) for m in (False, True))
+        plain, masked = (fbp(Radon((N, N), beam, 1.0), disc(40.0).line_integrals(beam), mask=m) for m in (False, True))
         rows, columns = np.indices(plain.shape) - N // 2
         r = np.hypot(rows, columns)
         assert (masked[r > radius] == 0).all()
@@ -212,7 +212,9 @@ def test_the_twin_is_its_reference(dtype, source, shape):
         q = rand(np, (6, bins), 2, dtype)
         q.flags.writeable = False
         angles = np.array([0.0, 0.5, 1.6, 3.0, -2.0, 40.0])
-        args = (q, np.cos(angles).astype(dtype), np.sin(angles).astype(dtype), shape, 1.3, 21.3 % bins, source)
+        axes = (21.3 % bins + np.arange(6) / 10).astype(dtype)
+        grid = Grid(*shape, shape[0] / 2, (shape[1] - 1) / 2, 1.3, source)
+        args = (q, np.cos(angles).astype(dtype), np.sin(angles).astype(dtype), axes, grid)
         ours, reference = interpolate_back(*args), interpolate_back.reference(*args)
         assert ours.dtype == reference.dtype
         # neighbouring bins differ by order 1 in this noise, so the error is that of the place on the detector, a few
@@ -256,7 +258,7 @@ A = Radon((8, 9), ParallelBeam(HALF, 12))
         (lambda: fbp(A, np.ones((180, 12)), cutoff=0), "cutoff must be between 0 and 1, got 0"),
         (lambda: fbp(A, np.ones((180, 12)), cutoff=1.5), "cutoff must be between 0 and 1, got 1.5"),
         (lambda: fbp(A, np.ones((180, 12)), padding="reflect"), "padding must be 'edge' or 'zero', got 'reflect'"),
-        (lambda: Radon((N, N), FanBeam(TURN, 12, 1.0, 60.0, 60.0)), "source is inside the image"),
+        (lambda: Radon((N, N), FanBeam(TURN, 12, 1.0, 60.0, 60.0), 1.0), "source is inside the image"),
     ],
 )
 def test_wrong_values(call, words):

@@ -85,12 +85,12 @@ def test_every_line_of_a_fan_counts_once(g):
 )
 def test_incomplete_scans_warn_and_name_the_missing_arc(g, words):
     with pytest.warns(MissingArcWarning, match=words):
-        x = fbp(Radon((N, N), g), disc(40.0).line_integrals(g))
+        x = fbp(Radon((N, N), g, 1.0), disc(40.0).line_integrals(g))
     assert np.isfinite(x).all()
 
 
 def test_two_blocked_arcs_of_a_fan_that_see_each_other_are_no_loss():
     blocked = (TURN > 1.0) & (TURN < 1.5)
     g = fan(TURN[~blocked])
-    x = fbp(Radon((N, N), g), disc(45.0).line_integrals(g))  # a warning would fail this test
+    x = fbp(Radon((N, N), g, 1.0), disc(45.0).line_integrals(g))  # a warning would fail this test
     assert x[N // 2, N // 2] == pytest.approx(1, abs=5e-3)

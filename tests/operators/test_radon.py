@@ -14,7 +14,7 @@ from conftest import dense, rand
 
 from varinv.backend import POOL, library, to_numpy
 from varinv.operators import radon, radon_cpu
-from varinv.operators.geometry import FanBeam, ParallelBeam
+from varinv.operators.geometry import FanBeam, GeometryWarning, ParallelBeam
 from varinv.operators.radon import Radon
 
 SMALL = [A for A in Radon.examples() if max(A.domain) < 100]
@@ -22,10 +22,12 @@ GOLDEN = np.arange(23) * math.pi * (math.sqrt(5) - 1) / 2  # arbitrary order, mo
 MIDDLE = [
     Radon((64, 51), ParallelBeam(GOLDEN, 83, axis=38.2)),
     Radon((51, 64), ParallelBeam(GOLDEN, 60, spacing=0.31), pixel_size=0.45),
-    Radon((40, 64), ParallelBeam(GOLDEN, 30, spacing=2.3)),
-    Radon((64, 51), FanBeam(GOLDEN, 83, 1.4, 90.0, 40.0, axis=44.7)),
-    Radon((33, 64), FanBeam(GOLDEN, 25, 4.0, 50.0, 12.0)),  # a wide fan: runs of row and column steps, wide bins
-    Radon((2, 20, 31), FanBeam(GOLDEN, 150, 0.3, 70.0, 0.0)),
+    Radon((40, 64), ParallelBeam(GOLDEN, 30, spacing=2.3), 1.0),
+    Radon((64, 51), FanBeam(GOLDEN, 83, 1.4, 90.0, 40.0, axis=44.7), 1.0),
+    Radon((33, 64), FanBeam(GOLDEN, 25, 4.0, 50.0, 12.0), 1.0),  # a wide fan: runs of row and column steps, wide bins
+    Radon((2, 20, 31), FanBeam(GOLDEN, 150, 0.3, 70.0, 0.0), 1.0),
+    Radon((51, 64), ParallelBeam(GOLDEN, 60, axis=30 + np.sin(GOLDEN)), origin=(20.0, 33.5)),
+    Radon((51, 64), FanBeam(GOLDEN, 70, 1.6, 90.0, 40.0, 30 + np.sin(GOLDEN), curved=True), 1.1, (26.0, 31.5)),
 ]
 name = repr
 
@@ -34,14 +36,18 @@ def joseph(A: Radon) -> np.ndarray:
     """The matrix of one slice, ray by ray from the geometry's definition: independent of `Rays`."""
     g, h, (rows, cols) = A.geometry, A.pixel_size, A.domain[-2:]
     pitch = g.spacing / (g.magnification if isinstance(g, FanBeam) else 1)
+    row, column = ((rows - 1) / 2, (cols - 1) / 2) if A.origin is None else A.origin
+    axes = np.broadcast_to(g.axis, len(g.angles))
     parts = max(1, math.ceil(pitch / h - 1e-3))
     matrix = np.zeros((len(g.angles), g.detectors, rows, cols))
     for q, angle in enumerate(g.angles):
         c, s = math.cos(angle), math.sin(angle)
         for k in range(g.detectors * parts):
-            u = ((k // parts) - g.axis + (k % parts + 0.5) / parts - 0.5) * g.spacing
+            u = ((k // parts) - axes[q] + (k % parts + 0.5) / parts - 0.5) * g.spacing
             if isinstance(g, FanBeam):  # from the source to the detector element
                 x0, y0 = g.source_to_axis * s, -g.source_to_axis * c
+                D = g.source_to_axis + g.axis_to_detector
+                u = D * math.tan(u / D) if g.curved else u
                 dx, dy = u * c - g.axis_to_detector * s - x0, u * s + g.axis_to_detector * c - y0
             else:
                 x0, y0, dx, dy = u * c, u * s, -s, c
@@ -49,11 +55,11 @@ def joseph(A: Radon) -> np.ndarray:
             step = h * math.hypot(dx, dy) / max(abs(dx), abs(dy)) / parts
             for n in range(rows if by_row else cols):
                 if by_row:
-                    y = ((rows - 1) / 2 - n) * h
-                    t = (x0 + (y - y0) / dy * dx) / h + (cols - 1) / 2
+                    y = (row - n) * h
+                    t = (x0 + (y - y0) / dy * dx) / h + column
                 else:
-                    x = (n - (cols - 1) / 2) * h
-                    t = (rows - 1) / 2 - (y0 + (x - x0) / dx * dy) / h
+                    x = (n - column) * h
+                    t = row - (y0 + (x - x0) / dx * dy) / h
                 for j in (math.floor(t), math.floor(t) + 1):
                     if 0 <= j < (cols if by_row else rows):
                         matrix[(q, k // parts, *((n, j) if by_row else (j, n)))] += step * max(0, 1 - abs(t - j))
@@ -84,7 +90,7 @@ def test_twin_is_reference(shape: tuple[int, int], dtype: str, bound: float) -> 
         ParallelBeam([0.0, math.pi / 2, math.pi / 4], size + 3, 2.7),
         FanBeam(GOLDEN, size + 3, 1.7, size + 3.0, 2.0, axis=size / 3),
     ):
-        A = Radon((2, *shape), g)
+        A = Radon((2, *shape), g, 1.0)
         x, y = rand(np, A.domain, 1, dtype), rand(np, A.codomain, 2, dtype)
         x.flags.writeable = y.flags.writeable = False
         for got, expected in (
@@ -153,7 +159,7 @@ def test_no_weight_is_negative(dtype: str) -> None:
     """Rays through pixel centres up to rounding: a weight of −1e-16 would make certificates and logarithms wrong."""
     for spacing in (1.0, 1 / 3, 0.1, math.sqrt(0.5), 1.7):
         A = Radon(
-            (12, 13), ParallelBeam(np.arctan2([0, 1, 1, 3, 4, 12, 5, 7], [1, 1, 3, 1, 3, 5, 12, 24]), 40, spacing)
+            (12, 13), ParallelBeam(np.arctan2([0, 1, 1, 3, 4, 12, 5, 7], [1, 1, 3, 1, 3, 5, 12, 24]), 40, spacing), 1.0
         )
         for k in range(12 * 13):
             x = np.zeros(12 * 13, dtype)
@@ -185,7 +191,8 @@ def test_no_weight_is_negative_on_machines_that_fuse() -> None:
 
 
 def test_nothing_hit() -> None:
-    A = Radon((8, 8), ParallelBeam([0.0, 1.0], 5, axis=400.0))  # the detector is far beside the image
+    with pytest.warns(GeometryWarning, match="axis=400 lies beside the detector"):
+        A = Radon((8, 8), ParallelBeam([0.0, 1.0], 5, axis=400.0))  # the detector is far beside the image
     assert not A(np.ones((8, 8))).any()
     assert not A.T(np.ones(A.codomain)).any()
     assert A.norm() == 0
@@ -195,7 +202,7 @@ def test_nothing_hit() -> None:
 def test_norm_is_certified(A: Radon) -> None:
     sigma = np.linalg.svd(dense(A), compute_uv=False)[0]
     assert sigma <= A.norm() <= 1.01 * sigma  # DESIGN section 5
-    assert Radon((3, *A.domain), A.geometry, A.pixel_size).norm() == A.norm()
+    assert Radon((3, *A.domain), A.geometry, A.pixel_size, A.origin).norm() == A.norm()
     assert A.absolute() is A
 
 
@@ -271,7 +278,7 @@ WRONG = [
     (lambda: Radon((4, 4), G, 0.0), ValueError, "pixel_size must be greater than 0, got 0"),
     (lambda: Radon((4, 4), G, math.nan), ValueError, "pixel_size must be finite"),
     (lambda: Radon((4, 4), G, "1 mm"), TypeError, "pixel_size must be a real number"),
-    (lambda: Radon((60, 60), F), ValueError, "source is inside the image: source_to_axis=40 .* diagonal 42.4"),
+    (lambda: Radon((60, 60), F, 1.0), ValueError, "source is inside the image: source_to_axis=40 .* diagonal 42.4"),
     (lambda: Radon((4, 4), F, 50.0), ValueError, "same unit"),
     (lambda: Radon((4, 6), G)(np.ones((6, 4))), ValueError, "got an array of shape \\(6, 4\\).*transposed"),
     (lambda: Radon((4, 6), G).T(np.ones((5, 1))), ValueError, "got an array of shape \\(5, 1\\).*transposed"),

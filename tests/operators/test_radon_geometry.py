@@ -31,10 +31,10 @@ def test_orientation() -> None:
         assert int(y.argmax()) == 18 + u
         assert y.max() == pytest.approx(1.0, abs=1e-12)  # an axis-parallel ray through one pixel of edge 1
     # fan, θ = 0: source below at (0, −100), detector at y = 50: magnified by 150/(100 + 3)
-    y = Radon(x.shape, FanBeam([0.0], 401, 0.1, 100.0, 50.0, axis=170.0))(x)
+    y = Radon(x.shape, FanBeam([0.0], 401, 0.1, 100.0, 50.0, axis=170.0), 1.0)(x)
     assert abs(int(y.argmax()) - (170 + 6 * 150 / 103 / 0.1)) <= 0.5  # the nearest bin
     # θ = 90°: source to the right at (100, 0), the detector upwards: magnified by 150/(100 − 6)
-    y = Radon(x.shape, FanBeam([math.pi / 2], 401, 0.1, 100.0, 50.0, axis=170.0))(x)
+    y = Radon(x.shape, FanBeam([math.pi / 2], 401, 0.1, 100.0, 50.0, axis=170.0), 1.0)(x)
     assert abs(int(y.argmax()) - (170 + 3 * 150 / 94 / 0.1)) <= 0.5
 
 
@@ -42,8 +42,8 @@ def test_orientation() -> None:
 def test_turning_image_and_scan_together(fan: bool) -> None:
     angles, x = np.linspace(0.1, 1.3, 7), rand(np, (24, 37), 5)
     make = (lambda a: FanBeam(a, 50, 1.3, 60.0, 20.0, axis=22.4)) if fan else (lambda a: ParallelBeam(a, 50, 0.9, 22.4))
-    turned = Radon((37, 24), make(angles + math.pi / 2))(np.rot90(x))
-    assert relative(turned, Radon((24, 37), make(angles))(x)) <= 1e-12  # the same weights up to float64 rounding
+    turned = Radon((37, 24), make(angles + math.pi / 2), 1.0)(np.rot90(x))
+    assert relative(turned, Radon((24, 37), make(angles), 1.0)(x)) <= 1e-12  # the same weights up to float64 rounding
 
 
 def test_angles_in_any_order() -> None:
@@ -60,7 +60,7 @@ def test_units(h: float) -> None:
         (ParallelBeam(GOLDEN, 30, 0.8), ParallelBeam(GOLDEN, 30, 0.8 * h)),
         (FanBeam(GOLDEN, 30, 1.2, 40.0, 30.0), FanBeam(GOLDEN, 30, 1.2 * h, 40.0 * h, 30.0 * h)),
     ):
-        assert relative(Radon((19, 22), scaled, h)(x), h * Radon((19, 22), g)(x)) <= 1e-12
+        assert relative(Radon((19, 22), scaled, h)(x), h * Radon((19, 22), g, 1.0)(x)) <= 1e-12
 
 
 @pytest.mark.parametrize("fan", [False, True])
@@ -72,11 +72,14 @@ def test_wide_bins_read_every_pixel(fan: bool) -> None:
         if fan
         else (lambda d, p, a: ParallelBeam(GOLDEN, d, p, a))
     )
-    wide, fine = Radon((32, 32), make(20, 2.7 * m, 9.2)), Radon((32, 32), make(60, 0.9 * m, 9.2 * 3 + 1))
+    wide, fine = (
+        Radon((32, 32), make(20, 2.7 * m, 9.2), 1.0),
+        Radon((32, 32), make(60, 0.9 * m, 9.2 * 3 + 1), 1.0),
+    )
     x = rand(np, (32, 32), 7)
     assert relative(wide(x), fine(x).reshape(len(GOLDEN), 20, 3).mean(axis=2)) <= 1e-12  # float64 rounding
-    one_view = Radon((32, 32), make(20, 2.7 * m, None))
-    seen = Radon((32, 32), type(one_view.geometry)(GOLDEN[:1], *list(vars(one_view.geometry).values())[1:]))
+    one_view = Radon((32, 32), make(20, 2.7 * m, None), 1.0)
+    seen = Radon((32, 32), type(one_view.geometry)(GOLDEN[:1], *list(vars(one_view.geometry).values())[1:]), 1.0)
     assert seen.T(np.ones(seen.codomain)).min() > 0
 
 
@@ -85,7 +88,7 @@ def test_disc_against_exact_integrals(n: int) -> None:
     """The truth is supersampled 4 × 4; what remains is the pixel grid at the rim: 5e-3 at 256² (issue, fan)."""
     p, angles = disc(0.3 * n, value=0.7, x=n / 10, y=-n / 20), np.linspace(0, 2 * np.pi, 90, endpoint=False)
     for g in (ParallelBeam(angles, 365), FanBeam(angles, 365, 1.5, 2.0 * n, 1.0 * n, axis=180.3)):
-        assert relative(Radon((n, n), g)(p.image((n, n))), p.line_integrals(g)) <= 5e-3
+        assert relative(Radon((n, n), g, 1.0)(p.image((n, n))), p.line_integrals(g)) <= 5e-3
 
 
 def test_helsinki(data: Path) -> None:

@@ -5,17 +5,18 @@ const int R = 4;
 
 template <bool fan>
 __device__ inline void interpolate(const real* __restrict__ q, const real* __restrict__ cosines,
-                                   const real* __restrict__ sines, real* __restrict__ out, int64 rows, int64 columns,
-                                   int64 angles, int bins, real bins_per_pixel, real axis, real inverse_source) {
+                                   const real* __restrict__ sines, const real* __restrict__ axes,
+                                   real* __restrict__ out, int64 rows, int64 columns, int64 angles, int bins,
+                                   real origin_row, real origin_column, real bins_per_pixel, real inverse_source) {
     const int64 j = column(), top = row() * R;
     if (j >= columns || top >= rows) return;
-    const real x = real(j) - real(columns - 1) / 2, last = real(bins - 1);
+    const real x = real(j) - origin_column, last = real(bins - 1);
     real total[R] = {};
     for (int64 a = 0; a < angles; ++a, q += bins) {
-        const real c = cosines[a], s = sines[a];
+        const real c = cosines[a], s = sines[a], axis = axes[a];
         real weight[R], w[R], left[R], right[R];
         for (int r = 0; r < R; ++r) {
-            const real y = real(rows - 1) / 2 - real(top + r);
+            const real y = origin_row - real(top + r);
             const real inverse = fan ? 1 / (1 + (y * c - x * s) * inverse_source) : real(1);
             const real place = (x * c + y * s) * inverse * bins_per_pixel + axis;
             const real floor_ = floor(min(max(place, real(0)), last));
@@ -31,13 +32,17 @@ __device__ inline void interpolate(const real* __restrict__ q, const real* __res
         if (top + r < rows) out[(top + r) * columns + j] = total[r];
 }
 
-extern "C" __global__ void interpolate_back(const real* q, const real* cosines, const real* sines, real* out, int64 rows,
-                                        int64 columns, int64 angles, int64 bins, real bins_per_pixel, real axis) {
-    interpolate<false>(q, cosines, sines, out, rows, columns, angles, (int)bins, bins_per_pixel, axis, real(0));
+extern "C" __global__ void interpolate_back(const real* q, const real* cosines, const real* sines, const real* axes,
+                                            real* out, int64 rows, int64 columns, int64 angles, int64 bins,
+                                            real origin_row, real origin_column, real bins_per_pixel) {
+    interpolate<false>(q, cosines, sines, axes, out, rows, columns, angles, (int)bins, origin_row, origin_column,
+                       bins_per_pixel, real(0));
 }
 
-extern "C" __global__ void interpolate_back_fan(const real* q, const real* cosines, const real* sines, real* out,
-                                            int64 rows, int64 columns, int64 angles, int64 bins, real bins_per_pixel,
-                                            real axis, real inverse_source) {
-    interpolate<true>(q, cosines, sines, out, rows, columns, angles, (int)bins, bins_per_pixel, axis, inverse_source);
+extern "C" __global__ void interpolate_back_fan(const real* q, const real* cosines, const real* sines, const real* axes,
+                                                real* out, int64 rows, int64 columns, int64 angles, int64 bins,
+                                                real origin_row, real origin_column, real bins_per_pixel,
+                                                real inverse_source) {
+    interpolate<true>(q, cosines, sines, axes, out, rows, columns, angles, (int)bins, origin_row, origin_column,
+                      bins_per_pixel, inverse_source);
 }

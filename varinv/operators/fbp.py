@@ -36,6 +36,7 @@ class _Plan(NamedTuple):
     extend: int  # bins beyond the detector at which the filtered row is kept
     spacing: float  # of the bins at the axis
     source: float  # source to axis; 0 for a parallel beam
+    curved: bool
     radius: float  # of the disc that every view sees
     missing: str | None
 
@@ -60,6 +61,9 @@ def fbp(
 
         f(x, y) = Σ_θ Δθ U⁻² ((p_θ w R/√(R² + s²)) * h)(t / U),   U = 1 + (y cos θ − x sin θ)/R.
 
+    Curved fan beam (section 3.4.1, fan angles γ, s = R γ): h_n (γ/sin γ)² at n bins, γ = nΔ/R, in place of h_n, cos γ
+    in place of R/√(R² + s²), U² + (t/R)² in place of U², read at s = R atan(t/(R U)).
+
     h is the band-limited ramp sampled in space, h₀ = 1/4Δ², h_n = −1/(π n Δ)² for odd n, 0 for even n, so that the
     mean of the image is right; the convolution is padded so that nothing wraps around.  Δθ is half the gap to both
     neighbours (modulo π; modulo 2π for fans), in any order and over any number of turns; w shares the rays measured
@@ -68,7 +72,7 @@ def fbp(
 
     Parameters
     ----------
-    A : Radon or AstraRadon; only its shape, geometry and pixel size are read.
+    A : Radon or AstraRadon; only its shape, geometry, pixel size and origin are read.
     sinogram : line integrals of shape (angles, detectors), or (slices, angles, detectors) for a stack; any library.
     filter : "ram-lak", "shepp-logan", "cosine", "hamming" or "hann": from sharpest to smoothest.
     cutoff : where the filter ends, as a fraction of the detector's highest frequency 1/(2 spacing).  Where bins are
@@ -125,7 +129,10 @@ def fbp(
         hint = "; it looks transposed" if tuple(sinogram.shape) == swapped else ""
         raise ValueError(f"fbp: sinogram must have shape {expected} for {A}, got {tuple(sinogram.shape)}{hint}")
     rows, columns = A.domain[-2:]
-    plan = _plan(geometry, rows, columns, A.pixel_size, FILTERS[filter], cutoff, padding)
+    place = getattr(A, "origin", None)
+    row, column = ((rows - 1) / 2, (columns - 1) / 2) if place is None else place
+    corner = math.hypot(max(row, rows - 1 - row) + 0.5, max(column, columns - 1 - column) + 0.5) * A.pixel_size
+    plan = _plan(geometry, corner, FILTERS[filter], cutoff, padding)
     if plan.missing is not None:
         warnings.warn(
             f"fbp: {plan.missing}; expect streaks and blurred edges there; a variational method fills in better",
@@ -134,52 +141,62 @@ def fbp(
         )
     before, response = like(plan.before, sinogram), like(plan.response, sinogram)
     cosines, sines = like(xnp.cos(geometry.angles), sinogram), like(xnp.sin(geometry.angles), sinogram)
-    scale = (A.pixel_size / plan.spacing, plan.source / A.pixel_size)  # from here on lengths count pixels
-    axis = float(geometry.axis or 0.0) + plan.extend
+    axes = like(geometry.axes + plan.extend, sinogram)
+    grid = Grid(rows, columns, row, column, A.pixel_size / plan.spacing, plan.source / A.pixel_size)  # lengths: pixels
+    back = interpolate_back_curved if plan.curved else interpolate_back
 
     def one(p: Array) -> Array:
-        q = _filtered(p, before, response, plan, padding)
-        return interpolate_back(q, cosines, sines, (rows, columns), scale[0], axis, scale[1])
+        return back(_filtered(p, before, response, plan, padding), cosines, sines, axes, grid)
 
     xp = namespace(sinogram)
     image = one(sinogram) if sinogram.ndim == 2 else xp.stack([one(sinogram[k, ...]) for k in range(A.domain[0])])
-    return _masked(image, plan.radius / A.pixel_size) if mask else image
+    return _masked(image, grid, plan.radius / A.pixel_size) if mask else image
 
 
-def _plan(g: Any, rows: int, columns: int, pixel: float, window: Any, cutoff: float, padding: str) -> _Plan:
-    corner = math.hypot(rows, columns) / 2 * pixel
-    edge = min(g.axis, g.detectors - 1 - g.axis) + 0.5  # bins every view sees on either side of the axis
+def _plan(g: Any, corner: float, window: Any, cutoff: float, padding: str) -> _Plan:
+    """`corner`: from the axis to the farthest corner of the image."""
+    low, high = float(g.axes.min()), float(g.axes.max())
+    edge = min(low, g.detectors - 1 - high) + 0.5  # bins every view sees on either side of the axis
+    curved = isinstance(g, FanBeam) and g.curved
     if isinstance(g, FanBeam):
         R, D = g.source_to_axis, g.source_to_axis + g.axis_to_detector
         spacing = g.spacing * R / D
         weights, missing, full = fan_weights(g, math.asin(corner / R))
-        s = (xnp.arange(-1, g.detectors + 1, dtype=xnp.float64) - g.axis) * spacing
-        weights = weights * (R / xnp.sqrt(R * R + s * s))[None, :]
+        v = (xnp.arange(-1, g.detectors + 1, dtype=xnp.float64)[None, :] - g.axes[:, None]) * g.spacing
+        weights = weights * xnp.cos(g.fan_angles(v))  # R/√(R² + s²) on a flat detector
         far = corner / math.sqrt(1 - (corner / R) ** 2)  # A keeps its source outside the image
+        far = R * math.asin(corner / R) if curved else far
     else:
         R, spacing, far = 0.0, g.spacing, corner
         weights, missing, full = parallel_weights(g)
     if full:  # the wider side sees every line, at one of two opposite views
-        edge = max(g.axis, g.detectors - 1 - g.axis) + 0.5
+        edge = max(low, g.detectors - 1 - high) + 0.5
     radius = max(edge, 0.0) * spacing
     if R:
-        radius = R * radius / math.hypot(R, radius)
+        radius = R * math.sin(radius / R) if curved else R * radius / math.hypot(R, radius)
     bins = far / spacing
-    extend = math.ceil(max(bins - g.axis, bins - (g.detectors - 1 - g.axis), 0.0)) + 1
+    extend = math.ceil(max(bins - low, bins - (g.detectors - 1 - high), 0.0)) + 1
     extend = min(extend, 4 * g.detectors + 1)
     pad = g.detectors if padding == "edge" else 0
     from scipy.fft import next_fast_len
 
     size = next_fast_len(2 * (g.detectors + pad + extend), real=True)
-    return _Plan(weights, _response(size, spacing, window, cutoff), size, pad, extend, spacing, R, radius, missing)
+    response = _response(size, spacing, window, cutoff, R if curved else 0.0)
+    return _Plan(weights, response, size, pad, extend, spacing, R, curved, radius, missing)
 
 
-def _response(size: int, spacing: float, window: Callable[[Array], Array], cutoff: float) -> Array:
-    """The ramp's transform × window × spacing (the convolution's step), at the frequencies of a real FFT."""
+def _response(size: int, spacing: float, window: Callable[[Array], Array], cutoff: float, arc: float = 0.0) -> Array:
+    """The ramp's transform × window × spacing (the convolution's step), at the frequencies of a real FFT.
+
+    `arc`: the radius about which equal bins are equal angles, 0 for bins on a line.
+    """
     n = xnp.arange(size)
     n = xnp.astype(xnp.minimum(n, size - n), xnp.float64)
     h = xnp.where(n % 2 == 1, -1 / (math.pi * xnp.maximum(n, 1.0) * spacing) ** 2, 0.0)
     h[0] = 1 / (4 * spacing**2)
+    if arc:  # rays of a view are less than half a turn apart; beyond 135° the factor, ∞ at 180°, is held
+        gamma = xnp.minimum(n * spacing / arc, 0.75 * math.pi)
+        h = h * xnp.where(n > 0, gamma / xnp.sin(xnp.where(n > 0, gamma, 1.0)), 1.0) ** 2
     r = xnp.arange(size // 2 + 1, dtype=xnp.float64) * 2 / size / cutoff
     return spacing * xnp.real(xnp.fft.rfft(h)) * xnp.where(r <= 1, window(xnp.minimum(r, 1.0)), 0.0)
 
@@ -201,39 +218,69 @@ def _filtered(p: Array, before: Array, response: Array, plan: _Plan, padding: st
     return q[:, lead - plan.extend : lead + bins + plan.extend]
 
 
+class Grid(NamedTuple):
+    """The pixels onto which a scan is back-projected, and the fan they see; lengths in pixels.
+
+    The axis is at (row, column); `source`: distance of the fan's source from it, 0 for a parallel beam.
+    """
+
+    rows: int
+    columns: int
+    row: float
+    column: float
+    bins_per_pixel: float
+    source: float
+
+
 @kernel
-def interpolate_back(
-    q: Array, cosines: Array, sines: Array, shape: tuple[int, int], bins_per_pixel: float, axis: float, source: float
-) -> Array:
+def interpolate_back(q: Array, cosines: Array, sines: Array, axes: Array, grid: Grid) -> Array:
     """Σ over the rows of q, read by linear interpolation where each pixel's centre projects to; 0 beyond the row.
 
-    Lengths in pixels; `source`: distance of the fan's source from the axis (each view then weighted by U⁻²), 0 for a
-    parallel beam.  (angles, bins) → (rows, columns).
+    The axis is at bin axes[k] of row k.  Each view of a fan is weighted by U⁻².  (angles, bins) → (rows, columns).
     """
-    xp = namespace(q)
-    rows, columns = shape
-    last = q.shape[1] - 1
-    x = like(xnp.arange(columns) - (columns - 1) / 2, q)[None, :]
-    y = like((rows - 1) / 2 - xnp.arange(rows), q)[:, None]
-    total = xp.zeros((rows, columns), dtype=q.dtype, device=device(q))
+    x, y, total = _places(q, grid)
     for k in range(q.shape[0]):
         place, weight = x * cosines[k] + y * sines[k], 1.0
-        if source > 0:
-            inverse = 1 / (1 + (y * cosines[k] - x * sines[k]) / source)
+        if grid.source > 0:
+            inverse = 1 / (1 + (y * cosines[k] - x * sines[k]) / grid.source)
             place, weight = place * inverse, inverse * inverse
-        place = place * bins_per_pixel + axis
-        low = xp.astype(xp.clip(xp.floor(place), 0, max(last - 1, 0)), xp.int64)
-        part = place - xp.astype(low, q.dtype)
-        flat = xp.reshape(low, (-1,))
-        one = xp.reshape(xp.take(q[k, :], flat), shape)
-        two = xp.reshape(xp.take(q[k, :], xp.clip(flat + 1, 0, last)), shape)
-        seen = xp.astype((place >= 0) & (place <= last), q.dtype)
-        total = total + seen * weight * (one + part * (two - one))
+        total = total + weight * _read(q[k, :], place * grid.bins_per_pixel + axes[k], (grid.rows, grid.columns))
     return total
 
 
-def _masked(image: Array, radius: float) -> Array:
-    rows, columns = image.shape[-2:]
-    y = xnp.arange(rows, dtype=xnp.float64)[:, None] - (rows - 1) / 2
-    x = xnp.arange(columns, dtype=xnp.float64)[None, :] - (columns - 1) / 2
+@kernel
+def interpolate_back_curved(q: Array, cosines: Array, sines: Array, axes: Array, grid: Grid) -> Array:
+    """As `interpolate_back`, for a fan onto a curved detector: weighted by (R/distance from the source)²."""
+    xp = namespace(q)
+    x, y, total = _places(q, grid)
+    for k in range(q.shape[0]):
+        across = (x * cosines[k] + y * sines[k]) / grid.source
+        ahead = 1 + (y * cosines[k] - x * sines[k]) / grid.source
+        place = xp.atan(across / ahead) * (grid.source * grid.bins_per_pixel) + axes[k]
+        total = total + _read(q[k, :], place, (grid.rows, grid.columns)) / (across * across + ahead * ahead)
+    return total
+
+
+def _places(q: Array, grid: Grid) -> tuple[Array, Array, Array]:
+    """x of the columns and y of the rows, from the axis, and an image of zeros."""
+    xp = namespace(q)
+    x = like(xnp.arange(grid.columns) - grid.column, q)[None, :]
+    y = like(grid.row - xnp.arange(grid.rows), q)[:, None]
+    return x, y, xp.zeros((grid.rows, grid.columns), dtype=q.dtype, device=device(q))
+
+
+def _read(row: Array, place: Array, shape: tuple[int, int]) -> Array:
+    """Linear interpolation of a row at each pixel's place; 0 beyond its ends."""
+    xp, last = namespace(row), row.shape[0] - 1
+    low = xp.astype(xp.clip(xp.floor(place), 0, max(last - 1, 0)), xp.int64)
+    part = place - xp.astype(low, row.dtype)
+    flat = xp.reshape(low, (-1,))
+    one = xp.reshape(xp.take(row, flat), shape)
+    two = xp.reshape(xp.take(row, xp.clip(flat + 1, 0, last)), shape)
+    return xp.astype((place >= 0) & (place <= last), row.dtype) * (one + part * (two - one))
+
+
+def _masked(image: Array, grid: Grid, radius: float) -> Array:
+    y = xnp.arange(grid.rows, dtype=xnp.float64)[:, None] - grid.row
+    x = xnp.arange(grid.columns, dtype=xnp.float64)[None, :] - grid.column
     return image * like(x * x + y * y <= radius * radius, image)

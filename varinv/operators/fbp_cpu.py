@@ -12,9 +12,9 @@ from varinv.numba_tools import compiled, plain, ro, rw
 
 
 # f: the float type; numbers come as one small array `c` of that type, so that nothing widens to float64
-@compiled(lambda f: void(ro(f, 2), ro(f, 1), ro(f, 1), ro(f, 1), ro(f, 1), ro(f, 1), rw(f, 2)))
-def _back_project(q, cosines, sines, x, y, c, out):
-    bins_per_pixel, axis, inverse_source, last, one, zero = c[0], c[1], c[2], c[3], c[4], c[5]
+@compiled(lambda f: void(ro(f, 2), ro(f, 1), ro(f, 1), ro(f, 1), ro(f, 1), ro(f, 1), ro(f, 1), rw(f, 2)))
+def _back_project(q, cosines, sines, axes, x, y, c, out):
+    bins_per_pixel, inverse_source, last, one, zero = c[0], c[1], c[2], c[3], c[4]
     top = q.shape[1] - 1
     for i in nb.prange(out.shape[0]):
         for j in range(out.shape[1]):
@@ -24,7 +24,7 @@ def _back_project(q, cosines, sines, x, y, c, out):
             ahead = one + y[i] * cosines[k] * inverse_source
             for j in range(out.shape[1]):
                 inverse = one / (ahead - x[j] * sines[k] * inverse_source)
-                place = (across + x[j] * cosines[k]) * inverse * bins_per_pixel + axis
+                place = (across + x[j] * cosines[k]) * inverse * bins_per_pixel + axes[k]
                 if place >= zero and place <= last:
                     floor = np.floor(place)
                     low = int(floor)
@@ -33,12 +33,39 @@ def _back_project(q, cosines, sines, x, y, c, out):
                     out[i, j] += inverse * inverse * (here + (place - floor) * (there - here))
 
 
-def interpolate_back(q, cosines, sines, shape, bins_per_pixel, axis, source):
-    q, cosines, sines = plain(q, cosines, sines)
-    rows, columns = shape
-    x = (np.arange(columns) - (columns - 1) / 2).astype(q.dtype)
-    y = ((rows - 1) / 2 - np.arange(rows)).astype(q.dtype)
-    constants = np.array([bins_per_pixel, axis, 1 / source if source > 0 else 0, q.shape[1] - 1, 1, 0], dtype=q.dtype)
-    out = empty((rows, columns), q.dtype, q)
-    _back_project(q, cosines, sines, x, y, constants, out)
+@compiled(lambda f: void(ro(f, 2), ro(f, 1), ro(f, 1), ro(f, 1), ro(f, 1), ro(f, 1), ro(f, 1), rw(f, 2)))
+def _back_project_curved(q, cosines, sines, axes, x, y, c, out):
+    bins_per_radian, inverse_source, last, one, zero = c[0], c[1], c[2], c[3], c[4]
+    top = q.shape[1] - 1
+    for i in nb.prange(out.shape[0]):
+        for j in range(out.shape[1]):
+            out[i, j] = zero
+        for k in range(q.shape[0]):
+            for j in range(out.shape[1]):
+                across = (x[j] * cosines[k] + y[i] * sines[k]) * inverse_source
+                ahead = one + (y[i] * cosines[k] - x[j] * sines[k]) * inverse_source
+                place = np.arctan(across / ahead) * bins_per_radian + axes[k]
+                if place >= zero and place <= last:
+                    floor = np.floor(place)
+                    low = int(floor)
+                    here = q[k, low]
+                    there = q[k, min(low + 1, top)]
+                    out[i, j] += (here + (place - floor) * (there - here)) / (across * across + ahead * ahead)
+
+
+def interpolate_back(q, cosines, sines, axes, grid):
+    return _run(_back_project, grid.bins_per_pixel, q, cosines, sines, axes, grid)
+
+
+def interpolate_back_curved(q, cosines, sines, axes, grid):
+    return _run(_back_project_curved, grid.bins_per_pixel * grid.source, q, cosines, sines, axes, grid)
+
+
+def _run(loop, scale, q, cosines, sines, axes, grid):
+    q, cosines, sines, axes = plain(q, cosines, sines, axes)
+    x = (np.arange(grid.columns) - grid.column).astype(q.dtype)
+    y = (grid.row - np.arange(grid.rows)).astype(q.dtype)
+    constants = np.array([scale, 1 / grid.source if grid.source > 0 else 0, q.shape[1] - 1, 1, 0], dtype=q.dtype)
+    out = empty((grid.rows, grid.columns), q.dtype, q)
+    loop(q, cosines, sines, axes, x, y, constants, out)
     return out

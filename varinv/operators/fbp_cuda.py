@@ -9,11 +9,11 @@ from varinv.backend import empty
 DEEP = 4  # pixels of a column that one thread owns, R in fbp.cu
 
 
-def interpolate_back(q, cosines, sines, shape, bins_per_pixel, axis, source):
-    q, cosines, sines = cuda_tools.plain(q, cosines, sines)
-    rows, columns = shape
+def interpolate_back(q, cosines, sines, axes, grid):
+    q, cosines, sines, axes = cuda_tools.plain(q, cosines, sines, axes)
+    rows, columns, row, column, bins_per_pixel, source = grid
     out = empty((rows, columns), q.dtype, q)
     name, more = ("interpolate_back_fan", (1 / source,)) if source > 0 else ("interpolate_back", ())
-    settings = (rows, columns, *q.shape, float(bins_per_pixel), float(axis), *more)
-    cuda_tools.launch(__name__, name, (-(-rows // DEEP), columns), q, cosines, sines, out, *settings, like=q)
+    settings = (rows, columns, *q.shape, float(row), float(column), float(bins_per_pixel), *more)
+    cuda_tools.launch(__name__, name, (-(-rows // DEEP), columns), q, cosines, sines, axes, out, *settings, like=q)
     return out

@@ -85,7 +85,7 @@ def parallel_weights(g: ParallelBeam) -> tuple[Array, str | None, bool]:
     missing = None
     if half.missing:
         missing = f"{math.degrees(total):.4g}° of the 180° needed have no view ({_named(half.missing)})"
-    v = xnp.arange(-1, g.detectors + 1, dtype=xnp.float64)[None, :] - g.axis
+    v = xnp.arange(-1, g.detectors + 1, dtype=xnp.float64)[None, :] - g.axes[:, None]
     side = 2 * _shared(_inside(v, g), _inside(-v, g)) if full else xnp.ones(v.shape)
     return half.share[:, None] * side, missing, full
 
@@ -99,14 +99,13 @@ def fan_weights(g: FanBeam, reach: float) -> tuple[Array, str | None, bool]:
     short scan and in everything longer, 1 for what was measured once.
     """
     turn = coverage(g.angles, TURN)
-    v = xnp.arange(-1, g.detectors + 1, dtype=xnp.float64)[None, :] - g.axis
-    gamma = xnp.atan(v * g.spacing / (g.source_to_axis + g.axis_to_detector))
+    v = xnp.arange(-1, g.detectors + 1, dtype=xnp.float64)[None, :] - g.axes[:, None]
+    gamma = g.fan_angles(v * g.spacing)
     theta = g.angles[:, None]
     here = _measured(theta, turn.missing) * _inside(v, g)
     there = _measured(theta + math.pi - 2 * gamma, turn.missing) * _inside(-v, g)
-    axis = g.axis or 0.0
-    edge = min(axis, g.detectors - 1 - axis) * g.spacing
-    reach = min(reach, math.atan(max(edge, 0.0) / (g.source_to_axis + g.axis_to_detector)))
+    edge = min(float(g.axes.min()), g.detectors - 1 - float(g.axes.max())) * g.spacing
+    reach = min(reach, float(g.fan_angles(xnp.asarray(max(edge, 0.0)))))
     lost, at = _longest_unmeasured(turn.missing, reach)
     missing = None
     if lost > turn.step * (1 + 1e-6):
@@ -129,8 +128,9 @@ def _shared(here: Array, there: Array) -> Array:
 
 def _inside(v: Array, g: Any) -> Array:
     """k: 0 beyond the detector, rising smoothly from its edges to 1; `v` counts bins from the axis."""
-    to_edge = xnp.minimum(v + g.axis, g.detectors - 1 - g.axis - v) + 0.5
-    width = max((min(g.axis, g.detectors - 1 - g.axis) + 0.5) / 2, 1.0)
+    axes = g.axes[:, None]
+    to_edge = xnp.minimum(v + axes, g.detectors - 1 - axes - v) + 0.5
+    width = max((min(float(axes.min()), g.detectors - 1 - float(axes.max())) + 0.5) / 2, 1.0)
     return xnp.sin(math.pi / 2 * xnp.clip(to_edge / width, 0.0, 1.0)) ** 2
 
 

@@ -45,12 +45,16 @@ class Radon(LinearOperator):
     ----------
     shape : (rows, cols) or (slices, rows, cols); all slices share the geometry.
     geometry : ParallelBeam or FanBeam.  x to the right, y up, the axis at the centre of the image.
-    pixel_size : edge of a pixel, in the unit of the geometry's lengths.
+    pixel_size : edge of a pixel, in the unit of the geometry's lengths; None: the spacing of the rays at the axis
+        (parallel: `spacing`; fan: spacing / magnification).
+    origin : (row, column) of the rotation axis in the image, fractional; None: the centre, ((rows − 1)/2,
+        (cols − 1)/2).  Images of scikit-image have it at (rows // 2, cols // 2).
 
     Raises
     ------
     TypeError, ValueError
-        A geometry of another type, a pixel size that is not positive, a fan whose source is inside the image.
+        A geometry of another type, a pixel size that is not positive, an origin that is not two numbers, a fan whose
+        source is inside the image.
 
     Examples
     --------
@@ -63,7 +67,8 @@ class Radon(LinearOperator):
 
     shape: Shape
     geometry: ParallelBeam | FanBeam
-    pixel_size: float = 1.0
+    pixel_size: float | None = None
+    origin: tuple[float, float] | None = None
     fresh: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
@@ -80,7 +85,7 @@ class Radon(LinearOperator):
     @functools.cached_property
     def rays(self) -> Rays:
         """Every ray of the scan as a line across the grid."""
-        return Rays(self.domain[-2:], self.geometry, self.pixel_size)
+        return Rays(self.domain[-2:], self.geometry, edge(self), self.origin)
 
     def forward(self, x: Array) -> Array:
         return _per_slice(project, x, self.rays, self.codomain)
@@ -91,7 +96,7 @@ class Radon(LinearOperator):
     @once
     def norm(self) -> float:
         if len(self.domain) == 3:
-            return Radon(self.domain[1:], self.geometry, self.pixel_size).norm()
+            return Radon(self.domain[1:], self.geometry, self.pixel_size, self.origin).norm()
         return collatz_wielandt(self)
 
     def absolute(self) -> LinearOperator | None:
@@ -113,39 +118,68 @@ class Radon(LinearOperator):
 
     @classmethod
     def examples(cls) -> Iterator[LinearOperator]:
-        turn = [0.0, 0.4, math.pi / 4, 1.3, math.pi / 2, 2.0, -2.5, 40.0]
+        turn = [0.0, 0.4, math.pi / 4, 1.3, math.pi / 2, 2.0, -2.5, 9.0]
         yield cls((5, 8), ParallelBeam(turn, 11))
-        yield cls((8, 5), ParallelBeam(turn, 7, spacing=0.7, axis=2.3))
+        yield cls((8, 5), ParallelBeam(turn, 7, spacing=0.7, axis=2.3), pixel_size=1.0)
+        yield cls((8, 5), ParallelBeam(turn, 7, 0.7, axis=[3.0, 2.5, 3.1, 2.9, 3.0, 3.3, 2.7, 3.0]), origin=(3.0, 2.5))
         yield cls((6, 7), ParallelBeam(turn, 4, spacing=2.6), pixel_size=1.1)
         yield cls((2, 5, 4), ParallelBeam(turn[:3], 6))
         yield cls((1, 1), ParallelBeam(turn[:2], 3))
         yield cls((7, 6), FanBeam(turn, 9, 1.5, 12.0, 6.0, axis=3.6))
+        yield cls((7, 6), FanBeam(turn[:3], 9, 1.5, 12.0, 6.0, axis=[3.6, 4.1, 4.4], curved=True), 0.9, (2.0, 4.0))
         yield cls((2, 4, 9), FanBeam(turn[3:], 5, 4.0, 15.0, 0.0), pixel_size=1.2)
         half_turn = [math.pi * k / 180 for k in range(180)]
         yield cls((512, 512), ParallelBeam(half_turn, 725))
         yield cls((256, 200), FanBeam(half_turn[::3], 400, 1.2, 500.0, 250.0, axis=203.25))
 
     def __repr__(self) -> str:
-        pixel = "" if self.pixel_size == 1 else f", pixel_size={self.pixel_size:g}"
-        return f"{type(self).__name__}({self.domain}, {self.geometry}{pixel})"
+        return f"{type(self).__name__}({self.domain}, {self.geometry}{grid_repr(self)})"
 
 
 def check_scan(A: Any) -> None:
-    """Check and normalise the three fields every projector of an image has."""
+    """Check and normalise the four fields every projector of an image has."""
     who, set_ = type(A).__name__, object.__setattr__
     set_(A, "shape", check.shape(who, A.domain, ndim=(2, 3)))
     g = A.geometry
     if not isinstance(g, (ParallelBeam, FanBeam)):
         raise TypeError(f"{who}: geometry must be a ParallelBeam or a FanBeam, got {check.describe(g)}")
-    set_(A, "pixel_size", check.number(who, "pixel_size", A.pixel_size, low=0, strict=True))
+    given = g.spacing_at_axis if A.pixel_size is None else A.pixel_size
+    set_(A, "pixel_size", check.number(who, "pixel_size", given, low=0, strict=True))
+    if A.origin is not None:
+        place = tuple(A.origin) if hasattr(A.origin, "__iter__") else ()
+        if len(place) != 2:
+            raise TypeError(f"{who}: origin must be (row, column) of the axis in the image, got {A.origin!r}")
+        set_(A, "origin", tuple(check.number(who, f"origin[{k}]", place[k]) for k in range(2)))
     if isinstance(g, FanBeam):
-        half = 0.5 * A.pixel_size * math.hypot(*A.domain[-2:])
-        if g.source_to_axis <= half + A.pixel_size:
+        far = A.pixel_size * farthest(A.domain[-2:], A.origin)
+        if g.source_to_axis <= far + A.pixel_size:
             raise ValueError(
                 f"{who}: the source is inside the image: source_to_axis={g.source_to_axis:g} must exceed the half "
-                f"diagonal {half:g} of {A.domain[-2:]} pixels of {A.pixel_size:g} plus one pixel; are source_to_axis, "
+                f"diagonal {far:g} of {A.domain[-2:]} pixels of {A.pixel_size:g} plus one pixel; are source_to_axis, "
                 "spacing and pixel_size in the same unit?"
             )
+
+
+def edge(A: Any) -> float:
+    """The pixel size of a projector, which is a number from its construction on."""
+    return float(A.pixel_size)
+
+
+def middle(shape: Shape, origin: tuple[float, float] | None) -> tuple[float, float]:
+    """(row, column) of the rotation axis in an image."""
+    return ((shape[0] - 1) / 2, (shape[1] - 1) / 2) if origin is None else origin
+
+
+def farthest(shape: Shape, origin: tuple[float, float] | None) -> float:
+    """From the rotation axis to the farthest corner of the image, in pixels."""
+    row, column = middle(shape, origin)
+    return math.hypot(max(row, shape[0] - 1 - row) + 0.5, max(column, shape[1] - 1 - column) + 0.5)
+
+
+def grid_repr(A: Any) -> str:
+    """What a projector's grid has beside its shape, in words; nothing where it is what None gives."""
+    words = "" if A.pixel_size == A.geometry.spacing_at_axis else f", pixel_size={A.pixel_size:g}"
+    return words + ("" if A.origin is None else f", origin=({A.origin[0]:g}, {A.origin[1]:g})")
 
 
 class Rays:
@@ -157,31 +191,38 @@ class Rays:
     constant (parallel rays); None for a fan.
     """
 
-    def __init__(self, shape: Shape, geometry: ParallelBeam | FanBeam, pixel_size: float) -> None:
+    def __init__(
+        self,
+        shape: Shape,
+        geometry: ParallelBeam | FanBeam,
+        pixel_size: float,
+        origin: tuple[float, float] | None = None,
+    ) -> None:
         self.shape, self.geometry, self.pixel_size = shape, geometry, pixel_size
+        self.origin = middle(shape, origin)
         fan = isinstance(geometry, FanBeam)
-        at_axis = geometry.spacing / (geometry.magnification if isinstance(geometry, FanBeam) else 1.0)
-        self.parts = max(1, math.ceil(at_axis / pixel_size - WIDER))
+        self.parts = max(1, math.ceil(geometry.spacing_at_axis / pixel_size - WIDER))
         self.count = geometry.detectors * self.parts
         self.spacing = geometry.spacing / self.parts
-        self.axis = float(geometry.axis or 0.0) * self.parts + (self.parts - 1) / 2
+        self.axes = geometry.axes * self.parts + (self.parts - 1) / 2
 
         xp = namespace(geometry.angles)
         angle = geometry.angles[:, None]
         c, s = xp.cos(angle), xp.sin(angle)
-        u = (xp.arange(self.count, dtype=xp.float64)[None, :] - self.axis) * self.spacing
+        u = (xp.arange(self.count, dtype=xp.float64)[None, :] - self.axes[:, None]) * self.spacing
         # a point (x, y) of each ray and its direction (dx, dy)
         if isinstance(geometry, FanBeam):
             R, D = geometry.source_to_axis, geometry.source_to_axis + geometry.axis_to_detector
+            u = D * xp.tan(geometry.fan_angles(u)) if geometry.curved else u
             x, y, dx, dy = R * s, -R * c, u * c - D * s, u * s + D * c
         else:
             x, y, dx, dy = u * c, u * s, -s, c
 
-        h, (rows, cols) = pixel_size, shape
+        h, (row, column) = pixel_size, self.origin
         self.by_row = xp.abs(dy) >= xp.abs(dx)
         across, along = xp.where(self.by_row, dx, dy), xp.where(self.by_row, dy, dx)
         tangent = across / along
-        top, left = (rows - 1) / 2 * h, -(cols - 1) / 2 * h  # y of row 0, x of column 0
+        top, left = row * h, -column * h  # y of row 0, x of column 0
         meets_row_0 = (x + (top - y) * tangent - left) / h
         meets_column_0 = (top - y - (left - x) * tangent) / h
         self.start = xp.where(self.by_row, meets_row_0, meets_column_0)
@@ -189,28 +230,30 @@ class Rays:
         self.length = h * xp.hypot(xp.ones_like(tangent), tangent)
         self.pitch = None if fan else self.spacing / (h * along)  # parallel rays: moving u by `spacing` moves start so
 
-    def shadow(self, cos: float, sin: float) -> Array:
-        """The ray index (fractional) on which the centre of each pixel falls, (rows, cols)."""
-        xp, h, (rows, cols) = namespace(self.start), self.pixel_size, self.shape
-        x = (xp.arange(cols, dtype=xp.float64)[None, :] - (cols - 1) / 2) * h
-        y = ((rows - 1) / 2 - xp.arange(rows, dtype=xp.float64)[:, None]) * h
+    def shadow(self, view: int) -> Array:
+        """The ray index (fractional) on which the centre of each pixel falls in a view, (rows, cols)."""
+        xp, h, (rows, cols), g = namespace(self.start), self.pixel_size, self.shape, self.geometry
+        cos, sin = math.cos(g.angles[view]), math.sin(g.angles[view])
+        x = (xp.arange(cols, dtype=xp.float64)[None, :] - self.origin[1]) * h
+        y = (self.origin[0] - xp.arange(rows, dtype=xp.float64)[:, None]) * h
         u = x * cos + y * sin
-        if isinstance(self.geometry, FanBeam):
-            R, d = self.geometry.source_to_axis, self.geometry.axis_to_detector
-            u = u * (R + d) / (R - x * sin + y * cos)
-        return u / self.spacing + self.axis
+        if isinstance(g, FanBeam):
+            R, D = g.source_to_axis, g.source_to_axis + g.axis_to_detector
+            u = u / (R - x * sin + y * cos)  # the tangent of the fan angle
+            u = D * (xp.atan(u) if g.curved else u)
+        return u / self.spacing + self.axes[view]
 
     @functools.cached_property
     def reach(self) -> int:
         """Rays farther than this from a pixel's shadow pass it by: a bound of how far one pixel's step casts it.
 
         A step of h moves u = D v/w (v sideways, w ≥ R − r away from the source, r the half diagonal) by at most
-        h·D·√(v² + w²)/w².
+        h·D·√(v² + w²)/w², and D atan(v/w) by less.
         """
         h, g = self.pixel_size, self.geometry
         stretch = 1.0
         if isinstance(g, FanBeam):
-            r = 0.5 * h * (math.hypot(*self.shape) + 1)  # a step away from the centre of a corner pixel
+            r = h * (farthest(self.shape, self.origin) + 0.5)  # a step away from the centre of a corner pixel
             w = g.source_to_axis - r
             stretch = (g.source_to_axis + g.axis_to_detector) * math.hypot(w, r) / w**2
         return math.ceil(stretch * h / self.spacing)
@@ -259,8 +302,8 @@ def adjoint(y: Array, rays: Rays) -> Array:
     ones = hp.ones_like(rays.start)
     slope, length, by_row = rays.slope * ones, rays.length * ones, (rays.by_row * ones) > 0
     total: Any = 0.0
-    for a, angle in enumerate(rays.geometry.angles):
-        nearest = hp.floor(rays.shadow(math.cos(angle), math.sin(angle)))
+    for a in range(len(rays.geometry.angles)):
+        nearest = hp.floor(rays.shadow(a))
         for m in range(-rays.reach, rays.reach + 1):
             k = hp.clip(nearest + m, 0, rays.count - 1)
             valid = k == nearest + m

@@ -17,7 +17,7 @@ from varinv.memory import once
 from varinv.operators.base import LinearOperator
 from varinv.operators.geometry import FanBeam, ParallelBeam, some_views
 from varinv.operators.norms import collatz_wielandt
-from varinv.operators.radon import check_scan
+from varinv.operators.radon import check_scan, edge, grid_repr
 from varinv.operators.spectrum import Spectrum, ramp
 
 PROJECTORS = {
@@ -50,8 +50,8 @@ class AstraRadon(LinearOperator):
     Parameters
     ----------
     shape : (rows, cols) or (slices, rows, cols).
-    geometry : ParallelBeam or FanBeam.
-    pixel_size : edge of a pixel, in the unit of the geometry's lengths.
+    geometry : ParallelBeam, or FanBeam onto a flat detector.
+    pixel_size, origin : as for `Radon`.
     projector : "linear", "line" or "strip" (parallel), "line_fanflat" or "strip_fanflat" (fan); None: the first.
 
     Raises
@@ -59,16 +59,17 @@ class AstraRadon(LinearOperator):
     ImportError
         ASTRA is not installed.
     TypeError, ValueError
-        As `Radon`; a projector that does not fit the geometry; arrays that are neither NumPy's nor CuPy's; CuPy arrays
-        with another projector than the first.
+        As `Radon`; a curved detector; a projector that does not fit the geometry; arrays that are neither NumPy's nor
+        CuPy's; CuPy arrays with another projector than the first.
     RuntimeError
         CuPy arrays where ASTRA is older than 2.5 or was built without CUDA.
     """
 
     shape: Shape
     geometry: ParallelBeam | FanBeam
-    pixel_size: float = 1.0
+    pixel_size: float | None = None
     projector: str | None = None
+    origin: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         check_scan(self)
@@ -81,16 +82,11 @@ class AstraRadon(LinearOperator):
                 f"AstraRadon: projector must be one of {', '.join(known)} for a {type(self.geometry).__name__}, "
                 f"got {self.projector!r}"
             )
-        if self.projector == "strip_fanflat" and self._shift:
+        if self.geometry.to_astra()["type"] == "fanflat_vec" and self.projector == "strip_fanflat":
             raise ValueError(
-                f"AstraRadon: ASTRA's strip_fanflat takes no axis offset, got axis={self.geometry.axis:g} where the "
-                f"middle is {(self.geometry.detectors - 1) / 2:g}; use projector='line_fanflat'"
+                f"AstraRadon: ASTRA's strip_fanflat takes no axis offset, got {self.geometry} where the middle is "
+                f"{(self.geometry.detectors - 1) / 2:g}; use projector='line_fanflat'"
             )
-
-    @property
-    def _shift(self) -> float:
-        """Detector bins from the rotation axis to the middle of the detector."""
-        return (self.geometry.detectors - 1) / 2 - float(self.geometry.axis or 0.0)
 
     @property
     def domain(self) -> Shape:
@@ -109,7 +105,7 @@ class AstraRadon(LinearOperator):
     @once
     def norm(self) -> float:
         if len(self.domain) == 3:
-            return AstraRadon(self.domain[1:], self.geometry, self.pixel_size, self.projector).norm()
+            return AstraRadon(self.domain[1:], self.geometry, self.pixel_size, self.projector, self.origin).norm()
         return collatz_wielandt(self) * (1 + 1e-5)
 
     def absolute(self) -> LinearOperator | None:
@@ -135,10 +131,11 @@ class AstraRadon(LinearOperator):
         yield cls((5, 8), ParallelBeam(turn, 11, spacing=0.9, axis=5.3), pixel_size=1.1)
         yield cls((2, 6, 7), ParallelBeam(turn, 9), projector="strip")
         yield cls((7, 6), FanBeam(turn, 9, 1.5, 12.0, 6.0, axis=3.6))
+        yield cls((5, 8), ParallelBeam(turn, 11, axis=[5.3, 5.0, 4.8, 5.1, 5.2]), origin=(2.5, 3.0))
+        yield cls((7, 6), FanBeam(turn, 9, 1.5, 12.0, 6.0, axis=[3.6, 3.9, 4.4, 4.0, 4.1]), origin=(3.0, 2.0))
 
     def __repr__(self) -> str:
-        pixel = "" if self.pixel_size == 1 else f", pixel_size={self.pixel_size:g}"
-        return f"AstraRadon({self.domain}, {self.geometry}{pixel}, projector={self.projector!r})"
+        return f"AstraRadon({self.domain}, {self.geometry}{grid_repr(self)}, projector={self.projector!r})"
 
     def _apply(self, a: Any, what: str, algorithm: str) -> Any:
         if library(a) == "cupy":
@@ -186,25 +183,25 @@ class AstraRadon(LinearOperator):
                 apply(projector, single[k], out=out[k])
         finally:
             astra.projector.delete(projector)
-        return xp.astype(out.reshape(*a.shape[:-2], *shape) * self.pixel_size, a.dtype, copy=False)
+        return xp.astype(out.reshape(*a.shape[:-2], *shape) * edge(self), a.dtype, copy=False)
 
     def _geometries(self) -> tuple[Any, Any]:
         """ASTRA's volume and rays.  It sees pixels of edge 1: lengths are divided by the pixel size, and its line
         integrals multiplied by it.
         """
-        astra, g, h = _astra(), self.geometry, self.pixel_size
-        volume = astra.create_vol_geom(*self.domain[-2:])
-        if isinstance(g, FanBeam):
-            distances = (g.source_to_axis / h, g.axis_to_detector / h)
-            rays = astra.create_proj_geom("fanflat", g.spacing / h, g.detectors, g.angles, *distances)
+        (rows, cols), place = self.domain[-2:], self.origin
+        if place is None:
+            volume = _astra().create_vol_geom(rows, cols)
         else:
-            rays = astra.create_proj_geom("parallel", g.spacing / h, g.detectors, g.angles)
-        return volume, astra.geom_postalignment(rays, self._shift) if self._shift else rays
+            row, column = place
+            window = (-column - 0.5, cols - column - 0.5, row + 0.5 - rows, row + 0.5)
+            volume = _astra().create_vol_geom(rows, cols, *window)
+        return volume, self.geometry.to_astra(edge(self))
 
     @contextmanager
     def _projector(self) -> Iterator[Any]:
         """A function that runs "FP" or "BP" on one slice; every ASTRA object is deleted at the end."""
-        astra, h = _astra(), self.pixel_size
+        astra, h = _astra(), edge(self)
         volume, rays = self._geometries()
         projector = astra.create_projector(self.projector, rays, volume)
 

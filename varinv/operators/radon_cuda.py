@@ -109,9 +109,9 @@ def _lines(rays, x):
 
 def _pixels(rays, cos, sin, offset):
     """x cos + y sin + offset at pixel (i, j) as zero + i·down + j·right: their columns, (angles, 3)."""
-    (rows, cols), h = rays.shape, rays.pixel_size
+    (row, column), h = rays.origin, rays.pixel_size
     right, down = h * cos, -h * sin
-    return np.stack([offset - right * (cols - 1) / 2 - down * (rows - 1) / 2, down, right], axis=1)
+    return np.stack([offset - right * column - down * row, down, right], axis=1)
 
 
 def _corners(rays):
@@ -122,7 +122,7 @@ def _corners(rays):
 def _shadows(rays, x):
     """For `adjoint`: length; zero, down, right, pitch of parallel rays."""
     angles = rays.geometry.angles
-    kappa = _pixels(rays, np.cos(angles) / rays.spacing, np.sin(angles) / rays.spacing, rays.axis)
+    kappa = _pixels(rays, np.cos(angles) / rays.spacing, np.sin(angles) / rays.spacing, rays.axes)
     lines = _coordinates(x, PIXEL, 2.0**29, *kappa.T, kappa @ _corners(rays))
     pitch = np.abs(rays.pitch[:, 0])
     return lines and (like(rays.length[:, 0] / rays.parts, x), *lines[:3], like(pitch, x))
@@ -137,14 +137,17 @@ def _fan_shadows(rays, x):
     """For `adjoint` of a fan: length; v, w, reach, near.
 
     Ray k passes a pixel, along its row or column, at R w |u_k − u|/max(|dx|, |dy|), (dx, dy) the ray's direction, of
-    length √(u_k² + D²).  With u_k − u = (k − κ)·spacing and κ = v/w this is |k w − v|·near[k].
+    length √(u_k² + D²).  With u_k − u = (k − κ)·spacing and κ = v/w this is |k w − v|·near[k].  None for a curved
+    detector, whose κ is no such quotient.
     """
     g, angles = rays.geometry, rays.geometry.angles
+    if g.curved:
+        return None
     R, D, h = g.source_to_axis, g.source_to_axis + g.axis_to_detector, rays.pixel_size
-    u = (np.arange(rays.count) - rays.axis) * rays.spacing
-    near = R * rays.spacing / h**2 * rays.length / np.hypot(u, D)[None, :]
+    u = (np.arange(rays.count) - rays.axes[:, None]) * rays.spacing
+    near = R * rays.spacing / h**2 * rays.length / np.hypot(u, D)
     w = _pixels(rays, -np.sin(angles) / R, np.cos(angles) / R, 1.0)
-    v = _pixels(rays, np.cos(angles), np.sin(angles), 0.0) * (D / (R * rays.spacing)) + rays.axis * w
+    v = _pixels(rays, np.cos(angles), np.sin(angles), 0.0) * (D / (R * rays.spacing)) + rays.axes[:, None] * w
     lines = _coordinates(x, RAY, 2.0**15, v, w, v @ _corners(rays))
     reach = (1 + SLACK) / near.min(axis=1)
     return lines and (like(rays.length / rays.parts, x), *lines[:2], like(reach, x), like(near, x))
