@@ -16,7 +16,9 @@ Real = NDArray[np.float64]
 TURN = 2 * np.pi
 PARALLEL = float("inf")  # the distance of the source of a parallel beam
 VIEWS = 360
+SMOOTHING = (1.0, 2.0, 4.0)  # columns
 FLOOR = 0.02  # columns: what the interpolation between columns and views may be off by
+SURE = 2.9  # times the standard error: 95 % of 7 degrees of freedom (2.4), and the smallest of three is taken
 NOTHING = (
     "the measurements prefer no rotation axis (too noisy, too flat, or too few lines seen from both sides): pass axis="
 )
@@ -124,12 +126,14 @@ def _even(ordered: list[Real], rising: Real, circle: bool, source: float) -> pai
 
 def _by_pairs(t: pairs.Turned, how: str) -> Axis:
     m = t.lines.shape[2]
-    s = max(1, -(-m // 160))  # the search runs on at most 160 columns
+    s = max(1, -(-m // 320))  # the search runs on at most 320 columns
     coarse = t._replace(
         lines=t.lines[..., : m - m % s].reshape(*t.lines.shape[:2], -1, s).mean(-1), source=t.source / s
     )
+    if t.closed and t.lines.shape[1] > 180 and t.lines.shape[1] % 4 == 0:
+        coarse = coarse._replace(lines=coarse.lines[:, ::2], step=2 * t.step)
     few = coarse.lines.shape[2]
-    first = max(3.0, 0.02 * few)
+    first = max(3.0, 0.015 * few)
     tries = np.arange(first, few - 1 - first, 0.5)
     found = [
         pairs.support(pairs.ended(b), tries) for b in (pairs.smoothed(coarse, 1.0), pairs.details(coarse, 1.0, 6.0))
@@ -140,8 +144,14 @@ def _by_pairs(t: pairs.Turned, how: str) -> Axis:
     if not total[best] > 0:
         raise ScanError(NOTHING)
     _decided(tries, each, total, best, max(3.0, 0.03 * few))
-    column, spread = pairs.refine(pairs.ended(pairs.smoothed(t, 1.0)), tries[best] * s + (s - 1) / 2, 1.5 * s)
-    return Axis(column, 2.4 * spread + FLOOR, how)  # 2.4: Student's t for 95 % and 7 degrees of freedom
+    column, spread = tries[best] * s + (s - 1) / 2, np.inf
+    for sigma in SMOOTHING:  # the noise decides how much helps: what spreads least
+        found_here = pairs.refine(pairs.ended(pairs.smoothed(t, sigma)), tries[best] * s + (s - 1) / 2, 1.5 * s)
+        if found_here[1] < spread:
+            column, spread = found_here
+        if spread < 0.03:
+            break
+    return Axis(column, SURE * spread + FLOOR, how)
 
 
 def _decided(tries: Real, each: Real, total: Real, best: int, near: float) -> None:
@@ -164,8 +174,8 @@ def _certain(found: Axis, m: int) -> Axis:
 
 
 def _tolerable(m: int) -> float:
-    """The largest uncertainty that is no refusal: half a column, more on wide detectors."""
-    return 0.5 * max(1.0, m / 640)
+    """The largest uncertainty that is no refusal: about half a column, more on wide detectors."""
+    return 0.6 * max(1.0, m / 640)
 
 
 def _resample(lines: Real, have: Real, grid: Real) -> Real:

@@ -39,13 +39,19 @@ NONE = Sums(*(np.zeros(BLOCKS) for _ in range(4)))
 
 def smoothed(t: Turned, sigma: float) -> Turned:
     """Smooth along the columns, so that reading between two of them changes the noise no more."""
-    return t._replace(lines=gaussian_filter1d(t.lines, sigma, axis=-1, mode="nearest"))
+    return t._replace(lines=_gaussian(t.lines, sigma))
 
 
 def details(t: Turned, narrow: float, wide: float) -> Turned:
     """Only what varies over `narrow` to `wide` columns: no slopes, no level of air."""
-    fine = gaussian_filter1d(t.lines, narrow, axis=-1, mode="nearest")
-    return t._replace(lines=fine - gaussian_filter1d(t.lines, wide, axis=-1, mode="nearest"))
+    return t._replace(lines=_gaussian(t.lines, narrow) - _gaussian(t.lines, wide))
+
+
+def _gaussian(lines: Real, sigma: float) -> Real:
+    """Continued at the edges by their odd mirror image: an object that is cut off there goes on as it came."""
+    pad = min(int(4 * sigma) + 1, lines.shape[-1] - 1)
+    longer = np.pad(lines, [(0, 0)] * (lines.ndim - 1) + [(pad, pad)], mode="reflect", reflect_type="odd")
+    return np.asarray(gaussian_filter1d(longer, sigma, axis=-1, mode="nearest")[..., pad:-pad])
 
 
 def ended(t: Turned) -> Turned:
@@ -68,10 +74,10 @@ def overlap(c: float, m: int) -> tuple[int, int]:
     return max(1, int(np.ceil(2 * c)) - (m - 2)), min(m - 2, int(np.floor(2 * c)) - 1)
 
 
-def sums(t: Turned, c: float, columns: tuple[int, int] | None = None) -> Sums:
+def sums(t: Turned, c: float, columns: tuple[int, int] | None = None, by_columns: bool = False) -> Sums:
     """The rays (θ, k) and (θ + π − 2γ, 2c − k) are one line, γ the fan angle of column k: their values compared.
 
-    `columns`: first and last k; None: all of `overlap`.  Read by cubic interpolation between columns, linear between
+    `columns`: first and last k; None: all of `overlap`.  In a full turn the first half of the views meets all pairs.  Read by cubic interpolation between columns, linear between
     views.
     """
     p = t.lines
@@ -93,7 +99,7 @@ def sums(t: Turned, c: float, columns: tuple[int, int] | None = None) -> Sums:
     q = sum(w * p[:, :, np.clip(there + s, 0, last)] for s, w in zip((-1, 0, 1, 2), taps, strict=True))
     gamma = np.arctan((k - c) / t.source)
     shift = (np.pi - 2 * gamma) / t.step
-    first = n if t.closed else int(np.clip(np.floor(n - 1 + 0.02 - shift.min()) + 1, 0, n))
+    first = (n + 1) // 2 if t.closed else int(np.clip(np.floor(n - 1 + 0.02 - shift.min()) + 1, 0, n))
     at = np.arange(first)[:, None] + shift[None, :]
     if t.closed:
         base = np.floor(at + 1e-9).astype(np.intp)
@@ -105,15 +111,15 @@ def sums(t: Turned, c: float, columns: tuple[int, int] | None = None) -> Sums:
         share, after = np.where(seen, at - base, 0.0), base + 1
     j = np.arange(len(k))[None, :]
     other = (1 - share) * q[:, base, j] + share * q[:, after, j]
-    return _blocked(p[:, :first, low : high + 1], other, seen, k - c)
+    return _blocked(p[:, :first, low : high + 1], other, seen, k - c, by_columns)
 
 
-def _blocked(here: Real, other: Real, seen: NDArray[np.bool_], away: Real) -> Sums:
-    """Blocks of neighbouring views; where few views have pairs, of columns as far from the axis."""
+def _blocked(here: Real, other: Real, seen: NDArray[np.bool_], away: Real, by_columns: bool) -> Sums:
+    """Blocks of neighbouring views; where few views have pairs, or as asked, of columns as far from the axis."""
     rows, views = here.shape[0], int(seen.any(1).sum())
     if not views:
         return NONE
-    if views >= 2 * BLOCKS:
+    if views >= 2 * BLOCKS and not by_columns:
         count = seen.sum(1).astype(float)
         label = (np.cumsum(count) - 0.5 * count) / count.sum() * BLOCKS
         axes: tuple[int, ...] = (0, 2)
@@ -159,12 +165,14 @@ def refine(t: Turned, start: float, reach: float) -> tuple[float, float]:
     for width, count in ((reach, 13), (reach / 4, 9)):
         low, high = overlap(best, m)
         half = max(min(best - low, high - best) - width, 2.0)
-        low, high = max(1, int(np.ceil(best - half))), min(m - 2, int(np.floor(best + half)))
-        if high - low < 4:
-            low, high = overlap(best, m)
+        columns = max(1, int(np.ceil(best - half))), min(m - 2, int(np.floor(best + half)))
+        if columns[1] - columns[0] < 4:
+            columns = low, high
         tries = best + np.linspace(-width, width, count)
-        apart = np.stack([sums(t, float(c), (low, high)).apart for c in tries])
-        best = float(np.clip(_lowest(tries, apart.sum(1)), tries[0], tries[-1]))
+        apart = np.stack([sums(t, float(c), columns).apart for c in tries])
+        best = _lowest(tries, apart.sum(1))
+    if (np.ptp(apart, axis=0) > 1e-2 * np.ptp(apart.sum(1))).sum() < BLOCKS // 2:  # one block holds all that varies
+        apart = np.stack([sums(t, float(c), columns, by_columns=True).apart for c in tries])
     used = np.flatnonzero(apart.max(0) > 0)
     left_out = np.array([_lowest(tries, apart.sum(1) - apart[:, b]) for b in used])
     b = len(used)
