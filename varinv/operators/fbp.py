@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from varinv import check
-from varinv.backend import Array, device, kernel, like, namespace
-from varinv.operators.fbp_weights import MissingArcWarning, fan_weights, parallel_weights
+from varinv.backend import Array, device, indices_like, kernel, like, namespace
+from varinv.operators.fbp_weights import Bridge, MissingArcWarning, bridge, fan_weights, parallel_weights
 from varinv.operators.geometry import FanBeam, ParallelBeam
 from varinv.views import on_views
 
@@ -129,6 +130,9 @@ def fbp(
         hint = "; it looks transposed" if tuple(sinogram.shape) == swapped else ""
         raise ValueError(f"fbp: sinogram must have shape {expected} for {A}, got {tuple(sinogram.shape)}{hint}")
     rows, columns = A.domain[-2:]
+    added = bridge(geometry)
+    if added is not None:
+        geometry = dataclasses.replace(geometry, angles=xnp.concat([geometry.angles % (2 * math.pi), added.angles]))
     place = getattr(A, "origin", None)
     row, column = ((rows - 1) / 2, (columns - 1) / 2) if place is None else place
     corner = math.hypot(max(row, rows - 1 - row) + 0.5, max(column, columns - 1 - column) + 0.5) * A.pixel_size
@@ -146,7 +150,8 @@ def fbp(
     back = interpolate_back_curved if plan.curved else interpolate_back
 
     def one(p: Array) -> Array:
-        return back(_filtered(p, before, response, plan, padding), cosines, sines, axes, grid)
+        q = _filtered(_bridged(p, added), before, response, plan, padding)
+        return back(q, cosines, sines, axes, grid)
 
     xp = namespace(sinogram)
     image = one(sinogram) if sinogram.ndim == 2 else xp.stack([one(sinogram[k, ...]) for k in range(A.domain[0])])
@@ -199,6 +204,16 @@ def _response(size: int, spacing: float, window: Callable[[Array], Array], cutof
         h = h * xnp.where(n > 0, gamma / xnp.sin(xnp.where(n > 0, gamma, 1.0)), 1.0) ** 2
     r = xnp.arange(size // 2 + 1, dtype=xnp.float64) * 2 / size / cutoff
     return spacing * xnp.real(xnp.fft.rfft(h)) * xnp.where(r <= 1, window(xnp.minimum(r, 1.0)), 0.0)
+
+
+def _bridged(p: Array, added: Bridge | None) -> Array:
+    """The sinogram with the views of `added` after its own, linear between two of them."""
+    if added is None:
+        return p
+    xp = namespace(p)
+    one, two = (indices_like(i, p) for i in (added.first, added.second))
+    share = like(added.share, p)[:, None]
+    return xp.concat([p, (1 - share) * xp.take(p, one, axis=0) + share * xp.take(p, two, axis=0)], axis=0)
 
 
 def _filtered(p: Array, before: Array, response: Array, plan: _Plan, padding: str) -> Array:

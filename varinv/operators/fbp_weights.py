@@ -10,6 +10,7 @@ from varinv.operators.geometry import FanBeam, ParallelBeam
 
 xnp = namespace()  # geometries live on the host, in float64
 TURN = 2 * math.pi
+BRIDGE = math.radians(16)  # the longest gap between views over which rays seen from one side are interpolated
 SMOOTH = math.radians(10)  # width of the transition at the ends of a fan-beam scan (Noo et al. 2002, section 4)
 
 
@@ -71,23 +72,71 @@ def _largest_regular(gaps: list[float]) -> float:
     return g[i + 1] if ratio > 3 - 1e-6 else g[0]
 
 
+class Bridge(NamedTuple):
+    """Views to add between two others: their angles, the indices of both, and the share of the second."""
+
+    angles: Array
+    first: list[int]
+    second: list[int]
+    share: Array
+
+
+def bridge(g: ParallelBeam | FanBeam) -> Bridge | None:
+    """The views that are missing in short gaps of a half-acquisition, to be interpolated between their neighbours.
+
+    Lines far from the axis are seen by one side of the detector only, so no other view replaces them, and to let the
+    neighbours count more makes streaks: a view twice as heavy as the others.  Measured on 720 views of a turn, axis at
+    15 % of the detector, relative errors where the complete scan has 0.037: half of the views at random 0.070 with
+    heavier views, 0.038 interpolated; 355° 0.053 and 0.037.  Gaps up to `BRIDGE`; None where nothing is to be added.
+    """
+    n = len(g.angles)
+    if n < 8 or not isinstance(g.axis, float) or abs(g.detectors - 1 - 2 * g.axis) < 2:  # both sides see the same lines
+        return None
+    turned = [float(a) % TURN for a in g.angles]
+    order = sorted(range(n), key=turned.__getitem__)
+    gaps = [(turned[order[(i + 1) % n]] - turned[order[i]]) % TURN for i in range(n)]
+    real = sorted(x for x in gaps if x > 0.01 * TURN / n)
+    if not real or sum(x for x in gaps if x > max(BRIDGE, 2.5 * real[len(real) // 2])) > math.pi - BRIDGE:
+        return None  # half a turn: no line is seen twice, and every line far from the axis by half only
+    step = max(real[len(real) // 2], TURN / (2 * n))  # adds at most as many views as twice those that are there
+    angles, first, second, share = [], [], [], []
+    for i, gap in enumerate(gaps):
+        add = round(gap / step) - 1 if 1.5 * step < gap <= BRIDGE else 0
+        for k in range(1, add + 1):
+            angles.append(turned[order[i]] + gap * k / (add + 1))
+            first.append(order[i])
+            second.append(order[(i + 1) % n])
+            share.append(k / (add + 1))
+    return Bridge(xnp.asarray(angles), first, second, xnp.asarray(share)) if angles else None
+
+
 def parallel_weights(g: ParallelBeam) -> tuple[Array, str | None, bool]:
     """Weights (angles, 1 + detectors + 1), what is missing in words, and whether the views go all the way round.
 
     The first and last column weight what continues the data beyond the detector.
 
-    Half the gap modulo π.  Where the views go all the way round, rays that the other side of the detector measured
-    too share their weight smoothly (a scan with the axis near an edge of the detector sees twice the width).
+    Half the gap modulo π; over more than half a turn the rays (θ, v) and (θ + π, −v) are one line, and what the
+    detector sees from one side only counts half the gap modulo 2π.  With c(θ) and k(v) as in `fan_weights` a ray counts
+
+        w = d h + t (c k / (c k + c' k') − d c / (c + c')),   d = 2 min(k, k') / (k + k'),
+
+    the prime for the other ray, h and t half the gap modulo π and 2π: h where both sides of the detector see alike,
+    t where only one sees, and smooth between.
     """
-    half = coverage(g.angles, math.pi)
-    full = not coverage(g.angles, TURN).missing
-    total = sum(length for _, length in half.missing)
+    half, turn = coverage(g.angles, math.pi), coverage(g.angles, TURN)
     missing = None
     if half.missing:
+        total = sum(length for _, length in half.missing)
         missing = f"{math.degrees(total):.4g}° of the 180° needed have no view ({_named(half.missing)})"
     v = xnp.arange(-1, g.detectors + 1, dtype=xnp.float64)[None, :] - g.axes[:, None]
-    side = 2 * _shared(_inside(v, g), _inside(-v, g)) if full else xnp.ones(v.shape)
-    return half.share[:, None] * side, missing, full
+    both = half.share[:, None] * xnp.ones(v.shape)
+    if sum(length for _, length in turn.missing) > math.pi - 2 * turn.step:  # no line was measured from both sides
+        return both, missing, False
+    k, k_there = _inside(v, g), _inside(-v, g)
+    d = 2 * xnp.minimum(k, k_there) / xnp.maximum(k + k_there, 1e-300)
+    c, c_there = (_measured(g.angles[:, None] + x, turn.missing) for x in (0.0, math.pi))
+    wide = turn.share[:, None] * (_shared(c * k, c_there * k_there) - d * c / xnp.maximum(c + c_there, 1e-300))
+    return d * both + wide, missing, not turn.missing
 
 
 def fan_weights(g: FanBeam, reach: float) -> tuple[Array, str | None, bool]:

@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
 from varinv import check
+from varinv.scan import axis_moments as moments
+from varinv.scan import axis_pairs as pairs
 from varinv.scan.errors import ScanError
 
 Real = NDArray[np.float64]
 TURN = 2 * np.pi
+PARALLEL = float("inf")  # the distance of the source of a parallel beam
+VIEWS = 360
+SMOOTHING = (1.0, 2.0, 4.0)  # columns
+FLOOR = 0.02  # columns: what the interpolation between columns and views may be off by
+SURE = 2.9  # times the standard error: 95 % of 7 degrees of freedom (2.4), and the smallest of three is taken
+NOTHING = (
+    "the measurements prefer no rotation axis (too noisy, too flat, or too few lines seen from both sides): pass axis="
+)
 
 
 def arrange(angles: Real) -> tuple[NDArray[np.intp], Real, bool]:
@@ -24,62 +36,146 @@ def arrange(angles: Real) -> tuple[NDArray[np.intp], Real, bool]:
     return order, rising, bool(gaps[widest] <= 3 * usual + 1e-9 and len(angles) > 7)
 
 
-def estimate(rows: list[Real], angles: Real, fan: bool) -> float:
-    """The column onto which the rotation axis projects, from sinograms (views, columns) of several rows.
+class Axis(NamedTuple):
+    """Where the rotation axis projects to: the column, its uncertainty (95 %: ± so many columns), and how it was found."""
 
-    - Parallel beam over half a turn: p(θ + π, u) = p(θ, 2c − u), so the sinogram continued by its own mirror image
-      is smooth only for the right c: Σ |F| outside the double wedge |k| ≤ 2π·|ν|·R of its Fourier transform F
-      (R half the detector) is smallest there (Vo, Drakopoulos, Atwood, Reinhard 2014, Opt. Express 22).  Measured on
-      made scans of 120 views and 128 columns: within 0.03 column without noise, 0.3 with noise of 5 % of the peak.
-      Where the object is wider than the detector it may be off by several columns.
-    - Over a full turn: cross-correlation of opposite views, mirrored (parallel); of the mean over all views with its
-      own mirror image (fan: a full turn of rays is symmetric about the axis).
+    column: float
+    error: float
+    how: str
+
+    def __str__(self) -> str:
+        return f"rotation axis at column {self.column:.2f} ± {max(self.error, 0.01):.2f}, from {self.how}"
+
+
+def estimate(rows: list[Real], angles: Real, fan: bool) -> float:
+    """The column of `locate`; a fan beam whose distances are not known."""
+    return locate(rows, angles, None if fan else PARALLEL).column
+
+
+def locate(rows: list[Real], angles: Real, source: float | None = PARALLEL) -> Axis:
+    """The column onto which the rotation axis projects, with its uncertainty, from sinograms (views, columns) of rows.
+
+    - Lines that were measured from both sides: the ray of column c + v and the mirrored one of column c − v half a
+      turn later (fan: π − 2γ later, γ the fan angle) are one line, so (p − q)² is smallest for the right c, on the
+      columns whose mirror image is on the detector.  The c that explains most (`axis_pairs.support`, on raw values
+      and on details) is refined to the smallest mean (p − q)²; the uncertainty is that of leaving out an eighth of
+      the pairs at a time.  Objects over one or both edges of the detector are no matter.  A parallel scan over half a turn
+      has such lines only at its ends, a fan over half a turn in two triangles.
+    - Parallel beams whose object stays within the detector: the centre of mass of each view (`axis_moments.centre`).
+      Where both agree, the mean by their uncertainties.
+
+    Parameters
+    ----------
+    rows : sinograms (views, columns), line integrals; air need not be 0.
+    angles : radians, in any order.
+    source : distance of the source from the detector in columns; infinite: a parallel beam; None: a fan beam whose
+        distances are not known, of which only the mean over a full turn is used (it is symmetric about the axis).
 
     Raises
     ------
     ScanError
-        Fewer views than half a turn (fan: a full turn), or measurements that prefer no axis.
+        Fewer views than half a turn, fewer than 16 columns, or measurements that prefer no axis, or more than one.
     """
     order, rising, circle = arrange(angles)
-    if fan and not circle:
-        raise ScanError("the rotation axis of a fan beam can only be found from a full turn; pass axis=")
-    rows = [_level(r[order]) for r in rows]
-    if circle:
-        if fan:
-            return _mirror(np.stack([r.mean(0) for r in rows])[None], np.stack([r.mean(0) for r in rows])[None])
-        n = 2 * ((len(order) + 1) // 2)
-        grid = np.linspace(0, TURN, n, endpoint=False)
-        even = np.stack([_resample(np.vstack([r, r[:1]]), np.append(rising, TURN), grid) for r in rows])
-        return _mirror(even[:, : n // 2], even[:, n // 2 :])
+    m = rows[0].shape[1]
+    if m < 16:
+        raise ScanError(f"{m} columns are too few to find the rotation axis: pass axis=")
+    if source is None and not circle:
+        raise ScanError(
+            "the rotation axis of a fan beam without known distances can only be found from a full turn; pass axis="
+        )
     covered = float(rising[-1]) * len(rising) / max(len(rising) - 1, 1)
-    if covered < 0.97 * np.pi:
+    if not circle and source == PARALLEL and covered < 0.97 * np.pi:
         raise ScanError(
             f"the views cover {np.rad2deg(covered):.4g} degrees; the rotation axis can only be found from half a turn "
             "(180): pass axis="
         )
-    n = max(int(np.sum(rising < np.pi * (1 - 1e-6))), 8)
-    grid = np.linspace(0, np.pi, n, endpoint=False)
-    return _wedge([_resample(r, rising, grid) for r in rows])
+    ordered = [r[order] for r in rows]
+    if source is None:
+        mean = np.stack([np.repeat(r.mean(0)[None], 2, axis=0) for r in ordered])
+        return _by_pairs(pairs.Turned(mean, np.pi, True, PARALLEL), "the mean over a turn")
+    t = _even(ordered, rising, circle, source)
+    mass = moments.centre(ordered, rising) if source == PARALLEL else None
+    try:
+        twice = _by_pairs(t, "lines seen from both sides")
+    except ScanError:
+        if mass is None or not 2 * mass[1] + FLOOR <= _tolerable(m):
+            raise
+        return Axis(mass[0], 2 * mass[1] + FLOOR, "the centre of mass of each view")
+    if mass is None or abs(mass[0] - twice.column) > twice.error + 2 * mass[1] + FLOOR:
+        return _certain(twice, m)
+    a, b = twice.error**-2, (2 * mass[1] + FLOOR) ** -2
+    column = (a * twice.column + b * mass[0]) / (a + b)
+    return _certain(Axis(column, (a + b) ** -0.5, f"{twice.how} and the centre of mass of each view"), m)
 
 
-def truncated(rows: list[Real]) -> bool:
-    """Is the object wider than the detector: are both edges above a quarter of the peak, in every row, usually?"""
-    return all(float(np.median(_edges(r).min(1))) > 0.25 * float(np.percentile(r, 99)) for r in rows)
+def _even(ordered: list[Real], rising: Real, circle: bool, source: float) -> pairs.Turned:
+    """The views at even angles, an even number of them in a full turn; at most `VIEWS` where many have a partner."""
+    n = len(rising)
+    if circle:
+        count = min(2 * ((n + 1) // 2), VIEWS)
+        step = TURN / count
+        closed = [np.vstack([r, r[:1]]) for r in ordered]
+        lines = [_resample(r, np.append(rising, TURN), np.arange(count) * step) for r in closed]
+    else:
+        count = n if rising[-1] < 1.3 * np.pi else min(n, VIEWS)
+        step = float(rising[-1]) / (count - 1)
+        lines = [_resample(r, rising, np.arange(count) * step) for r in ordered]
+    return pairs.Turned(np.stack(lines), step, circle, source)
 
 
-def _edges(lines: Real) -> Real:
-    """The level at the left and at the right edge of each view."""
-    width = max(2, lines.shape[1] // 50)
-    return np.stack([np.median(lines[:, :width], axis=1), np.median(lines[:, -width:], axis=1)], 1)
+def _by_pairs(t: pairs.Turned, how: str) -> Axis:
+    m = t.lines.shape[2]
+    s = max(1, -(-m // 320))  # the search runs on at most 320 columns
+    coarse = t._replace(
+        lines=t.lines[..., : m - m % s].reshape(*t.lines.shape[:2], -1, s).mean(-1), source=t.source / s
+    )
+    if t.closed and t.lines.shape[1] > 180 and t.lines.shape[1] % 4 == 0:
+        coarse = coarse._replace(lines=coarse.lines[:, ::2], step=2 * t.step)
+    few = coarse.lines.shape[2]
+    first = max(3.0, 0.015 * few)
+    tries = np.arange(first, few - 1 - first, 0.5)
+    found = [
+        pairs.support(pairs.ended(b), tries) for b in (pairs.smoothed(coarse, 1.0), pairs.details(coarse, 1.0, 6.0))
+    ]
+    each = sum(f[0] for f in found)
+    total = each.sum(1)
+    best = int(np.argmax(total))
+    if not total[best] > 0:
+        raise ScanError(NOTHING)
+    _decided(tries, each, total, best, max(3.0, 0.03 * few))
+    column, spread = tries[best] * s + (s - 1) / 2, np.inf
+    for sigma in SMOOTHING:  # the noise decides how much helps: what spreads least
+        found_here = pairs.refine(pairs.ended(pairs.smoothed(t, sigma)), tries[best] * s + (s - 1) / 2, 1.5 * s)
+        if found_here[1] < spread:
+            column, spread = found_here
+        if spread < 0.03:
+            break
+    return Axis(column, SURE * spread + FLOOR, how)
 
 
-def _level(lines: Real) -> Real:
-    """Without the straight line between the two edges of each view: air that is not 0 is no object.
+def _decided(tries: Real, each: Real, total: Real, best: int, near: float) -> None:
+    """A ScanError where another axis explains nearly as much, or where the blocks of pairs do not agree."""
+    voters = each.max(0) > 0
+    votes = (np.abs(tries[np.argmax(each, axis=0)] - tries[best]) <= 1.5)[voters].sum()
+    inner = total[1:-1]
+    peaks = np.flatnonzero((inner >= total[:-2]) & (inner >= total[2:])) + 1
+    rivals = total[peaks[np.abs(tries[peaks] - tries[best]) > near]]
+    if votes < 0.5 * voters.sum() or (len(rivals) and rivals.max() > 0.6 * total[best]):
+        raise ScanError(NOTHING)
 
-    Taking away the mean of the view instead leaves steps at the edges, which pull the estimate to the middle.
-    """
-    left, right = _edges(lines).T[..., None]
-    return np.asarray(lines - left - np.linspace(0, 1, lines.shape[1]) * (right - left))
+
+def _certain(found: Axis, m: int) -> Axis:
+    if found.error > _tolerable(m):
+        raise ScanError(
+            f"the rotation axis is uncertain: column {found.column:.2f} ± {found.error:.2f} from {found.how}; pass axis="
+        )
+    return found
+
+
+def _tolerable(m: int) -> float:
+    """The largest uncertainty that is no refusal: about half a column, more on wide detectors."""
+    return 0.6 * max(1.0, m / 640)
 
 
 def _resample(lines: Real, have: Real, grid: Real) -> Real:
@@ -88,70 +184,6 @@ def _resample(lines: Real, have: Real, grid: Real) -> Real:
     gap = np.maximum(have[at] - have[at - 1], 1e-12)
     share = np.clip((grid - have[at - 1]) / gap, 0, 1)[:, None]
     return (1 - share) * lines[at - 1] + share * lines[at]
-
-
-def _mirror(first: Real, second: Real) -> float:
-    """The c that maximises the correlation of first(u) with second(2c − u), from arrays (rows, views, columns).
-
-    Pearson's coefficient over the columns that overlap (at least a fifth): a plain product would lean to the middle.
-    """
-    m = first.shape[-1]
-    one = np.ones(m)
-
-    def paired(a: Real, b: Real) -> Real:  # Σ_u a(u) b(2c − u) over rows and views, for 2c = 0, 1, … 2m − 2
-        product = np.fft.rfft(a, 2 * m) * np.fft.rfft(b, 2 * m)
-        return np.asarray(np.fft.irfft(product.reshape(-1, m + 1).sum(0), 2 * m)[: 2 * m - 1])
-
-    n = paired(one, one) * (first.size // m)
-    a, b = paired(first, one), paired(one, second)
-    spread = (paired(first**2, one) - a**2 / n) * (paired(one, second**2) - b**2 / n)
-    alike = (paired(first, second) - a * b / n) / np.sqrt(np.maximum(spread, 1e-30))
-    alike[n < 0.2 * first.size] = -1
-    best = int(np.argmax(alike))
-    if alike[best] < 0.1:
-        raise ScanError("the measurements prefer no rotation axis (too noisy or too flat): pass axis=")
-    return _vertex(alike, best) / 2
-
-
-def _vertex(values: Real, at: int) -> float:
-    """Place of the extremum of the parabola through three neighbours."""
-    if not 0 < at < len(values) - 1:
-        return float(at)
-    a, b, c = (float(v) for v in values[at - 1 : at + 2])
-    bend = a - 2 * b + c
-    return at + (0.5 * (a - c) / bend if bend else 0.0)
-
-
-def _wedge(rows: list[Real]) -> float:
-    m = rows[0].shape[1]
-    if m < 48:
-        raise ScanError(f"{m} columns are too few to find the rotation axis from half a turn: pass axis=")
-    step = max(1, -(-m // 320))  # the coarse search runs on at most 320 columns
-    coarse = [r[:, : m - m % step].reshape(len(r), -1, step).mean(2) for r in rows]
-    tries = np.arange(0.2 * m, 0.8 * m, step / 2)
-    cost = sum(_outside(r, (tries - (step - 1) / 2) / step) for r in coarse)
-    best = float(tries[int(np.argmin(cost))])
-    if float(np.min(cost)) > 0.985 * float(np.median(cost)):  # noise alone: 0.989 or more
-        raise ScanError("the measurements prefer no rotation axis (too noisy, too flat or truncated): pass axis=")
-    for width in (1.5 * step, 0.3):
-        tries = np.linspace(best - width, best + width, 25)
-        cost = sum(_outside(r, tries) for r in rows)
-        best = float(tries[0] + (tries[1] - tries[0]) * _vertex(np.asarray(cost), int(np.argmin(cost))))
-    return best
-
-
-def _outside(lines: Real, tries: Real) -> Real:
-    """Σ |F| outside the double wedge, F the Fourier transform of the sinogram and its mirror image about each try."""
-    n, m = lines.shape
-    k = np.round(np.fft.fftfreq(2 * n) * 2 * n)
-    part = slice(5, m // 5)  # from 2.5 periods a detector, where the wedge ends, to 1/10 a column: above there is noise
-    nu = np.fft.rfftfreq(2 * m)[part]
-    a = np.fft.fft(np.fft.rfft(lines, 2 * m, axis=1)[:, part], 2 * n, axis=0)
-    b = np.fft.fft(np.fft.rfft(lines[:, ::-1], 2 * m, axis=1)[:, part], 2 * n, axis=0) * (1 - 2 * (k % 2))[:, None]
-    mask = np.abs(k)[:, None] > np.pi * m * nu[None] + 3
-    a, b = a[mask], b[mask]
-    turn = np.broadcast_to(-2j * np.pi * nu, mask.shape)[mask]
-    return np.array([np.abs(a + b * np.exp(turn * (2 * c - (m - 1)))).sum() for c in tries])
 
 
 def near(who: str, axis: float, columns: int) -> float:

@@ -110,13 +110,13 @@ def part_of(found: Row, window: tuple[int, int, int], mirrored: bool, what: str,
     return part[:, ::-1] if mirrored else part
 
 
-def estimate_axis(raw: Raw, options: Options) -> tuple[float, str]:
-    """Column of the file onto which the rotation axis projects, from up to five rows and all views, and what to say.
+def estimate_axis(raw: Raw, options: Options) -> axes.Axis:
+    """Column of the file onto which the rotation axis projects, ± its uncertainty, from up to five rows and all views.
 
     Raises
     ------
     ScanError
-        As `axis.estimate`; no angles; no row that can be corrected.
+        As `axis.locate`; no angles; no row that can be corrected.
     """
     if raw.angles is None:
         raise ScanError(f"{raw.path}: no angles, so no rotation axis; pass angles= to read")
@@ -135,11 +135,8 @@ def estimate_axis(raw: Raw, options: Options) -> tuple[float, str]:
             fault = error
     if fault is not None and not found:
         raise fault
+    source = axes.PARALLEL if raw.distances is None else sum(raw.distances) / raw.spacing
     try:
-        column = axes.estimate(found, raw.angles, raw.distances is not None)
+        return axes.locate(found, raw.angles, source)
     except ScanError as error:
         raise ScanError(f"{raw.path}: {error}") from None
-    said = f"rotation axis at column {column:.2f}, from the views"
-    if axes.truncated(found):
-        said += "; the object is wider than the detector, so it may be off by several columns: better pass axis="
-    return column, said

@@ -16,7 +16,7 @@ from varinv import check
 from varinv.operators.geometry import FanBeam, ParallelBeam
 from varinv.scan import measure
 from varinv.scan import process as steps
-from varinv.scan.axis import near
+from varinv.scan.axis import Axis, near
 from varinv.scan.errors import ScanError, ScanWarning, afford
 from varinv.scan.frames import Raw
 from varinv.scan.record import PLAIN, Options, Repairs, Row, merge
@@ -96,21 +96,31 @@ class Scan:
     def find_axis(self) -> float:
         """Estimate the rotation axis, in columns of this selection, from up to five rows and all views of the file.
 
-        Method and conditions: `varinv.scan.axis.estimate`.
+        Method and conditions: `varinv.scan.axis.locate`; its uncertainty: `axis_error`.
 
         Raises
         ------
         ScanError
-            Views that cover less than half a turn (fan beam: a turn), or measurements that prefer no axis.
+            Views that cover less than half a turn, measurements that prefer no axis, or one that stays uncertain.
         """
+        return self._here(self._located().column)
+
+    @property
+    def axis_error(self) -> float:
+        """How far off `find_axis` may be (95 %), in columns of this selection; a ScanError as there."""
+        return self._located().error / self.window[2]
+
+    def _located(self) -> Axis:
         if "axis" not in self.shared:
             try:
-                self.shared["axis"], self.shared["axis note"] = measure.estimate_axis(self.raw, self.options)
+                self.shared["axis"] = measure.estimate_axis(self.raw, self.options)
+                self.shared["axis note"] = str(self.shared["axis"])
             except ScanError as error:
                 self.shared["axis"] = error
         if isinstance(self.shared["axis"], ScanError):
             raise self.shared["axis"].with_traceback(None)
-        return self._here(self.shared["axis"])
+        found: Axis = self.shared["axis"]
+        return found
 
     def _here(self, column: float) -> float:
         """From a column of the file to a column of this selection: crop, bin, flip."""
