@@ -1,0 +1,59 @@
+"""Opposite views of a full turn are mirror images: p(θ + π, u) = p(θ, 2c − u); so are the opposite rays of a fan."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from varinv.scan.checks.parallel import evenly, parallel
+from varinv.scan.checks.sight import Real, Sight
+from varinv.scan.checks.table import DOUBT, OK, Check, judged, undecided
+
+NAME = "opposite views"
+LIMIT = 0.1  # of the object's signal; interpolation between views and scatter leave a few per cent
+
+
+def mirror(s: Sight) -> Iterator[Check]:
+    """Residual of p(θ, u) − p(θ + π, 2c − u), relative to the views about their mean and without noise; and its axis."""
+    p = parallel(s) if s.geometry is not None else None
+    if p is None or not p.closed or len(p.angles) < 16:
+        yield undecided(NAME, "no full turn: no ray was measured twice")
+        return
+    even = evenly(p)
+    half = len(even) // 2
+    first, second = even[:half], even[half:]
+    moves = np.arange(-6.0, 6.01, 0.5)
+    misfit = np.array([_apart(first, second, p.axis + m) for m in moves])
+    here = misfit[len(moves) // 2]
+    best = int(np.argmin(misfit))
+    noise = 2 * s.noise**2
+    power = float(np.var(even))
+    figure = float(np.sqrt(max(here - noise, 0.0) / max(power, 1e-30)))
+    least = float(np.sqrt(max(misfit[best] - noise, 0.0) / max(power, 1e-30)))
+    yield judged(
+        NAME,
+        figure,
+        LIMIT,
+        "opposite views are no mirror images: wrong axis, wrong angles (no full turn, reversed, half step), wrong "
+        "distances of a fan, a truncated or moving sample",
+    )
+    known = figure > 2 * least + 0.02 and least < LIMIT
+    text = (
+        f"opposite views mirror each other best about column {p.axis + moves[best]:.1f}, not {p.axis:.1f}: wrong axis"
+    )
+    yield Check("axis by opposite views", abs(float(moves[best])), 1.0,
+                DOUBT if known and abs(moves[best]) > 1 else OK, text if known and abs(moves[best]) > 1 else "")  # fmt: skip
+
+
+def _apart(first: Real, second: Real, axis: float) -> float:
+    """Mean square of first(u) − second(2c − u) over the columns that both have."""
+    columns = np.arange(first.shape[1])
+    at = 2 * axis - columns
+    inside = (at >= 0) & (at <= len(columns) - 1)
+    if inside.sum() < 8:
+        return np.inf
+    low = np.clip(np.floor(at[inside]).astype(int), 0, len(columns) - 2)
+    share = at[inside] - low
+    turned = (1 - share) * second[:, low] + share * second[:, low + 1]
+    return float(np.mean((first[:, inside] - turned) ** 2))
