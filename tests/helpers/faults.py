@@ -38,6 +38,7 @@ class Measured:
     distances: tuple[float, float] | None = None
     air: bool = False
     full: bool = False  # a full turn
+    truth: float | None = None  # the axis, where the file does not state it
     allowed: str = "$^"  # what its README says is doubtful (a pattern)
 
     def but(self, **changes: Any) -> Measured:
@@ -106,11 +107,11 @@ def _raw(scan: Any, row: int, **more: Any) -> Measured:
 
 def real(folder: Path) -> Iterator[tuple[str, Measured]]:
     """The right real scans in a folder of data, as far as they are there, and the embedded scan."""
-    yield "demo", _raw(read(demo.path()), 1)
+    yield "demo", _raw(read(demo.path()), 1, truth=demo.AXIS)
     edges = r"^(air level|air drift|truncation)"
     for name, file, row, more in (
-        ("tooth", "ct_tooth_parallel_h5/tooth.h5", 0, {}),
-        ("i13", "ct_i13_tiff_and_nxtomo/i13_24737_assembled_nxtomo.nxs", 67, {"allowed": r"^(air level|truncation)"}),
+        ("tooth", "ct_tooth_parallel_h5/tooth.h5", 0, {"truth": 295.86}),
+        ("i13", "ct_i13_tiff_and_nxtomo/i13_24737_assembled_nxtomo.nxs", 67, {"truth": 85.7, "allowed": r"^(air level|truncation)"}),
         ("htc", "ct_htc2022_fan_ta/htc2022_ta_sparse_example.mat", 0, {}),
         ("dendrites", "ct_dendrites_roi_mat/RealDataDend.mat", 0, {"axis": 629.53, "allowed": edges}),
     ):
@@ -148,7 +149,7 @@ def fault(name: str, names: str) -> Callable[[Plant], Plant]:
 
 
 def _axis(m: Measured) -> float:
-    return (m.data.shape[1] - 1) / 2 if m.axis is None else m.axis
+    return next((a for a in (m.axis, m.truth) if a is not None), (m.data.shape[1] - 1) / 2)
 
 
 def _wide(m: Measured) -> bool:
@@ -161,7 +162,7 @@ ORDER = r"shuffled|out of order"
 ANGLES = r"degrees|angles (step|are|were)"
 KIND = r"kind=|taken as|counts without flats"
 LEVEL = r"beam (drifts|fades)|dip of the beam"
-MOVED = r"moved|views jump"
+MOVED = r"moved|jump"
 
 
 @fault("axis three columns to the right", AXIS)

@@ -14,12 +14,14 @@ import numpy as np
 
 from varinv.operators.geometry import FanBeam, ParallelBeam
 from varinv.operators.radon import Radon
+from varinv.scan.checks.parabola import DISTANCES, distance_check, vertex
 from varinv.scan.checks.sight import Real, Sight
 from varinv.scan.checks.table import DOUBT, OK, Check, undecided
 
 COLUMNS, VIEWS, STEPS = 64, 60, 10
 BETTER = 0.8  # another geometry must leave less than so much of the misfit …
 SURE = 5.0  # … by five standard errors of log misfit over the views
+DENSE = math.radians(6)  # steps beyond it are wider than what 64 columns resolve even near the axis
 Geometry = ParallelBeam | FanBeam
 
 
@@ -49,13 +51,18 @@ def explained(s: Sight) -> Iterator[Check]:
             yield undecided(name, "no angles, or too few views or columns")
         return
     small = _small(s)
+    dense = len(s.lines) >= 30 and s.turn[1] / len(s.lines) <= DENSE
     here = _misfit(s, small, Guess())
     size = float((small.lines**2).sum())
     yield Check("misfit of one image", math.sqrt(here.sum() / size), None, OK)
+    if not dense:
+        for name in names:
+            yield undecided(name, "the views are too few or too far apart to be compared through an image")
+        return
     yield from _angles(s, small, here)
     yield _axis(s, small, here)
     if s.fan:
-        yield _distances(s, small, here)
+        yield from _distances(s, small, here)
 
 
 def _small(s: Sight) -> Small:
@@ -168,44 +175,32 @@ def _axis(s: Sight, small: Small, here: Real) -> Check:
     name = "axis by misfit"
     if not s.complete:
         return undecided(name, "the views cover less than half a turn (fan: and the fan angle): any axis explains them")
+    for bins in (-2, 2, -4, 4, -8, 8):
+        left, sure = _compared(_misfit(s, small, Guess(shift=bins * small.joined)), here)
+        if left < BETTER and sure:
+            return Check(name, float(abs(bins) * small.joined), 1.0, DOUBT, _wrong_axis(bins * small.joined))
     step = max(1.0, small.joined / 3)
-    left, right = (_misfit(s, small, Guess(shift=sign * step)) for sign in (-1, 1))
-    place, error = _vertex(left, here, right)
+    found = vertex(*(_misfit(s, small, Guess(shift=k * step)) if k else here for k in (-1, 0, 1)))
+    if found is None:
+        return undecided(name, "an axis elsewhere explains the views as well, within the noise")
+    place, error = found
     figure, limit = abs(place * step), max(1.0, 0.15 * small.joined, SURE * error * step)
     good = not figure > limit
-    said = (
-        f"one image explains the views best with the rotation axis {abs(place * step):.1f} columns to the "
-        f"{'left' if place < 0 else 'right'}: wrong axis (scan.find_axis(), or axis=)"
+    return Check(name, figure, limit, OK if good else DOUBT, "" if good else _wrong_axis(place * step))
+
+
+def _wrong_axis(columns: float) -> str:
+    return (
+        f"one image explains the views best with the rotation axis {abs(columns):.1f} columns to the "
+        f"{'left' if columns < 0 else 'right'}: wrong axis (scan.find_axis(), or axis=)"
     )
-    return Check(name, figure, limit, OK if good else DOUBT, "" if good else said)
 
 
-def _distances(s: Sight, small: Small, here: Real) -> Check:
-    name = "distances"
+def _distances(s: Sight, small: Small, here: Real) -> Iterator[Check]:
+    if s.turn[2]:
+        return  # opposite rays decide it, without an image
     if not s.complete:
-        return undecided(name, "the views cover too small an arc: distances 10 % off explain them as well")
+        yield undecided(DISTANCES, "the views cover too small an arc: distances 10 % off explain them as well")
+        return
     nearer, farther = (_misfit(s, small, Guess(far=far)) for far in (0.9, 1.1))
-    place, error = _vertex(nearer, here, farther)
-    figure, limit = abs(0.1 * place), max(0.05, SURE * error * 0.1)
-    good = not figure > limit
-    said = (
-        f"one image explains the views best with a distance from source to detector {abs(place) * 10:.0f} % "
-        f"{'shorter' if place < 0 else 'longer'}, or a pixel pitch as much {'larger' if place < 0 else 'smaller'}: "
-        "wrong distances or pixel pitch"
-    )
-    return Check(name, figure, limit, OK if good else DOUBT, "" if good else said)
-
-
-def _vertex(left: Real, here: Real, right: Real) -> tuple[float, float]:
-    """Least misfit of the parabola through three, in steps (at most 3), and its error: jackknife over eight arcs."""
-
-    def place(a: float, b: float, c: float) -> float:
-        bend = a - 2 * b + c
-        if bend <= 1e-3 * max(a, c):  # hardly a minimum between them: towards the lower one
-            return 3.0 * float(np.sign(a - c)) if min(a, c) < 0.9 * b else 0.0
-        return float(np.clip(0.5 * (a - c) / bend, -3, 3))
-
-    parts = np.arange(len(here)) * 8 // len(here)
-    without = [place(*(float(e[parts != k].sum()) for e in (left, here, right))) for k in range(8)]
-    whole = place(*(float(e.sum()) for e in (left, here, right)))
-    return whole, float(np.sqrt(7 / 8 * np.sum((np.array(without) - np.mean(without)) ** 2)))
+    yield distance_check(vertex(nearer, here, farther))

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from varinv.scan.checks.sight import VISIBLE, Sight, middle
+from varinv.scan.checks.sight import VISIBLE, Real, Sight, middle
 from varinv.scan.checks.table import Check, judged, undecided
 
 WIDEST = 3  # columns that a straight line bridges: a ray through pixels of the same size reads about as many
@@ -71,7 +71,7 @@ def saturation(s: Sight) -> Iterator[Check]:
     )
 
 
-def _pile(numbers: NDArray[np.float64]) -> float:
+def _pile(numbers: Real) -> float:
     stuck = np.ptp(numbers, axis=0) == 0 if len(numbers) > 1 else np.zeros(numbers.shape[1], bool)
     values = numbers[:, ~stuck]
     values = values[np.isfinite(values)]
@@ -80,7 +80,7 @@ def _pile(numbers: NDArray[np.float64]) -> float:
     noise = 1.4826 * float(np.median(np.abs(np.diff(numbers[:, ~stuck], 2, axis=1)))) / np.sqrt(6)
     top = float(values.max())
     steps = np.unique(values)[-2:]
-    if not noise > 0 or len(steps) < 2:
+    if not noise > 1e-3 * np.ptp(values) or len(steps) < 2:  # without noise equal values mean nothing
         return 0.0
     at = int((values == top).sum())
     near = int(((values >= top - noise) & (values < top)).sum())
@@ -99,13 +99,16 @@ def outliers(s: Sight) -> Iterator[Check]:
         return
     order = s.turn[0] if s.geometry is not None else np.arange(len(y))
     y = y[order]
-    inner = y[1:-1, 1:-1]
-    around = np.stack([y[:-2, 1:-1], y[2:, 1:-1], y[1:-1, :-2], y[1:-1, 2:]])
+    inner = y[1:-1, 2:-2]
+    around = np.stack([y[:-2, 2:-2], y[2:, 2:-2], y[1:-1, 1:-3], y[1:-1, 3:-1]])
     apart = inner - around
     same = np.abs(np.sign(apart).sum(0)) == 4
     least = np.abs(apart).min(0)
-    usual = np.median(np.abs(np.diff(around, axis=0)), axis=0)  # structure in the surroundings
-    struck = same & (least > 8 * s.noise) & (least > 4 * usual)
+    # structure in the surroundings, and the flank of a narrow peak of the object
+    usual = np.median(np.abs(np.diff(around, axis=0)), axis=0)
+    flank = np.maximum(np.abs(y[1:-1, 1:-3] - y[1:-1, :-4]), np.abs(y[1:-1, 3:-1] - y[1:-1, 4:]))
+    large = np.maximum(8 * _noise_by_level(y, inner, s.noise), VISIBLE * s.contrast)
+    struck = same & (least > large) & (least > 4 * usual) & (least > 3 * flank)
     count = int(struck.sum())
     # noise alone reaches eight deviations once in 10^15; a few may be true specks
     yield judged(
@@ -115,6 +118,17 @@ def outliers(s: Sight) -> Iterator[Check]:
         f"{count} single measurements stand apart from all around them (zingers, hot pixels): leave them out with a "
         "weight of 0, or filter them",
     )
+
+
+def _noise_by_level(y: Real, at: Real, least: float) -> Real:
+    """The noise of measurements of the size `at`: dark ones have more of it.  From twelve levels of equal share."""
+    bend = np.abs(np.diff(y, 2, axis=1)).ravel()
+    level = y[:, 1:-1].ravel()
+    marks = np.quantile(level, np.linspace(0, 1, 13))
+    place = np.clip(np.searchsorted(marks, level) - 1, 0, 11)
+    noise = [1.4826 * float(np.median(bend[place == k])) / np.sqrt(6) if (place == k).any() else 0 for k in range(12)]
+    noise = np.maximum(np.append(noise, noise[-1]), least)
+    return np.asarray(np.interp(at, marks, noise))
 
 
 def stripes(s: Sight) -> Iterator[Check]:

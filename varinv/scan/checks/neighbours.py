@@ -15,24 +15,35 @@ from numpy.typing import NDArray
 from varinv.scan.checks.sight import Real, Sight, middle
 from varinv.scan.checks.table import DOUBT, OK, Check, judged, undecided
 
-ORDER, JUMP, STEP, LEVEL = "order of the views", "shift between views", "step between views", "level between views"
-SPREADS = 8  # spreads that make an outlier: real scans were seen to reach 6
+ORDER, CHANGE, JUMP, STEP, LEVEL = (
+    "order of the views",
+    "change between views",
+    "shift between views",
+    "step between views",
+    "level between views",
+)
+SPREADS = 6  # spreads that make an outlier: the largest of some hundred gaps of right scans reaches 3 to 4
 LARGER = 4.0  # a change between views of four usual ones is no single missing view: those have a test of their own
-FEW = 16
+FEW = 30
+WIDTH = 2.0  # columns by which views are smoothed before they are compared
 
 
 def neighbours(s: Sight) -> Iterator[Check]:
     """The tests of order, shifts, steps and levels; over the views in angular order."""
-    order = s.turn[0] if s.geometry is not None else np.arange(len(s.lines))
+    order, even = _arranged(s)
     if min(s.lines.shape) < FEW:
         yield undecided(ORDER, f"fewer than {FEW} views or columns")
         return
     yield from _repeated(s)
-    y = _smooth(s.lines[order], 2.0)
-    quiet = s.noise**2 / (2 * 2.0 * np.sqrt(np.pi))  # variance of the smoothed noise
+    y = _smooth(s.lines[order], WIDTH)
+    quiet = s.noise**2 / (2 * WIDTH * np.sqrt(np.pi))  # variance of the smoothed noise
     yield _ordered(y, quiet)
-    yield _odd(y, quiet, order)
-    changes = _changes(y, s.noise, quiet)
+    if even.mean() < 0.8:
+        for name in (CHANGE, JUMP, STEP, LEVEL):
+            yield undecided(name, "the angles are uneven, so unequal changes mean nothing")
+        return
+    yield _odd(y, quiet, order, even)
+    changes = _changes(y, s.noise, quiet, even)
     places, (step, shift, level), errors = order[changes.at], changes.values.T, changes.errors.T
     yield _outlier(
         JUMP, shift, errors[1], 0.3, places,
@@ -43,15 +54,25 @@ def neighbours(s: Sight) -> Iterator[Check]:
         yield undecided(STEP, "the views change by less than their noise from one to the next")
     else:
         yield _outlier(
-        STEP, step, errors[0], 0.6, places,
-        "the step of rotation is off by {:.2f} of the usual step after view {}: a missing (dropped) view where it is "
-        "larger, a repeated one where it is smaller, or views out of order; give the measured angles",
+            STEP, step, errors[0], 0.6, places,
+            "the step of rotation is larger by {:.2f} of the usual step after view {}: a missing (dropped) view; give "
+            "the measured angles",
+            smaller=False,  # a turn that seems to stop or to run back is a sharp object that the fit cannot follow
         )  # fmt: skip
     yield _outlier(
         LEVEL, level / s.contrast, errors[2] / s.contrast, 0.01, places,
         "the level of the views changes by {:.3f} of the contrast after view {}: a dip or jump of the beam; "
         "scan.using(air=True)",
     )  # fmt: skip
+
+
+def _arranged(s: Sight) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
+    """Views in angular order, and which gaps between them are within a fifth of the usual one."""
+    if s.geometry is None:
+        return np.arange(len(s.lines)), np.ones(len(s.lines) - 1, bool)
+    order = s.turn[0]
+    gaps = np.mod(np.diff(np.asarray(s.geometry.angles)[order]), 2 * np.pi)
+    return order, np.abs(gaps - np.median(gaps)) <= 0.2 * np.median(gaps)
 
 
 def _smooth(lines: Real, width: float) -> Real:
@@ -93,7 +114,7 @@ def _ordered(y: Real, quiet: float) -> Check:
     return Check(ORDER, figure, limit, OK if good else DOUBT, "" if good else said)
 
 
-def _odd(y: Real, quiet: float, order: NDArray[np.intp]) -> Check:
+def _odd(y: Real, quiet: float, order: NDArray[np.intp], even: NDArray[np.bool_]) -> Check:
     """The change from one view to the next, rms and without noise, over what is usual in the gaps around and in all."""
     change = np.mean(np.diff(y, axis=0) ** 2, axis=1)
     # the noise of a mean of squares over a smoothed row, about five columns of which are independent numbers
@@ -101,10 +122,10 @@ def _odd(y: Real, quiet: float, order: NDArray[np.intp]) -> Check:
     size = np.sqrt(np.maximum(change - 2 * quiet, 0.0))
     around = np.stack([np.roll(size, k) for k in (-3, -2, -1, 1, 2, 3)])
     usual = np.sqrt(np.maximum(np.median(around, 0), np.median(size)) ** 2 + SPREADS * scatter / LARGER**2) + 1e-300
-    ratio = size / usual
+    ratio = np.where(even, size / usual, 0.0)
     at = int(np.argmax(ratio))
     return judged(
-        "change between views", float(ratio[at]), LARGER,
+        CHANGE, float(ratio[at]), LARGER,
         f"view {order[at]} and the next, view {order[at + 1]}, differ much more than others: views out of order (file "
         "names sorted as text?), a view of another sample, a jump of the sample, missing views",
     )  # fmt: skip
@@ -118,15 +139,16 @@ class Changes(NamedTuple):
     errors: Real  # (gaps, 3): large where a turn of the object looks like a shift of the detector
 
 
-def _changes(y: Real, noise: float, quiet: float) -> Changes:
+def _changes(y: Real, noise: float, quiet: float, even: NDArray[np.bool_]) -> Changes:
     """Least squares in each gap; without the step, whose error is then infinite, where the noise hides the turn."""
-    n, m = y.shape
+    n = len(y)
     change = np.diff(y, axis=0)
     power = float(np.median(np.mean(change**2, 1))) - 2 * quiet
     # v over k steps on either side has 1/(2 k²) of the noise of one difference: below 3 % of the change it biases
     # the step by as much
     k = next((k for k in range(1, 7) if quiet / k**2 < 0.03 * max(power, 0.0)), 0)
     at = np.arange(k, n - 1 - k)
+    at = at[np.all([even[at + d] for d in range(-k, k + 1)], axis=0)]
     around = np.gradient(0.5 * (y[at] + y[at + 1]), axis=1)
     basis = [-around, np.ones_like(around)]
     if k:
@@ -137,19 +159,24 @@ def _changes(y: Real, noise: float, quiet: float) -> Changes:
     normal = normal / scale[:, :, None] / scale[:, None, :] + 1e-6 * np.eye(len(basis))
     right = np.einsum("imk,im->ik", stack, change[at]) / scale
     found = np.linalg.solve(normal, right[..., None])[..., 0] / scale
-    errors = noise * np.sqrt(2 * np.einsum("ikk->ik", np.linalg.inv(normal))) / scale
+    rest = change[at] - np.einsum("imk,ik->im", stack, found)
+    # what the fit leaves, where that is more than noise; about seven columns of smoothed noise count as one
+    noise_here = np.sqrt(np.maximum(2 * noise**2, 2 * WIDTH * np.sqrt(np.pi) * np.mean(rest**2, 1)))
+    errors = noise_here[:, None] * np.sqrt(np.einsum("ikk->ik", np.linalg.inv(normal))) / scale
     if not k:
         found = np.insert(found, 0, 0.0, axis=1)
         errors = np.insert(errors, 0, np.inf, axis=1)
     return Changes(at, found, errors + 1e-300)
 
 
-def _outlier(name: str, values: Real, errors: Real, least: float, places: NDArray[np.intp], text: str) -> Check:
+def _outlier(
+    name: str, values: Real, errors: Real, least: float, places: NDArray[np.intp], text: str, smaller: bool = True
+) -> Check:
     """The gap that stands out most, in standard errors; errors are raised to what usual gaps scatter by."""
     values = values - np.median(values)
     errors = errors * max(middle(values / errors), 1.0)
     limits = np.maximum(SPREADS * errors, least)
-    at = int(np.argmax(np.abs(values) / limits))
-    figure, limit = float(abs(values[at])), float(limits[at])
+    at = int(np.argmax((np.abs(values) if smaller else values) / limits))
+    figure, limit = float(abs(values[at]) if smaller else max(values[at], 0.0)), float(limits[at])
     good = figure <= limit
     return Check(name, figure, limit, OK if good else DOUBT, "" if good else text.format(values[at], int(places[at])))

@@ -6,7 +6,6 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from varinv.operators.geometry import FanBeam
 from varinv.scan.axis import arrange
@@ -22,7 +21,6 @@ class Parallel(NamedTuple):
     angles: Real  # rising
     axis: float  # column
     closed: bool  # a full turn
-    order: NDArray[np.intp]  # the view of the file that each is, or the fan's that comes nearest
 
 
 def parallel(s: Sight, source_to_detector: float = 1.0) -> Parallel | None:
@@ -37,12 +35,10 @@ def parallel(s: Sight, source_to_detector: float = 1.0) -> Parallel | None:
     order, rising, closed = arrange(np.asarray(g.angles))
     lines, axis = s.lines[order], float(g.axis or 0.0)
     if not isinstance(g, FanBeam):
-        return Parallel(lines, rising, axis, closed, order)
+        return Parallel(lines, rising, axis, closed)
     if not closed:
         return None
-    even = _grid(len(rising))
-    near = order[np.clip(np.searchsorted(rising, even), 0, len(rising) - 1)]
-    return Parallel(_rebinned(lines, rising, g, axis, source_to_detector), even, axis, True, near)
+    return Parallel(_rebinned(lines, rising, g, axis, source_to_detector), _grid(len(rising)), axis, True)
 
 
 def _grid(views: int) -> Real:

@@ -11,8 +11,8 @@ import numpy as np
 from varinv.scan.checks.explained import explained
 from varinv.scan.checks.level import brightness, drift, level, truncation
 from varinv.scan.checks.measured import flats, gaps, outliers, saturation, stripes
-from varinv.scan.checks.mirror import mirror
-from varinv.scan.checks.moments import moments
+from varinv.scan.checks.mirror import distances, mirror
+from varinv.scan.checks.moments import jump, moments
 from varinv.scan.checks.neighbours import neighbours
 from varinv.scan.checks.sight import Real, Sight
 from varinv.scan.checks.symmetries import symmetries
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 Test = Callable[[Sight], Iterator[Check]]
 TESTS: tuple[Test, ...] = (
-    brightness, level, drift, truncation, gaps, saturation, outliers, stripes, flats, moments, mirror, neighbours,
-    explained, symmetries,
+    brightness, level, drift, truncation, gaps, saturation, outliers, stripes, flats, moments, jump, mirror, distances,
+    neighbours, explained, symmetries,
 )  # fmt: skip
 
 
