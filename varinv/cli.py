@@ -1,4 +1,4 @@
-"""The command line: varinv info, varinv reconstruct, varinv demo, varinv warm."""
+"""The command line: varinv info, varinv check, varinv reconstruct, varinv demo, varinv warm."""
 
 from __future__ import annotations
 
@@ -111,6 +111,29 @@ def info(
         if found.raw.counts:
             print(f"row {middle}: transmission {math.exp(-high):.4g} to {math.exp(-low):.4g}")
         print(f"row {middle}: line integrals {low:.4g} to {high:.4g}, {100 * float(valid.mean()):.2f} % measured")
+
+
+@app.command()
+def check(
+    scan: ScanPath,
+    angles: Angles = None,
+    flats: Flats = None,
+    darks: Darks = None,
+    axis: Axis = None,
+    pitch: Pitch = None,
+    air: Air = False,
+    row: Annotated[int | None, Option(min=0, help="Detector row to look at; default: the middle one.")] = None,
+    debug: Debug = False,
+) -> None:
+    """Is this the problem that you have?  Print a table of consistency tests; exit code 1 if one is doubtful."""
+    with guarded(debug):
+        found = read(scan, angles=angles, flats=flats, darks=darks, axis=axis, pixel_size=pitch).using(air=air)
+        with Line("checking") as line:
+            line.show(f"row {found.shape[1] // 2 if row is None else row}")
+            table = found.check(row)
+        print(table)
+        if table.doubtful:
+            raise typer.Exit(1)
 
 
 @app.command()

@@ -111,7 +111,12 @@ def real(folder: Path) -> Iterator[tuple[str, Measured]]:
     edges = r"^(air level|air drift|truncation)"
     for name, file, row, more in (
         ("tooth", "ct_tooth_parallel_h5/tooth.h5", 0, {"truth": 295.86}),
-        ("i13", "ct_i13_tiff_and_nxtomo/i13_24737_assembled_nxtomo.nxs", 67, {"truth": 85.7, "allowed": r"^(air level|truncation)"}),
+        (
+            "i13",
+            "ct_i13_tiff_and_nxtomo/i13_24737_assembled_nxtomo.nxs",
+            67,
+            {"truth": 85.7, "allowed": r"^(air level|truncation)"},
+        ),
         ("htc", "ct_htc2022_fan_ta/htc2022_ta_sparse_example.mat", 0, {}),
         ("dendrites", "ct_dendrites_roi_mat/RealDataDend.mat", 0, {"axis": 629.53, "allowed": edges}),
     ):

@@ -20,6 +20,7 @@ from varinv.scan.checks.table import DOUBT, OK, Check, undecided
 
 COLUMNS, VIEWS, STEPS = 64, 60, 10
 BETTER = 0.8  # another geometry must leave less than so much of the misfit …
+CLEARLY = 0.55  # … of less than half a turn, which many geometries explain
 SURE = 5.0  # … by five standard errors of log misfit over the views
 DENSE = math.radians(6)  # steps beyond it are wider than what 64 columns resolve even near the axis
 Geometry = ParallelBeam | FanBeam
@@ -147,8 +148,9 @@ def _angles(s: Sight, small: Small, here: Real) -> Iterator[Check]:
     if not asked:
         yield undecided("angles", "the views cover too small an arc: half or twice the step explains them as well")
         return
-    doubtful = worst < BETTER
-    yield Check("angles", 1 / worst, 1 / BETTER, DOUBT if doubtful else OK, said if doubtful else "")
+    limit = BETTER if s.complete else CLEARLY
+    doubtful = worst < limit
+    yield Check("angles", 1 / worst, 1 / limit, DOUBT if doubtful else OK, said if doubtful else "")
 
 
 def _centred(small: Small, turn: float) -> float:
@@ -176,11 +178,12 @@ def _axis(s: Sight, small: Small, here: Real) -> Check:
     if not s.complete:
         return undecided(name, "the views cover less than half a turn (fan: and the fan angle): any axis explains them")
     for bins in (-2, 2, -4, 4, -8, 8):
-        left, sure = _compared(_misfit(s, small, Guess(shift=bins * small.joined)), here)
-        if left < BETTER and sure:
+        share, sure = _compared(_misfit(s, small, Guess(shift=bins * small.joined)), here)
+        if share < BETTER and sure:
             return Check(name, float(abs(bins) * small.joined), 1.0, DOUBT, _wrong_axis(bins * small.joined))
     step = max(1.0, small.joined / 3)
-    found = vertex(*(_misfit(s, small, Guess(shift=k * step)) if k else here for k in (-1, 0, 1)))
+    left, right = (_misfit(s, small, Guess(shift=k * step)) for k in (-1, 1))
+    found = vertex(left, here, right)
     if found is None:
         return undecided(name, "an axis elsewhere explains the views as well, within the noise")
     place, error = found
@@ -199,8 +202,8 @@ def _wrong_axis(columns: float) -> str:
 def _distances(s: Sight, small: Small, here: Real) -> Iterator[Check]:
     if s.turn[2]:
         return  # opposite rays decide it, without an image
-    if not s.complete:
-        yield undecided(DISTANCES, "the views cover too small an arc: distances 10 % off explain them as well")
+    if not s.complete or not s.even:
+        yield undecided(DISTANCES, "too small an arc, or uneven angles: distances 10 % off explain the views as well")
         return
     nearer, farther = (_misfit(s, small, Guess(far=far)) for far in (0.9, 1.1))
     yield distance_check(vertex(nearer, here, farther))

@@ -37,7 +37,7 @@ def _longest_run(bad: NDArray[np.bool_]) -> int:
     whole = bad.all(0)
     kept = np.flatnonzero(~whole)  # a camera wider than the beam
     if not len(kept):
-        return bad.shape[1]
+        return int(bad.shape[1])
     bad = bad[:, kept[0] : kept[-1] + 1]
     length = np.zeros(len(bad), np.intp)
     longest = 0
@@ -77,15 +77,23 @@ def _pile(numbers: Real) -> float:
     values = values[np.isfinite(values)]
     if values.size < 100:
         return 0.0
-    noise = 1.4826 * float(np.median(np.abs(np.diff(numbers[:, ~stuck], 2, axis=1)))) / np.sqrt(6)
     top = float(values.max())
+    noise = _noise_below(numbers[:, ~stuck], top)
     steps = np.unique(values)[-2:]
     if not noise > 1e-3 * np.ptp(values) or len(steps) < 2:  # without noise equal values mean nothing
         return 0.0
     at = int((values == top).sum())
     near = int(((values >= top - noise) & (values < top)).sum())
     natural = near * max(float(steps[1] - steps[0]), 0.0) / noise + 3  # were the values spread evenly there
-    return max(at - 3 * natural, 0.0) / values.size
+    return float(max(at - 3 * natural, 0.0) / values.size)
+
+
+def _noise_below(numbers: Real, top: float) -> float:
+    """Noise from the lower quarter of second differences without the largest value: 0 where air has none."""
+    bend = np.abs(np.diff(numbers, 2, axis=1))
+    free = (numbers[:, :-2] < top) & (numbers[:, 1:-1] < top) & (numbers[:, 2:] < top) & np.isfinite(bend)
+    # a quarter of the absolute values of a normal variable is below 0.3186 deviations
+    return float(np.quantile(bend[free], 0.25)) / 0.3186 / np.sqrt(6) if free.any() else 0.0
 
 
 def outliers(s: Sight) -> Iterator[Check]:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 
 import numpy as np
 
-from varinv.scan.checks.parabola import distance_check, vertex
+from varinv.scan.checks.parabola import DISTANCES, SURE, distance_check, vertex
 from varinv.scan.checks.parallel import evenly, parallel
 from varinv.scan.checks.sight import Real, Sight
 from varinv.scan.checks.table import DOUBT, OK, Check, judged, undecided
 
 NAME = "opposite views"
-LIMIT = 0.1  # of the object's signal; interpolation between views and scatter leave a few per cent
+LIMIT = 0.15  # of the object's signal; interpolation between views, scatter and hardening leave a few per cent
 
 
 def mirror(s: Sight) -> Iterator[Check]:
@@ -32,7 +33,7 @@ def mirror(s: Sight) -> Iterator[Check]:
     between = float(np.mean((even - 0.5 * (np.roll(even, 1, 0) + np.roll(even, -1, 0))) ** 2)) / 4
     noise = 2 * s.noise**2 + between
     power = float(np.var(even))
-    if between > LIMIT**2 * power:
+    if between > (LIMIT / 2) ** 2 * power:
         yield undecided(NAME, "the views are too far apart to be interpolated")
         return
     figure = float(np.sqrt(max(here - noise, 0.0) / max(power, 1e-30)))
@@ -75,12 +76,20 @@ def distances(s: Sight) -> Iterator[Check]:
 
     Each pair of opposite rays, p(β, γ) = p(β + π − 2γ, −γ), needs γ = atan(v/D), so it knows D.
     """
+    from scipy.ndimage import gaussian_filter1d
+
     if not s.fan or s.geometry is None or not s.turn[2] or len(s.lines) < 60:
         return
+    if not s.even:
+        yield undecided(DISTANCES, "the angles are uneven: interpolation between views is no better than 10 %")
+        return
+    # smoothed, because interpolation takes from noise what depends on where it falls
+    calm = dataclasses.replace(s, lines=gaussian_filter1d(s.lines, 1.5, axis=1, mode="nearest"))
     misfits = []
     for scale in (0.9, 1.0, 1.1):
-        p = parallel(s, scale)
+        p = parallel(calm, scale)
         assert p is not None
         half = len(p.lines) // 2
         misfits.append(_each(p.lines[:half], p.lines[half:], p.axis))
-    yield distance_check(vertex(*misfits))
+    nearer, here, farther = misfits
+    yield distance_check(vertex(nearer, here, farther, SURE))

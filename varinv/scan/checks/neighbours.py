@@ -19,10 +19,10 @@ ORDER, CHANGE, JUMP, STEP, LEVEL = (
     "order of the views",
     "change between views",
     "shift between views",
-    "step between views",
+    "missing views",
     "level between views",
 )
-SPREADS = 6  # spreads that make an outlier: the largest of some hundred gaps of right scans reaches 3 to 4
+SPREADS = 7  # spreads that make an outlier: the largest of some hundred gaps of right scans reaches 3 to 4, rarely 6
 LARGER = 4.0  # a change between views of four usual ones is no single missing view: those have a test of their own
 FEW = 30
 WIDTH = 2.0  # columns by which views are smoothed before they are compared
@@ -30,7 +30,7 @@ WIDTH = 2.0  # columns by which views are smoothed before they are compared
 
 def neighbours(s: Sight) -> Iterator[Check]:
     """The tests of order, shifts, steps and levels; over the views in angular order."""
-    order, even = _arranged(s)
+    order = s.turn[0] if s.geometry is not None else np.arange(len(s.lines))
     if min(s.lines.shape) < FEW:
         yield undecided(ORDER, f"fewer than {FEW} views or columns")
         return
@@ -38,12 +38,12 @@ def neighbours(s: Sight) -> Iterator[Check]:
     y = _smooth(s.lines[order], WIDTH)
     quiet = s.noise**2 / (2 * WIDTH * np.sqrt(np.pi))  # variance of the smoothed noise
     yield _ordered(y, quiet)
-    if even.mean() < 0.8:
+    if not s.even:
         for name in (CHANGE, JUMP, STEP, LEVEL):
             yield undecided(name, "the angles are uneven, so unequal changes mean nothing")
         return
-    yield _odd(y, quiet, order, even)
-    changes = _changes(y, s.noise, quiet, even)
+    yield _odd(y, quiet, order, s.gaps)
+    changes = _changes(y, s.noise, quiet, s.gaps)
     places, (step, shift, level), errors = order[changes.at], changes.values.T, changes.errors.T
     yield _outlier(
         JUMP, shift, errors[1], 0.3, places,
@@ -64,15 +64,6 @@ def neighbours(s: Sight) -> Iterator[Check]:
         "the level of the views changes by {:.3f} of the contrast after view {}: a dip or jump of the beam; "
         "scan.using(air=True)",
     )  # fmt: skip
-
-
-def _arranged(s: Sight) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
-    """Views in angular order, and which gaps between them are within a fifth of the usual one."""
-    if s.geometry is None:
-        return np.arange(len(s.lines)), np.ones(len(s.lines) - 1, bool)
-    order = s.turn[0]
-    gaps = np.mod(np.diff(np.asarray(s.geometry.angles)[order]), 2 * np.pi)
-    return order, np.abs(gaps - np.median(gaps)) <= 0.2 * np.median(gaps)
 
 
 def _smooth(lines: Real, width: float) -> Real:
@@ -174,8 +165,11 @@ def _outlier(
 ) -> Check:
     """The gap that stands out most, in standard errors; errors are raised to what usual gaps scatter by."""
     values = values - np.median(values)
+    beside = np.maximum(np.abs(np.append(values[1:], 0)), np.abs(np.append(0, values[:-1])))
     errors = errors * max(middle(values / errors), 1.0)
     limits = np.maximum(SPREADS * errors, least)
+    # what is in one gap alone: from that gap, half of it reaches the fits of the two beside it
+    limits = np.maximum(limits, 1.5 * beside)
     at = int(np.argmax((np.abs(values) if smaller else values) / limits))
     figure, limit = float(abs(values[at]) if smaller else max(values[at], 0.0)), float(limits[at])
     good = figure <= limit

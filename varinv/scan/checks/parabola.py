@@ -12,14 +12,15 @@ LARGEST = 0.07  # of the distance from source to detector: uneven angles and noi
 SURE = 5.0  # standard errors
 
 
-def vertex(left: Real, here: Real, right: Real) -> tuple[float, float] | None:
+def vertex(left: Real, here: Real, right: Real, clear: float = 3.0) -> tuple[float, float] | None:
     """Least misfit of the parabola through three, in steps (at most 3), and its error: jackknife over eight arcs.
 
-    Each is the squared misfit of each view.  None where they differ by no more than chance.
+    Each is the squared misfit of each view.  None where they bend by less than `clear` standard errors (three: a few
+    views may carry all of it, and the error of the place is judged apart) and neither side is surely better.
     """
     count = len(here)
     bends = left - 2 * here + right
-    bent = float(np.mean(bends)) > SURE * float(np.std(bends)) / np.sqrt(count)
+    bent = float(np.mean(bends)) > clear * float(np.std(bends)) / np.sqrt(count)
     lower = left if left.sum() < right.sum() else right
     gains = here - lower
     falls = float(np.mean(gains)) > SURE * float(np.std(gains)) / np.sqrt(count)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -19,9 +19,6 @@ from varinv.scan.checks.symmetries import symmetries
 from varinv.scan.checks.table import DOUBT, WRONG, Check, Checks
 from varinv.scan.errors import ScanError
 
-if TYPE_CHECKING:
-    from varinv.scan.scan import Scan
-
 Test = Callable[[Sight], Iterator[Check]]
 TESTS: tuple[Test, ...] = (
     brightness, level, drift, truncation, gaps, saturation, outliers, stripes, flats, moments, jump, mirror, distances,
@@ -29,7 +26,7 @@ TESTS: tuple[Test, ...] = (
 )  # fmt: skip
 
 
-def check(scan: Scan, row: int | None = None) -> Checks:
+def check(scan: Any, row: int | None = None) -> Checks:
     """Is this the problem that the user has?  Consistency tests of one row of a scan, the middle one by default.
 
     What the tests measure, their limits and where these come from is in docs/checks.md.  A scan that cannot be
@@ -49,7 +46,7 @@ def check(scan: Scan, row: int | None = None) -> Checks:
     return Checks(tuple(found), place)
 
 
-def doubts(scan: Scan, row: int | None = None) -> list[str]:
+def doubts(scan: Any, row: int | None = None) -> list[str]:
     """One sentence for each doubtful test of a row; never raises."""
     try:
         return [str(c) for c in check(scan, row).doubtful]
@@ -66,13 +63,13 @@ def _run(test: Test, sight: Sight) -> list[Check]:
         return [Check(test.__name__, None, None, DOUBT, f"could not be computed ({type(error).__name__}: {error})")]
 
 
-def _sight(scan: Scan, row: int) -> Sight:
+def _sight(scan: Any, row: int) -> Sight:
     lines = np.asarray(scan.sinogram(row), np.float64)
     geometry: Any = scan.geometry if scan.raw.angles is not None else None
     return Sight(lines, scan.valid(row), geometry, scan.raw.counts, *_numbers(scan, row))
 
 
-def _numbers(scan: Scan, row: int) -> tuple[Real | None, Real | None]:
+def _numbers(scan: Any, row: int) -> tuple[Real | None, Real | None]:
     """The numbers of the file in this row: views and flats."""
     raw, part = scan.raw, slice(row, row + 1)
     if raw.frames.shape[1] != scan.shape[1]:

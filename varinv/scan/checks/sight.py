@@ -46,7 +46,7 @@ class Sight:
     @cached_property
     def width(self) -> int:
         """Columns of an edge: 4 % of the detector."""
-        return max(3, round(0.04 * self.lines.shape[1]))
+        return max(3, round(0.04 * int(self.lines.shape[1])))
 
     @cached_property
     def edges(self) -> Real:
@@ -93,6 +93,19 @@ class Sight:
         order, rising, circle = arrange(np.asarray(self.geometry.angles))
         n = len(rising)
         return order, float(rising[-1]) * n / max(n - 1, 1), circle
+
+    @cached_property
+    def gaps(self) -> NDArray[np.bool_]:
+        """Which gaps between the views in angular order are within a fifth of the usual one."""
+        if self.geometry is None:
+            return np.ones(len(self.lines) - 1, bool)
+        gaps = np.mod(np.diff(np.asarray(self.geometry.angles)[self.turn[0]]), 2 * math.pi)
+        return np.asarray(np.abs(gaps - np.median(gaps)) <= 0.2 * np.median(gaps))
+
+    @cached_property
+    def even(self) -> bool:
+        """Are four of five gaps between views alike?"""
+        return bool(self.gaps.mean() >= 0.8)
 
     @cached_property
     def fan_angle(self) -> float:
