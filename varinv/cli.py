@@ -1,4 +1,4 @@
-"""The command line: varinv info, varinv reconstruct, varinv preview, varinv demo, varinv warm."""
+"""The command line: varinv info, varinv check, varinv reconstruct, varinv preview, varinv demo, varinv warm."""
 
 from __future__ import annotations
 
@@ -78,6 +78,37 @@ def info(
         if found.raw.counts:
             print(f"row {middle}: transmission {math.exp(-high):.4g} to {math.exp(-low):.4g}")
         print(f"row {middle}: line integrals {low:.4g} to {high:.4g}, {100 * float(valid.mean()):.2f} % measured")
+
+
+@app.command()
+def check(
+    scan: o.ScanPath,
+    kind: o.KindName = None,
+    angles: o.Angles = None,
+    flats: o.Flats = None,
+    darks: o.Darks = None,
+    axis: o.Axis = None,
+    pitch: o.Pitch = None,
+    distances: o.Distances = None,
+    dataset: o.Dataset = None,
+    angles_dataset: o.AnglesDataset = None,
+    links: o.LinksTo = None,
+    air: o.Air = False,
+    row: Annotated[int | None, Option(min=0, help="Detector row to look at; default: the middle one.")] = None,
+    debug: o.Debug = False,
+) -> None:
+    """Is this the problem that you have?  Print a table of consistency tests; exit code 1 if one is doubtful."""
+    with guarded(debug):
+        found = o.opened(
+            scan, kind=kind, angles=angles, flats=flats, darks=darks, axis=axis, pixel_size=pitch, distances=distances,
+            dataset=dataset, angles_dataset=angles_dataset, links=links,
+        ).using(air=air)  # fmt: skip
+        with Progress("checking") as line:
+            line.show(f"row {found.shape[1] // 2 if row is None else row}")
+            table = found.check(row)
+        print(table)
+        if table.doubtful:
+            raise typer.Exit(1)
 
 
 @app.command()

@@ -7,7 +7,7 @@ import re
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,9 @@ from varinv.scan.axis import Axis, near
 from varinv.scan.errors import ScanError, ScanWarning, afford
 from varinv.scan.frames import Raw
 from varinv.scan.record import PLAIN, Options, Repairs, Row, merge
+
+if TYPE_CHECKING:
+    from varinv.scan.checks.table import Checks
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -338,6 +341,19 @@ class Scan:
 
     def _rows(self, wanted: slice) -> Iterator[tuple[int, Row | ScanError]]:
         return measure.rows_of(self.raw, self.picked, self.options, wanted, self.seen)
+
+    # --------------------------------------------------------------------------------------------------- checks
+
+    def check(self, row: int | None = None) -> Checks:
+        """Is this the problem that you have?  Consistency tests of one row, the middle one by default.
+
+        A table of tests with figure, limit, verdict ("ok", "doubt", "wrong", "not decidable") and remedy; printed, it
+        is aligned, and `doubtful` holds what should be looked at before hours are spent.  What the tests measure and
+        where their limits come from: docs/checks.md.
+        """
+        from varinv.scan.checks.run import check as run
+
+        return run(self, None if row is None else self._wanted(row, None).start)
 
     # --------------------------------------------------------------------------------------------------- report
 
