@@ -18,6 +18,7 @@ from varinv import cli_options as o
 from varinv.image_files import SUFFIXES
 from varinv.interrupts import INTERRUPTS
 from varinv.progress import Advance, Line
+from varinv.scan import checks
 from varinv.tomography.job import run
 from varinv.tomography.settings import Settings
 
@@ -311,11 +312,11 @@ def guarded(debug: bool) -> Iterator[None]:
             log.setLevel(before)
 
 
-def _doubts(scan: Any, line: Line) -> tuple[str, ...] | None:
+def _doubts(scan: Any, line: Line) -> tuple[str, ...]:
     """What is doubtful about the scan, said before the work begins."""
     line.show("checking the scan")
-    found = o.doubts(scan)
-    for text in found or ():
+    found = tuple(checks.doubts(scan))
+    for text in found:
         typer.secho(f"doubt: {o.as_options(text)}", fg="yellow", err=True)
     return found
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
 import math
 import os
@@ -124,15 +123,6 @@ def distances(text: str) -> tuple[float, float]:
             f"--distances: must be two lengths R,D (source to axis, axis to detector), such as 400,100; got {text!r}"
         ) from None
     return first, second
-
-
-def doubts(scan: Any) -> tuple[str, ...] | None:
-    """What is doubtful about a scan, before hours are spent on it; None where nothing can check it."""
-    try:
-        checks = importlib.import_module("varinv.scan.checks")
-    except ImportError:  # not there yet
-        return None
-    return tuple(checks.doubts(scan))
 
 
 def writable(path: Path, suffixes: tuple[str, ...], *inputs: Any, option: str = "-o", beside: bool = True) -> None:
