@@ -145,6 +145,8 @@ def test_a_folder_of_sinograms(tmp_path: Path) -> None:
     assert scan.shape == (12, 5, 16)
     np.testing.assert_array_equal(scan.sinogram(3), rows[3])
     np.testing.assert_array_equal(scan.sinogram(rows=slice(1, 5, 2)), rows[1:5:2])
+    picked = np.array([7, 0, 7])
+    np.testing.assert_array_equal(scan.raw.frames.read(picked, slice(2)), rows[:2, picked].swapaxes(0, 1))
 
 
 STACK = (np.random.default_rng(0).random((10, 4, 32)) * 1000).astype("u2")

@@ -47,7 +47,7 @@ def _whole(path: Path, last: Any) -> bool:
     with path.open("rb") as file:
         file.seek(end)
         behind = file.read(1 << 16)
-    return end <= path.stat().st_size and not last.incomplete_data and not behind.lstrip().startswith(b"{")
+    return end <= path.stat().st_size and not behind.lstrip().startswith(b"{")
 
 
 def load(path: Path, places: list[int]) -> Iterator[AnyArray]:
