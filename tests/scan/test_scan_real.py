@@ -127,7 +127,7 @@ WORKS = {  # file: (what the report says, what the warning says)
     "09_htc_sinogram_transposed.mat": ("its second axis matches the 121 angles", ""),
     "11_htc_pixel_um_distances_mm.mat": ("taken as micrometres", "a detector 112 m wide"),
     "16_sinogram_inf_nan.npy": ("views without a usable measurement interpolated: 1 (view 33)", ""),
-    "17_valid_bigendian_fortran.npy": ("whole numbers: taken as counts", ""),
+    "17_valid_bigendian_fortran.npy": ("counts: whole numbers from", ""),
     "18_valid_float16.npy": ("no repairs", ""),
 }
 

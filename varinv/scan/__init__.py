@@ -3,6 +3,7 @@
 from varinv.scan.errors import ScanError, ScanWarning
 from varinv.scan.image import read_image
 from varinv.scan.reader import read
+from varinv.scan.saved import SavedResult
 from varinv.scan.scan import Scan
 
-__all__ = ["Scan", "ScanError", "ScanWarning", "read", "read_image"]
+__all__ = ["SavedResult", "Scan", "ScanError", "ScanWarning", "read", "read_image"]

@@ -44,8 +44,8 @@ def angles_of(given: Any, notes: list[str]) -> Angles | None:
     values = to_numpy(check.real_array("read", "angles", given)).astype(np.float64)
     if values.ndim != 1:
         raise ValueError(f"read: angles must be one-dimensional, got shape {values.shape}")
-    refuse_degrees("read", values)
     angle_files.plausible(values, "read: angles")
+    refuse_degrees("read", values)
     span = float(values.max() - values.min())
     if span > 4 * np.pi:
         notes.append(f"angles span {span:.5g} radians, {span / (2 * np.pi):.3g} turns, as given")

@@ -10,7 +10,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from varinv.scan import links
+from varinv.scan import heaps, links
 from varinv.scan.errors import ScanError, afford
 from varinv.scan.frames import AnyArray, HDF5Frames
 from varinv.scan.npy import numeric
@@ -20,6 +20,8 @@ LENGTHS = {"m": 1e3, "cm": 10.0, "mm": 1.0, "um": 1e-3, "µm": 1e-3, "μm": 1e-3
 
 def open_file(path: Path) -> h5py.File:
     """The open file, or a ScanError with the reason."""
+    links.regular(path)
+    heaps.check(path)
     try:
         return h5py.File(path, "r")
     except OSError as error:
@@ -201,7 +203,7 @@ def frames(found: h5py.Dataset, order: tuple[int, int | None, int]) -> HDF5Frame
 def text(value: Any) -> str | None:
     """A string attribute or dataset as text, None where it is something else."""
     if isinstance(value, h5py.Dataset):
-        if value.dtype.kind not in "OS" or value.size != 1:
+        if value.dtype.kind not in "OS" or value.size != 1 or not _short(value):
             return None
         value = np.asarray(value[()]).reshape(-1)[0]
     if isinstance(value, np.ndarray) and value.size == 1:
@@ -209,6 +211,17 @@ def text(value: Any) -> str | None:
     if isinstance(value, bytes):
         return value.decode("utf-8", "replace")
     return value if isinstance(value, str) else None
+
+
+def _short(text: h5py.Dataset) -> bool:
+    """Is the length that is stored for a text no longer than its file?  HDF5 believes it, and fills 4 GiB with zeros."""
+    start = text.id.get_offset()
+    if text.dtype.kind != "O" or start is None:  # of fixed length, or in no one place
+        return True
+    path = Path(text.file.filename)
+    with path.open("rb") as file:
+        file.seek(start)
+        return int.from_bytes(file.read(4), "little") <= path.stat().st_size
 
 
 def length(file: Any, name: str, path: Path, notes: list[str]) -> float | None:

@@ -136,6 +136,8 @@ def judge(lines: NDArray[np.float64], views: int, whole: bool) -> Evidence | Non
     # even: the next pixels inwards have the same level in most lines; 5 % of the contrast is the slope of a faint beam
     noisy = 2 * noise / np.sqrt(int(rich.sum()))
     even = np.abs(np.median((inner - outer)[rich], axis=0)) < max(noisy, 0.05 * scale)
+    if even.all() and abs(float(np.subtract(*np.median(outer[rich], axis=0)))) > 0.25 * scale:
+        even = np.arange(2) == np.argmin(np.ptp(np.percentile(outer[rich], [25, 75], axis=0), axis=0))  # the steadier
     levels = outer[:, even] if even.any() else outer
     air, seen = float(np.median(levels[rich])), bool(even.any())
     if seen:  # the same in the views, row by row: half of them within a tenth of the contrast
@@ -164,7 +166,7 @@ def _whole(e: Evidence) -> Decision:
     if e.low < -0.05 * max(e.contrast, e.high) and e.low < -1:
         return Decision(LINES, e.sentence() + ": counts are not negative", (EMISSION, COUNTS))
     if e.way == "brighter":
-        if any(0.9 * full < e.high <= full for full in FULL) and abs(e.air) < 0.2 * e.contrast:
+        if any(full / 2 < e.high <= full for full in FULL) and abs(e.air) < 0.2 * e.contrast:
             return Decision(LINES, e.sentence() + ": stretched to the range of their type", (EMISSION, COUNTS))
         return Decision(EMISSION, e.sentence(), (LINES, COUNTS))
     return Decision(COUNTS, e.sentence())

@@ -163,6 +163,7 @@ def _variables(
         if name is not None and name not in arrays:
             raise ScanError(f"{path}: no numeric variable {name}; the file holds {listed}")
     named = [want[0]] if want[0] else [k for k, v in arrays.items() if SINOGRAM.search(k) and v.ndim in (2, 3)]
+    named = [k for k in named if want[0] or "." not in k] or named  # a field of a structure where no variable is one
     if not named and given is not None:
         named = [k for k, v in arrays.items() if v.ndim in (2, 3) and len(given) in v.shape]
     if len(named) != 1:
