@@ -29,7 +29,7 @@ def look(path: Path) -> tuple[list[tuple[Path, int]], tuple[int, int], np.dtype[
     edf = library("fabio.edfimage", path, "EDF files")
     with guarded(path, "EDF file"), edf.EdfImage().read(str(path)) as file:
         shape, dtype, count = tuple(file.shape), np.dtype(file.dtype), int(file.nframes)
-        whole = path.suffix == ".gz" or _whole(path, file.get_frame(count - 1))
+        whole = _whole(path, file.get_frame(count - 1))
     if len(shape) != 2 or 0 in shape:
         raise ScanError(f"{path}: frames must have two axes, they have shape {shape}")
     numeric(path, "the frames", dtype)
