@@ -138,6 +138,15 @@ def test_a_scan_with_flats_before_and_after(tmp_path: Path) -> None:
     assert "of 4, 2 before the first view" in scan.report
 
 
+def test_the_error_says_which_rule_found_no_flats(tmp_path: Path) -> None:
+    for k in range(12):
+        tifffile.imwrite(tmp_path / f"white_oak_{k}.tif", np.full((3, 16), 9000 + k, np.uint16))
+    with pytest.raises(
+        ScanError, match=r"counts without flats.*no flats or darks by their names: no word such as flat"
+    ):
+        read(tmp_path, angles=np.arange(12) * 0.2).sinogram()
+
+
 def test_a_folder_of_sinograms(tmp_path: Path) -> None:
     rows = np.random.default_rng(0).random((5, 12, 16)).astype(np.float32)  # (rows, views, columns)
     for k, row in enumerate(rows):
