@@ -8,6 +8,7 @@ the mutants that were read, those refused with a ScanError that names the file, 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import resource
 import signal
@@ -218,18 +219,24 @@ class Worker:
         process.stdin.flush()
         if not select([process.stdout], [], [], WALL)[0]:
             process.kill()
-            process.wait()
+            self.close()
             return "hang"
         answer = process.stdout.readline().strip()
-        if answer:
-            return answer
-        return "hang" if process.wait() == -signal.SIGPROF else f"crash {process.returncode}"
+        if not answer:
+            self.close()
+            return "hang" if process.returncode == -signal.SIGPROF else f"crash {process.returncode}"
+        if answer == "memory":
+            self.close()
+        return answer
 
     def close(self) -> None:
-        if self.process is not None and self.process.poll() is None:
-            assert self.process.stdin is not None
-            self.process.stdin.close()
-            self.process.wait()
+        """End the process, which stops where its input does."""
+        if self.process is not None:
+            with self.process as process:
+                assert process.stdin is not None
+                with contextlib.suppress(BrokenPipeError):
+                    process.stdin.close()
+            self.process = None
 
 
 def fuzz(kind: str, count: int, seed: int, keep: Path | None = None) -> Iterator[str]:

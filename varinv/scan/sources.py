@@ -13,7 +13,7 @@ from varinv.backend import is_array, to_numpy
 from varinv.scan import arrays, trees
 from varinv.scan.angles import Angles
 from varinv.scan.arrays import Want
-from varinv.scan.errors import ScanError
+from varinv.scan.errors import ScanError, guarded
 from varinv.scan.frames import Raw
 from varinv.scan.trees import Entry, Tree
 
@@ -21,12 +21,10 @@ from varinv.scan.trees import Entry, Tree
 def read_open(source: Any, want: Want, angles: Angles | None, notes: list[str]) -> Raw:
     """An object in memory, or open on disk; a TypeError where it is nothing that holds arrays."""
     root = type(source).__module__.partition(".")[0]
-    if root == "h5py":
-        return _hdf5(source, want, angles, notes)
-    if root == "zarr":
-        return _zarr(source, want, angles, notes)
-    if root == "xarray":
-        return _xarray(source, want, angles, notes)
+    for library, reader in (("h5py", _hdf5), ("zarr", _zarr), ("xarray", _xarray)):
+        if root == library:
+            with guarded(f"{library} {type(source).__name__}"):
+                return reader(source, want, angles, notes)
     if (not is_array(source) and not hasattr(source, "__array__")) or isinstance(source, np.generic):
         raise TypeError(
             "read: source must be a file or folder name, an array, or an open HDF5, zarr or xarray object, "
