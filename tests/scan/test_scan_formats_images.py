@@ -57,6 +57,22 @@ def test_dicom(tmp_path: Path) -> None:
         read_image(tmp_path / "series")
 
 
+def test_a_deflated_dicom_file_is_refused(tmp_path: Path) -> None:
+    """The library unpacks all of it before anything can be checked."""
+    path = dicom(tmp_path / "one.dcm", VOLUME[0], 0)
+    plain, deflated = b"1.2.840.10008.1.2.1\0", b"1.2.840.10008.1.2.1.99"
+    data = path.read_bytes()
+    at = data.index(plain)
+    group = data.index(b"\x02\x00\x00\x00UL\x04\x00") + 8
+    longer = int.from_bytes(data[group : group + 4], "little") + 2
+    data = (
+        data[:group] + longer.to_bytes(4, "little") + data[group + 4 : at - 2] + b"\x16\0" + deflated + data[at + 20 :]
+    )
+    path.write_bytes(data)
+    with pytest.raises(ScanError, match="deflated DICOM file, which may unpack to any size"):
+        read_image(path)
+
+
 @pytest.mark.parametrize("name", ["a.nii", "a.nii.gz"])
 def test_nifti_stands_as_dicom_does(name: str, tmp_path: Path) -> None:
     import nibabel

@@ -127,6 +127,19 @@ def test_zeiss_scans_that_were_stopped_or_shifted(tmp_path: Path) -> None:
         read(zeiss(tmp_path / "b.txrm", **{"alignment/X-Shifts": np.linspace(-3, 3, 120, dtype=np.float32)}))
 
 
+def test_a_folder_of_zeiss_frames(tmp_path: Path) -> None:
+    pytest.importorskip("olefile")
+    only = {f"ImageData{k // 100 + 1}/Image{k + 1}": None for k in range(1, 120)}
+    for k, frame in enumerate([*FRAMES, np.full((ROWS, COLUMNS), 32000, np.uint16)]):
+        name = f"sample_{k}.xrm" if k < VIEWS else "sample_ref_0.xrm"
+        one = {"ImageData1/Image1": frame, "ImageInfo/NoOfImages": np.uint32(1),
+               "ImageInfo/Angles": np.float32(TILTS[k % VIEWS])}  # fmt: skip
+        zeiss(tmp_path / name, **only, **one)
+    scan = read(tmp_path)
+    same(scan, FRAMES, TILTS)
+    np.testing.assert_allclose(scan.sinogram(2), -np.log(FRAMES[:, 2] / 32000), atol=1e-6)
+
+
 # --------------------------------------------------------------------------------------------------- Nikon, SkyScan
 
 

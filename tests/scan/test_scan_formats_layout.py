@@ -135,6 +135,16 @@ def test_a_scan_with_flats_before_and_after(tmp_path: Path) -> None:
     assert flats.tolist() == [9000, 9000, 8000, 8000]
     np.testing.assert_allclose(scan.sinogram(1), -np.log(1900 / 8400), atol=1e-6)
     assert "frames from the folder Tomo" in scan.report
+    assert "of 4, 2 before the first view" in scan.report
+
+
+def test_the_error_says_which_rule_found_no_flats(tmp_path: Path) -> None:
+    for k in range(12):
+        tifffile.imwrite(tmp_path / f"white_oak_{k}.tif", np.full((3, 16), 9000 + k, np.uint16))
+    with pytest.raises(
+        ScanError, match=r"counts without flats.*no flats or darks by their names: no word such as flat"
+    ):
+        read(tmp_path, angles=np.arange(12) * 0.2).sinogram()
 
 
 def test_a_folder_of_sinograms(tmp_path: Path) -> None:
@@ -145,6 +155,16 @@ def test_a_folder_of_sinograms(tmp_path: Path) -> None:
     assert scan.shape == (12, 5, 16)
     np.testing.assert_array_equal(scan.sinogram(3), rows[3])
     np.testing.assert_array_equal(scan.sinogram(rows=slice(1, 5, 2)), rows[1:5:2])
+    picked = np.array([7, 0, 7])
+    np.testing.assert_array_equal(scan.raw.frames.read(picked, slice(2)), rows[:2, picked].swapaxes(0, 1))
+
+
+def test_images_taken_for_sinograms_by_the_number_of_angles_alone_warn(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    for k in range(5):
+        tifffile.imwrite(tmp_path / "run" / f"x_{k}.tif", np.zeros((12, 16), np.float32))
+    with pytest.warns(ScanWarning, match="taken as the sinogram of one detector row: 5 rows of 12 views"):
+        assert read(tmp_path / "run", angles=np.arange(12) * 0.2).shape == (12, 5, 16)
 
 
 STACK = (np.random.default_rng(0).random((10, 4, 32)) * 1000).astype("u2")

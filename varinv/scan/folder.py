@@ -6,9 +6,11 @@ import re
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
+
 from varinv.scan import formats, layout, names, tiff
-from varinv.scan.angles import Angles, load, match
-from varinv.scan.errors import ScanError
+from varinv.scan.angles import Angles, load, match, to_radians
+from varinv.scan.errors import ScanError, warn
 from varinv.scan.frames import Frames, Raw, Turned
 from varinv.scan.kinds import kind_of
 
@@ -35,8 +37,17 @@ def read_folder(path: Path, angles: Angles | None, notes: list[str]) -> Raw:
     if angles is None and named is not None:
         angles = names.stated_angles(named, notes)
     what, frames = open_frames(found.frames, path, notes, None if named is None else named.slots)
+    if angles is None and (inside := formats.degrees_in(found.frames, frames.shape[0])) is not None:
+        notes.append("angles from the files of the frames")
+        angles = to_radians(np.array(inside), "degrees", path, notes)
     if _sinograms(found, frames, angles):
-        notes.append(f"each file is the sinogram of one detector row: {frames.shape[0]} rows")
+        text = (
+            f"each file is taken as the sinogram of one detector row: {frames.shape[0]} rows of {frames.shape[1]} views"
+        )
+        if _called_sinograms(found):
+            notes.append(text)
+        else:
+            warn(path, text, notes)
         frames = Turned(frames)
     if angles is not None:
         angles = match(angles, frames.shape[0], "in this stack", path, notes)
@@ -83,8 +94,11 @@ def _sinograms(found: layout.Sorted, frames: Frames, angles: Angles | None) -> b
     """Are these images sinograms, one a detector row: as many lines as angles, and not as many files?"""
     if angles is None or frames.shape[1] != len(angles):
         return False
-    called = {"sino", "sinogram"} & {*layout.words(found.frames[0].stem), *layout.words(found.folder.name)}
-    return bool(called) or frames.shape[0] != len(angles)
+    return frames.shape[0] != len(angles) or _called_sinograms(found)
+
+
+def _called_sinograms(found: layout.Sorted) -> bool:
+    return bool({"sino", "sinogram"} & {*layout.words(found.frames[0].stem), *layout.words(found.folder.name)})
 
 
 def _angle_files(folder: Path, root: Path) -> list[Path]:

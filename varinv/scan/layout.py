@@ -91,7 +91,8 @@ def sort(folder: Path, suffixes: Iterable[str], angles: int | None, notes: list[
         setattr(found, f"{what}_at", at)
         if files:
             shown = ", ".join(str(f.relative_to(folder)) for f in files[:3])
-            notes.append(f"{what} by their names: {shown}{' …' if files[3:] else ''}")
+            when = "" if at is None else f"; of {len(at)}, {int((at == 0).sum())} before the first view"
+            notes.append(f"{what} by their names: {shown}{' …' if files[3:] else ''}{when}")
     if not found.flats and not found.darks:
         notes.append("no flats or darks by their names: no word such as flat, white, open, ob, ref, dark, di or df "
                      "separates some frames from the others")  # fmt: skip

@@ -47,6 +47,7 @@ def _whole_rows(raw: Raw, options: Options, wanted: slice, seen: Seen) -> Iterat
             f"{raw.path}: counts without flats; pass flats= to read (frames, or the level of the beam as a number), "
             "or take the level of air from the edges of the detector with using(air=True); numbers that are no "
             "counts are named with kind="
+            + "".join(f" ({n})" for n in raw.notes if n.startswith("no flats or darks by"))
         )
     every = range(*wanted.indices(raw.frames.shape[1]))
     views = np.arange(raw.frames.shape[0])

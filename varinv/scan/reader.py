@@ -22,7 +22,7 @@ HDF5 = b"\x89HDF\r\n\x1a\n"
 TIFF = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
 KNOWN = (
     "Data Exchange or NeXus HDF5, any HDF5 or zarr with dataset=, MATLAB v5 or v7.3, .npy, .npz, a text table, a TIFF "
-    "file or a folder of TIFF frames"
+    "file or a folder of TIFF frames, MRC, Zeiss .txrm, Nikon .xtekct, SkyScan .log, FITS, EDF, HyperSpy, OME-Zarr"
 )
 EXPECTED = {
     **dict.fromkeys((".h5", ".hdf5", ".hdf", ".nxs", ".nx"), "an HDF5 file"),
@@ -56,7 +56,7 @@ def read(
     Parameters
     ----------
     source : Data Exchange HDF5, NXtomo and similar NeXus, any other HDF5 or zarr, MATLAB v5 and v7.3 (Helsinki 2022
-        layout; or a sinogram and its angles), .npy and .npz, TIFF, text tables; arrays (views, columns) or
+        layout; or a sinogram and its angles), .npy and .npz, TIFF, text tables, instruments' formats; arrays (views, columns) or
         (views, rows, columns) of any library.  The content decides, not the name.
     kind : what the numbers are: "counts" (to be divided by flats), "transmission" (1 in air), "line integrals" (the
         logarithm was taken), "emission" (intensities that add up: fluorescence, HAADF, PET; no logarithm).  None:

@@ -16,8 +16,9 @@ Reader = Callable[[Path, Angles | None, list[str]], Raw]
 FRAMES = {  # suffix of the files of a folder of frames: the module that opens them
     **dict.fromkeys((".fits", ".fit", ".fts"), "fits"),
     ".edf": "edf",
+    ".xrm": "xradia",
 }
-TITLES = {"fits": "FITS", "edf": "EDF"}
+TITLES = {"fits": "FITS", "edf": "EDF", "xradia": "Zeiss"}
 OTHERS = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+", b"\x89HDF", b"MATLAB", b"PK\x03\x04", b"\x93NUMPY")
 IMAGES = "an image, not a scan: read_image opens it as an array with its pixel size"
 
@@ -82,6 +83,15 @@ def _module(suffix: str, start: bytes) -> str | None:
 def alike(suffix: str) -> tuple[str, ...]:
     """All suffixes of the same format."""
     return tuple(s for s, module in FRAMES.items() if module == FRAMES[suffix])
+
+
+def degrees_in(files: list[Path], views: int) -> list[float] | None:
+    """The angles that files of single frames state themselves, one a view, where the format has them."""
+    module = FRAMES.get(files[0].suffix.lower())
+    if module != "xradia":
+        return None
+    found = [a for f in files for a in importlib.import_module(f"varinv.scan.formats.{module}").degrees(f)]
+    return found if len(found) == views and len(set(found)) > 1 else None
 
 
 def open_frames(files: list[Path], path: Path, notes: list[str], slots: list[names.Slot] | None) -> tuple[str, Frames]:

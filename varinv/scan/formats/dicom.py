@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from varinv.scan.errors import ScanError, afford, head
 from varinv.scan.formats.common import guarded, library
 
+DEFLATED = "1.2.840.10008.1.2.1.99"
 Found = tuple[NDArray[Any], tuple[float, ...], str, str]  # array, pixel size an axis, its unit, unit of the values
 
 
@@ -51,6 +52,8 @@ def _open(path: Path, pydicom: Any, stop: bool = False) -> Any:
     if head(path, 132)[128:] != b"DICM":
         raise ScanError(f"{path}: not a DICOM file")
     with guarded(path, "DICOM file"):
+        if str(pydicom.filereader.read_file_meta_info(path).get("TransferSyntaxUID", "")) == DEFLATED:
+            raise ScanError(f"{path}: a deflated DICOM file, which may unpack to any size, is not read")
         data = pydicom.dcmread(path, stop_before_pixels=stop)
         if not stop:
             afford(path, "the image", 8 * int(data.Rows) * int(data.Columns) * int(getattr(data, "NumberOfFrames", 1)))

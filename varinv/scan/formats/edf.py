@@ -29,7 +29,7 @@ def look(path: Path) -> tuple[list[tuple[Path, int]], tuple[int, int], np.dtype[
     edf = library("fabio.edfimage", path, "EDF files")
     with guarded(path, "EDF file"), edf.EdfImage().read(str(path)) as file:
         shape, dtype, count = tuple(file.shape), np.dtype(file.dtype), int(file.nframes)
-        whole = path.suffix == ".gz" or _whole(path, file.get_frame(count - 1))
+        whole = _whole(path, file.get_frame(count - 1))
     if len(shape) != 2 or 0 in shape:
         raise ScanError(f"{path}: frames must have two axes, they have shape {shape}")
     numeric(path, "the frames", dtype)
@@ -47,7 +47,7 @@ def _whole(path: Path, last: Any) -> bool:
     with path.open("rb") as file:
         file.seek(end)
         behind = file.read(1 << 16)
-    return end <= path.stat().st_size and not last.incomplete_data and not behind.lstrip().startswith(b"{")
+    return end <= path.stat().st_size and not behind.lstrip().startswith(b"{")
 
 
 def load(path: Path, places: list[int]) -> Iterator[AnyArray]:

@@ -35,13 +35,11 @@ def look(path: Path) -> tuple[list[tuple[Path, Where]], tuple[int, int], np.dtyp
             shape = tuple(getattr(unit, "shape", ()) or ())
             if getattr(unit, "is_image", False) and len(shape) in (2, 3) and 0 not in shape:
                 afford(path, "one frame", 8 * shape[-1] * shape[-2])
-                one = np.asarray(unit.section[0] if len(shape) == 3 else unit.section[:])
-                last = unit.section[shape[0] - 1] if len(shape) == 3 else one
-                if np.shape(last) != shape[-2:]:
-                    raise ScanError(f"{path}: truncated")
-                numeric(path, "the image", one.dtype)
+                corner = np.asarray(unit.section[(slice(1),) * len(shape)])
+                np.asarray(unit.section[tuple(slice(n - 1, n) for n in shape)])  # raises where the file is cut
+                numeric(path, "the image", corner.dtype)
                 planes: list[int | None] = list(range(shape[0])) if len(shape) == 3 else [None]
-                return [(path, (k, p)) for p in planes], shape[-2:], one.dtype.newbyteorder("=")
+                return [(path, (k, p)) for p in planes], shape[-2:], corner.dtype.newbyteorder("=")
     raise ScanError(f"{path}: no image of two or three axes in this FITS file")
 
 

@@ -37,7 +37,7 @@ def read(path: Path, angles: Angles | None, notes: list[str]) -> Raw:
     if frames.shape[1:] != size:
         raise ScanError(f"{path}: it states frames of {size}, and the TIFF files have {frames.shape[1:]}")
     if angles is None:
-        angles = _angles(path, found, views, notes)
+        angles = _angles(path, found, frames.shape[0], notes)
     angles = fitting(angles, frames.shape[0], path, notes)
     for name in ("CentreOfRotationTop", "CentreOfRotationBottom", "ObjectOffsetX", "ObjectTilt"):
         if number(found, name, path, 0.0):

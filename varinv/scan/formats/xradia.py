@@ -55,6 +55,24 @@ def read(path: Path, angles: Angles | None, notes: list[str]) -> Raw:
                spacing=spacing, unit=unit, distances=distances)  # fmt: skip
 
 
+def look(path: Path) -> tuple[list[tuple[Path, Where]], tuple[int, int], np.dtype[Any]]:
+    """The one image of an .xrm file in a folder of them: where it is, its size and type."""
+    olefile = library("olefile", path, "Zeiss .txrm and .xrm files")
+    with guarded(path, "Zeiss file"), path.open("rb") as file, olefile.OleFileIO(file) as ole:
+        columns, rows = (_whole(ole, f"ImageInfo/Image{w}", path) for w in ("Width", "Height"))
+        kind = _type(path, _whole(ole, "ImageInfo/DataType", path))
+        views = _views(ole, path, rows * columns * kind.itemsize, [])
+    size = (rows, columns)
+    return [(path, (_stream(k), kind.str, size)) for k in range(views)], size, kind.newbyteorder("=")
+
+
+def degrees(path: Path) -> list[float]:
+    """The angles that an .xrm file states for its images."""
+    olefile = library("olefile", path, "Zeiss .txrm and .xrm files")
+    with guarded(path, "Zeiss file"), path.open("rb") as file, olefile.OleFileIO(file) as ole:
+        return [float(a) for a in _floats(ole, "ImageInfo/Angles")]
+
+
 def load(path: Path, places: list[Where]) -> Iterator[AnyArray]:
     """These images of the file."""
     import olefile
