@@ -100,6 +100,11 @@ def dips(lines: Real, angles: Real, air: Air | None) -> tuple[Real, np.ndarray, 
         for k in range(start, stop):
             offset[order[k]] = height if base is None or air is None else level[k] - base
     doubt = ""
+    # what stays is seen in the five views on either side together, noise is not
+    lasting = [
+        (at, height) for at, height in lasting
+        if (np.median(level[at : at + 5]) - np.median(level[max(0, at - 5) : at])) / height > 0.6
+    ]  # fmt: skip
     if lasting:
         at, height = max(lasting, key=lambda found: abs(found[1]))
         doubt = (

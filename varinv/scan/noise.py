@@ -27,7 +27,10 @@ def _alternates(values: AnyArray, axis: int, least: float) -> bool:
     both = (np.abs(bend[1:]) > least) & (np.abs(bend[:-1]) > least)  # NaN is not
     decided = int(both.sum())
     # noise is in most readings (half of them may be cut off); details of an object are in few
-    return decided > max(32, 0.2 * both.size) and int((both & (np.sign(bend[1:]) != np.sign(bend[:-1]))).sum()) > 0.5 * decided
+    return (
+        decided > max(32, 0.2 * both.size)
+        and int((both & (np.sign(bend[1:]) != np.sign(bend[:-1]))).sum()) > 0.5 * decided
+    )
 
 
 def sample(values: Real, most: int = 1 << 17) -> Real:
