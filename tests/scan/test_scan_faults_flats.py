@@ -273,8 +273,8 @@ def test_arguments_of_using_are_checked(tmp_path: Path) -> None:
 def test_a_ring_filter_of_algotom(tmp_path: Path) -> None:
     """The example of docs/scans.md."""
     removal = pytest.importorskip("algotom.prep.removal", reason="algotom is not installed")
-    lines = phantom("foam")
-    gain = 1 + 0.05 * np.random.default_rng(0).normal(size=COLUMNS)
+    lines = phantom("ellipses")
+    gain = 1 + 0.1 * np.random.default_rng(0).normal(size=COLUMNS)
     scan = scan_of(tmp_path, counts(lines, 0, 10000 * gain))
 
     def without_rings(sinogram: np.ndarray, angles: np.ndarray) -> np.ndarray:

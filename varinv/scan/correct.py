@@ -41,7 +41,7 @@ def correct(
     alive = ~(kinds.dead | kinds.dark)
     repairs.note("NaN or infinite measurements interpolated", [""] * int((~finite & alive).sum()))
     repairs.note("non-positive transmissions interpolated", [""] * int((finite & ~usable & alive).sum()))
-    scatter = noise.noisy(values[:, alive])
+    scatter = known.scatter and noise.noisy(values[np.argsort(angles, kind="stable")][:, alive])
     top = saturation.ceiling(values[:, alive], data.dtype, scatter, bool(np.any(dark > 0)))
     full = saturation.saturated(values, top, np.asarray(alive & usable.any(0)))
     repairs.note(f"saturated measurements, at {top:g} counts, given weight 0", [""] * int(full.sum()))
@@ -80,7 +80,7 @@ def repair_lines(data: AnyArray, options: Options, angles: Real, row: int, repai
     repairs.note("NaN or infinite measurements interpolated", [""] * int(rest.sum()))
     lines = np.where(valid, values, 0.0)
     every = slice(0, values.shape[1])
-    scatter = noise.noisy(values[:, ~dead])
+    scatter = noise.noisy(values[np.argsort(angles, kind="stable")][:, ~dead])
     lines, valid = _agreeing(lines, valid, values, scatter, every, options, angles, row, None, repairs)
     # the logarithm was taken by others: air is near 0 on the scale of the object
     lines = _finish(lines, options, 0.2 * float(np.percentile(lines, 99)), every, row, repairs)
@@ -119,8 +119,8 @@ def _agreeing(
     valid &= ~more
     struck |= more
     repairs.note("outliers (zingers) interpolated", _places(struck, row))
-    if scatter:
-        wavering = columns.noisy(lines, valid)
+    if scatter and outliers.within_reach(angles, lines.shape[1]):
+        wavering = columns.noisy(lines[np.argsort(angles, kind="stable")], valid)
         places = [f"row {row} column {c}" for c in np.flatnonzero(wavering)]
         repairs.note("columns much noisier than their neighbours interpolated", places)
         patch(lines, valid, np.broadcast_to(wavering, valid.shape))

@@ -11,8 +11,8 @@ from varinv.scan.record import Mask, Real, Repairs, views_named
 def fill(lines: Real, valid: Mask, angles: Real, repairs: Repairs, lit: slice = slice(None)) -> Real:
     """Line integrals with the invalid ones interpolated linearly along the detector, from the same view.
 
-    A view without any valid one is interpolated between the views beside it in angle.  `lit` is the span of columns that the
-    beam reaches: the others do not count as lost.
+    A view without any valid one is interpolated between the views beside it in angle.  `lit` is the span of columns
+    that the beam reaches: the others do not count as lost.
 
     Raises
     ------
