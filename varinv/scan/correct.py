@@ -41,7 +41,7 @@ def correct(
     alive = ~(kinds.dead | kinds.dark)
     repairs.note("NaN or infinite measurements interpolated", [""] * int((~finite & alive).sum()))
     repairs.note("non-positive transmissions interpolated", [""] * int((finite & ~usable & alive).sum()))
-    scatter = noise.noisy(values[:, alive])
+    scatter = known.scatter and noise.noisy(values[np.argsort(angles, kind="stable")][:, alive])
     top = saturation.ceiling(values[:, alive], data.dtype, scatter, bool(np.any(dark > 0)))
     full = saturation.saturated(values, top, np.asarray(alive & usable.any(0)))
     repairs.note(f"saturated measurements, at {top:g} counts, given weight 0", [""] * int(full.sum()))
@@ -53,11 +53,20 @@ def correct(
         valid &= ~still
     # flats within a factor of two of the beam: more at the edges is no air; without flats any level may be air
     limit = np.inf if known.gain is None else np.log(2)
-    lines, valid = _agreeing(lines, valid, values, scatter, ~kinds.dark, options, angles, row, limit, repairs)
-    if options.air is False and known.gain is not None and lines.shape[1] >= levels.NARROW:
-        levels.other_exposure(levels.find_air(lines, limit), repairs)
+    lit = _span(~kinds.dark)
+    lines, valid = _agreeing(lines, valid, values, scatter, lit, options, angles, row, limit, repairs)
+    # a level that jumps was doubted above, and would be doubted as a drift once more
+    if options.air is False and known.gain is not None and lit.stop - lit.start >= levels.NARROW and not repairs.doubts:
+        levels.other_exposure(levels.find_air(lines[:, lit], limit), repairs)
     valid &= ~full  # their lines are bounds, and stay
-    return Row(_finish(lines, options, limit, row, repairs), valid, np.where(valid, signal, 0.0))
+    lines = _finish(lines, options, limit, lit, row, repairs)
+    return Row(lines, valid, np.where(valid, signal, 0.0))
+
+
+def _span(lit: Mask) -> slice:
+    """From the first to the last column that the beam reaches; all of them where it reaches none."""
+    at = np.flatnonzero(lit)
+    return slice(int(at[0]), int(at[-1]) + 1) if len(at) else slice(0, len(lit))
 
 
 def repair_lines(data: AnyArray, options: Options, angles: Real, row: int, repairs: Repairs) -> Row:
@@ -70,16 +79,16 @@ def repair_lines(data: AnyArray, options: Options, angles: Real, row: int, repai
     rest = ~valid & ~dead & views[:, None]
     repairs.note("NaN or infinite measurements interpolated", [""] * int(rest.sum()))
     lines = np.where(valid, values, 0.0)
-    lines, valid = _agreeing(
-        lines, valid, values, noise.noisy(values[:, ~dead]), np.ones_like(dead), options, angles, row, None, repairs
-    )
+    every = slice(0, values.shape[1])
+    scatter = noise.noisy(values[np.argsort(angles, kind="stable")][:, ~dead])
+    lines, valid = _agreeing(lines, valid, values, scatter, every, options, angles, row, None, repairs)
     # the logarithm was taken by others: air is near 0 on the scale of the object
-    lines = _finish(lines, options, 0.2 * float(np.percentile(lines, 99)), row, repairs)
+    lines = _finish(lines, options, 0.2 * float(np.percentile(lines, 99)), every, row, repairs)
     return Row(lines, valid, valid.astype(np.float64))
 
 
 def _agreeing(
-    lines: Real, valid: Mask, data: Real, scatter: bool, lit: Mask, options: Options, angles: Real, row: int,
+    lines: Real, valid: Mask, data: Real, scatter: bool, lit: slice, options: Options, angles: Real, row: int,
     limit: float | None, repairs: Repairs,
 ) -> tuple[Real, Mask]:  # fmt: skip
     """What only the comparison of views shows, found and interpolated: wild readings, dips, zingers, jumps.
@@ -93,7 +102,7 @@ def _agreeing(
     repairs.note("views that repeat the one before, not used", views_named(lost))
     if options.air is False:
         # a dip is one of the beam: line integrals of others are not judged, their scale is not known
-        lines, more = _dips(lines, angles, limit, repairs)
+        lines, more = _dips(lines, angles, limit, lit, repairs)
         lost = np.union1d(lost, more)
     if len(lost):
         valid[lost] = False
@@ -110,8 +119,8 @@ def _agreeing(
     valid &= ~more
     struck |= more
     repairs.note("outliers (zingers) interpolated", _places(struck, row))
-    if scatter:
-        wavering = columns.noisy(lines, valid)
+    if scatter and outliers.within_reach(angles, lines.shape[1]):
+        wavering = columns.noisy(lines[np.argsort(angles, kind="stable")], valid)
         places = [f"row {row} column {c}" for c in np.flatnonzero(wavering)]
         repairs.note("columns much noisier than their neighbours interpolated", places)
         patch(lines, valid, np.broadcast_to(wavering, valid.shape))
@@ -124,12 +133,12 @@ def _agreeing(
     return lines, valid
 
 
-def _dips(lines: Real, angles: Real, limit: float | None, repairs: Repairs) -> tuple[Real, Any]:
+def _dips(lines: Real, angles: Real, limit: float | None, lit: slice, repairs: Repairs) -> tuple[Real, Any]:
     none = np.zeros(0, np.intp)
     if limit is None:
         return lines, none
-    air = levels.find_air(lines, limit)
-    offset, found, doubt = levels.dips(lines, angles, air)
+    air = levels.find_air(lines[:, lit], limit)
+    offset, found, doubt = levels.dips(lines[:, lit], angles, air)
     if doubt:
         repairs.doubt(doubt)
     levels.report_dips(found, air is not None, repairs)
@@ -156,7 +165,7 @@ def _full_flats(flats: AnyArray | None, top: float, alive: Mask, repairs: Repair
         )
 
 
-def _finish(lines: Real, options: Options, limit: float, row: int, repairs: Repairs) -> Real:
+def _finish(lines: Real, options: Options, limit: float, lit: slice, row: int, repairs: Repairs) -> Real:
     if options.stripes:
         lines = _without_stripes(lines, options.stripes)
         repairs.note(f"rows with stripes removed (window of {options.stripes} columns)", [f"row {row}"])
@@ -164,7 +173,8 @@ def _finish(lines: Real, options: Options, limit: float, row: int, repairs: Repa
         lines = lines + np.log(np.asarray(options.air))[:, None]
         repairs.note("views set to the level of air that was given", [""] * len(lines))
     elif options.air:
-        lines, done = levels.normalise_air(lines, limit)
+        part, done = levels.normalise_air(lines[:, lit], limit)
+        lines = np.pad(part, ((0, 0), (lit.start, lines.shape[1] - lit.stop)), mode="edge")
         repairs.note("views set to 0 in air", [""] * done)
         repairs.note(NO_AIR, [""] * (len(lines) - done))
     return lines

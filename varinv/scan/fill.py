@@ -8,18 +8,18 @@ from varinv.scan.errors import ScanError
 from varinv.scan.record import Mask, Real, Repairs, views_named
 
 
-def fill(lines: Real, valid: Mask, angles: Real, repairs: Repairs, lit: Mask | None = None) -> Real:
+def fill(lines: Real, valid: Mask, angles: Real, repairs: Repairs, lit: slice = slice(None)) -> Real:
     """Line integrals with the invalid ones interpolated linearly along the detector, from the same view.
 
-    A view without any valid one is interpolated between the views beside it in angle.  `lit` are the columns that the
-    beam reaches, (columns,): the others do not count as lost.
+    A view without any valid one is interpolated between the views beside it in angle.  `lit` is the span of columns
+    that the beam reaches: the others do not count as lost.
 
     Raises
     ------
     ScanError
         Fewer than 10 % of the measurements within the beam are valid.
     """
-    within = valid if lit is None or lit.all() else valid[:, lit]
+    within = valid[:, lit]
     if not within.size or within.mean() < 0.1:  # too little is left to be called a measurement
         raise ScanError(f"only {int(within.sum())} of {within.size} measurements are usable")
     if valid.all():

@@ -21,6 +21,7 @@ class Reference(NamedTuple):
     dark: Real  # (columns,) or (views, columns)
     gain: Real | None  # flat minus dark, the same shapes; None without flats
     noise: float = 0.0  # deviation of one dark
+    scatter: bool = True  # False where flats and darks are the same in every frame: made without noise
 
 
 def lit_level(gain: Real, noise: float = 0.0) -> float:
@@ -199,7 +200,9 @@ def reference(
     floor = float(np.median(dark[np.isfinite(dark)])) if np.isfinite(dark).any() else 0.0
     gain = in_time(flats.astype(np.float64), flats_at, views, floor, "flat", repairs) - dark
     _check(gain, dark, noise, darks is not None)
-    return Reference(dark, gain, noise)
+    several = [f for f in (flats, darks) if f is not None and len(f) > 1]
+    scatter = not several or any(bool((f[1:] != f[:-1]).any()) for f in several)
+    return Reference(dark, gain, noise, scatter)
 
 
 def _check(gain: Real, dark: Real, noise: float, darks: bool) -> None:

@@ -20,6 +20,7 @@ class Air(NamedTuple):
     left: Real  # level at the left edge of each view
     right: Real
     seen: Mask  # (views, 2): which edges are air
+    flat: bool = True  # over all views together the level does not change along the edges: no shoulder of an object
 
 
 def find_air(lines: Real, limit: float) -> Air | None:
@@ -42,7 +43,13 @@ def find_air(lines: Real, limit: float) -> Air | None:
     excess = outer[:, 0] - outer[:, 1]
     excess = excess - np.median(excess)
     air = (np.stack([excess, -excess], 1) < tolerance) & (np.abs(inner - outer) < tolerance) & (outer < limit)
-    return Air(outer[:, 0], outer[:, 1], np.asarray(air)) if air.mean() >= 0.5 else None
+    if air.mean() < 0.5:
+        return None
+    # the median over the views is known better than each view; a beam may be bowed by a part of its level, an object
+    # that is cut off by the detector falls by a third of it over these columns
+    bend, level = np.abs(np.median(inner - outer, axis=0)), np.abs(np.median(outer, axis=0))
+    flat = bool((bend < np.maximum(0.05 * contrast, 0.15 * level))[air.mean(0) >= 0.5].all())
+    return Air(outer[:, 0], outer[:, 1], np.asarray(air), flat)
 
 
 def normalise_air(lines: Real, limit: float) -> tuple[Real, int]:
@@ -100,6 +107,11 @@ def dips(lines: Real, angles: Real, air: Air | None) -> tuple[Real, np.ndarray, 
         for k in range(start, stop):
             offset[order[k]] = height if base is None or air is None else level[k] - base
     doubt = ""
+    # what stays is seen in the five views on either side together, noise is not
+    lasting = [
+        (at, height) for at, height in lasting
+        if (np.median(level[at : at + 5]) - np.median(level[max(0, at - 5) : at])) / height > 0.6
+    ]  # fmt: skip
     if lasting:
         at, height = max(lasting, key=lambda found: abs(found[1]))
         doubt = (
@@ -198,7 +210,7 @@ def _shift(first: Real, second: Real) -> tuple[int, float]:
 
 def other_exposure(air: Air | None, repairs: Repairs) -> None:
     """Doubt flats that do not belong to the views: air is not 0, or drifts away from it, where all else is still."""
-    if air is None or len(air.seen) < FEW:
+    if air is None or not air.flat or len(air.seen) < FEW:
         return
     remedy = "take the level of air from the edges with using(air=True), or state it with using(air=levels)"
     some = np.concatenate([air.left[air.seen[:, 0]], air.right[air.seen[:, 1]]])

@@ -20,6 +20,15 @@ WILD = 20.0  # times the 99.9th percentile of all: a grain that is seen in every
 ABOVE = 1.3  # times the beam: fringes of phase contrast reach 1.2
 
 
+def within_reach(angles: Real, columns: int) -> int:
+    """By how many columns a detail may move from one view to the next; 0 where that is too far, or views too few."""
+    if len(angles) < FEW or columns < 24:
+        return 0
+    step = float(np.percentile(np.diff(np.sort(angles)), 90))
+    reach = int(np.ceil(columns / 2 * step)) + 1
+    return reach if reach <= REACH else 0
+
+
 def wild(lines: Real, valid: Mask) -> Mask:
     """Line integrals far beyond all others, as one wild reading gives; they must not reach any scale."""
     size = np.abs(lines)
@@ -62,14 +71,11 @@ def zingers(lines: Real, valid: Mask, angles: Real) -> Mask:
     """
     found = np.zeros(valid.shape, bool)
     order = np.argsort(angles, kind="stable")
-    rising = angles[order]
-    if len(lines) < FEW or lines.shape[1] < 24:
+    reach = within_reach(angles, lines.shape[1])
+    if not reach:
         return found
-    steps = np.diff(rising)
+    steps = np.diff(angles[order])
     step = float(np.percentile(steps, 90))
-    reach = int(np.ceil(lines.shape[1] / 2 * step)) + 1
-    if not 0 < reach <= REACH:
-        return found
     p, good = lines[order], valid[order]
     r = np.zeros_like(p)
     r[1:-1] = p[1:-1] - (p[:-2] + p[2:]) / 2
