@@ -38,7 +38,7 @@ LAYERS: list[tuple[str, ...]] = [
     ("joint", "certificate", "certificate_repair"),
     ("problem",),
     ("functionals", "functionals.*"),
-    ("metrics", "plot", "result"),
+    ("metrics", "plot", "fit", "result"),
     ("solvers", "solvers.*"),
     ("phantom", "filters"),
     ("scan", "scan.*"),

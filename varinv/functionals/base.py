@@ -21,7 +21,7 @@ from varinv.views import on_views
 # keeps none of its parent's others (varinv.capabilities)
 DEFINING = ("__call__", "prox", "prox_conj", "conj", "grad")
 DERIVED = (
-    *("form", "total", "lifted", "grows", "feasible", "hvp", "quadratic_weight", "conj_within", "violation"),
+    *("form", "total", "lifted", "grows", "feasible", "hvp", "quadratic_weight", "conj_within", "violation", "misfit"),
     *("smoothness", "convexity", "curvature", "separable", "scale"),
 )
 
@@ -43,6 +43,7 @@ class Functional(Summand, ABC):
     ``grad(x)``, ``hvp(x, p)``   gradient, and Hessian at x times p
     ``quadratic_weight(x)``      ω with f(u) ≤ f(x) + ½⟨ω, u² − x²⟩ for all u, equal at u = ±x: majorises by a square
     ``violation(z)``             of an indicator: the distance from z to the set, over the size of the set
+    ``misfit(z)``                of a data term without a form: ‖z − y‖/‖y‖, what z leaves of the data y
     ============================ ==============================================================================
 
     **What it is**, for certificates, default steps, least-squares solvers and fused steps:
@@ -184,7 +185,7 @@ class Scaled(Functional):
     f: Any
 
     def __post_init__(self) -> None:
-        methods = ("prox", "prox_conj", "conj", "feasible", "grad", "hvp", "quadratic_weight", "violation")
+        methods = ("prox", "prox_conj", "conj", "feasible", "grad", "hvp", "quadratic_weight", "violation", "misfit")
         for name in (*methods, *(("total", "lifted") if self.lam else ())):
             if hasattr(self.f, name):
                 object.__setattr__(self, name, getattr(self, f"_{name}"))
@@ -217,6 +218,9 @@ class Scaled(Functional):
 
     def _violation(self, z: Array) -> float:
         return float(self.f.violation(z))
+
+    def _misfit(self, z: Array) -> float:
+        return float(self.f.misfit(z))
 
     def _total(self, value: float) -> float:
         return float(self.f.total(value / self.lam))

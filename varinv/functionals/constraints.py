@@ -62,6 +62,12 @@ class L2Ball(Functional):
         y = self._y(z)
         return max(norm(z - y) - self.radius, 0.0) / (self.radius or norm(y) or 1.0)
 
+    def misfit(self, z: Array) -> float:
+        """‖z − y‖/‖y‖."""
+        z = double(z)
+        y = self._y(z)
+        return norm(z - y) / (norm(y) or 1.0)
+
     def prox(self, z: Array, step: Any) -> Array:
         d = z - self._y(z)
         length = norm(d)

@@ -74,9 +74,16 @@ def read_npz(path: Path, angles: Angles | None, notes: list[str]) -> Raw:
     axis, spacing = found.get("axis"), found.get("pixel_size")
     return Raw(
         path, raw.format, raw.frames, raw.angles, flats, darks, kind_of(raw.counts or flats is not None),
-        axis=None if axis is None else float(axis.reshape(-1)[0]),
+        axis=None if axis is None else float(axis.reshape(-1)[0]) if axis.size == 1 else one_a_view(path, axis, raw),
         spacing=1.0 if spacing is None else float(spacing.reshape(-1)[0]),
     )  # fmt: skip
+
+
+def one_a_view(path: Path, axis: AnyArray, raw: Raw) -> AnyArray:
+    """Axes of an archive, one for each view."""
+    if axis.shape != raw.frames.shape[:1]:
+        raise ScanError(f"{path}: axis has shape {axis.shape}; expected one column, or one for each of the views")
+    return axis.astype(np.float64)
 
 
 def build(path: Path, kind: str, data: AnyArray, angles: Angles | None, notes: list[str]) -> Raw:

@@ -178,7 +178,7 @@ class Raw:
     flats: Frames | None = None
     darks: Frames | None = None
     kind: str = "counts"  # what the numbers are, one of kinds.KINDS
-    axis: float | None = None  # column of the rotation axis
+    axis: float | AnyArray | None = None  # column of the rotation axis, or one a view
     spacing: float = 1.0  # column pitch on the detector
     unit: str = "pixel"  # of spacing and distances
     distances: tuple[float, float] | None = None  # source to axis, axis to detector: a fan beam

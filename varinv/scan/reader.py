@@ -38,7 +38,7 @@ def read(
     angles: Any = None,
     flats: Any = None,
     darks: Any = None,
-    axis: float | None = None,
+    axis: float | AnyArray | None = None,
     pixel_size: float | None = None,
 ) -> Scan:
     """Open a scan: a file, or a folder of TIFF frames.
@@ -52,7 +52,7 @@ def read(
     angles : array of shape (views,) in radians, or a text or .npy file (a heading or comment with "deg" or "rad" states
         its unit, else a span above 4π is degrees; `scan.report` says what was taken).
     flats, darks : arrays of shape (n, rows, columns) or (rows, columns), or .npy or TIFF files or folders.
-    axis : column (fractional, from 0) onto which the rotation axis projects.
+    axis : column (fractional, from 0) onto which the rotation axis projects; an array: of each view of the file.
     pixel_size : column pitch on the detector itself, in the unit wanted for lengths.
 
     What is given here overrides what the file says.
@@ -79,7 +79,7 @@ def read(
     if flats is not None:
         changes["kind"] = COUNTS
     if axis is not None:
-        changes["axis"] = near("read", axis, columns)
+        changes["axis"] = near("read", axis, columns, views)
     if pixel_size is not None:
         changes |= {"spacing": pixel_size, "unit": raw.unit if raw.distances else "unit of pixel_size"}
     final = dataclasses.replace(raw, **changes, notes=tuple(dict.fromkeys(notes)))

@@ -27,7 +27,7 @@ class Settings:
 
     prior : "tv": ½‖A x − y‖² + λ TV(x), x ≥ 0; "none": filtered back-projection.
     weight : relative weight, λ = weight × unit (see varinv.tomography.reconstruct); None: chosen on held-out views.
-    size, pixel_size : of the image, see varinv.tomography.reconstruct.grid.
+    size, pixel_size : of the image, see varinv.operators.grid.
     counts : weight measurements by their counts rather than equally.
     volume : one problem for the whole stack, coupled across slices; False: slice by slice.
     gap, iterations : when to stop, see varinv.tomography.reconstruct.stop.
@@ -115,7 +115,8 @@ class Outcome:
         lines = [f"scan        {name}: {kind}, {views} views, {several} of {count}, {detectors} bins"]
         lines += [f"            - {text}" for text in scan.report.splitlines()]
         how = "given" if scan.raw.axis is not None else "assumed" if "axis assumed" in scan.report else "estimated"
-        lines.append(f"axis        bin {A.geometry.axis:.2f}, {how}")
+        low, high = A.geometry.axes.min(), A.geometry.axes.max()
+        lines.append(f"axis        bin {low:.2f}{f' to {high:.2f}, view by view' if high > low else ''}, {how}")
         lines.append(f"geometry    {A.geometry}")
         if self.choice is not None:
             lines.append("weight      auto, every fifth view held out:")
