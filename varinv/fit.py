@@ -21,7 +21,7 @@ class Fit(NamedTuple):
     noise: float = 0.0
 
     def __str__(self) -> str:
-        return f"{self.misfit:.4g} of the data of {self.term.f}"
+        return f"‖A x − y‖ = {self.misfit:.4g} ‖y‖ in {self.term.f}"
 
 
 def fits(problem: Any, x: Array) -> tuple[Fit, ...]:

@@ -37,7 +37,7 @@ def test_the_figure_of_each_term_with_data() -> None:
     )
     x = np.asarray(result.x, float)
     assert result.misfit == pytest.approx((by_hand(w * A(x), w * Y), by_hand(S(A(x)), S(Y))), rel=1e-9)
-    assert f"misfit      {result.misfit[0]:.4g} of the data of L2Squared((40, 72) data, weight" in result.summary()
+    assert f"misfit      ‖A x − y‖ = {result.misfit[0]:.4g} ‖y‖ in L2Squared((40, 72) data, weight" in result.summary()
     assert "look at" not in result.summary()
 
 
