@@ -77,6 +77,7 @@ from .operators.foreign import from_pylops as from_pylops
 from .operators.foreign import from_scipy as from_scipy
 from .operators.fourier import Fourier as Fourier
 from .operators.geometry import FanBeam as FanBeam
+from .operators.geometry import GeometryWarning as GeometryWarning
 from .operators.geometry import ParallelBeam as ParallelBeam
 from .operators.gradient import Gradient as Gradient
 from .operators.graph import GraphLaplacian as GraphLaplacian

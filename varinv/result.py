@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 from varinv.backend import Array, to_numpy
 from varinv.domains import missed
+from varinv.fit import Fit, fits, hints
 from varinv.image_files import save_image
 
 
@@ -48,6 +50,18 @@ class Result:
         """The last certified relative gap; None where none was evaluated."""
         return next((row["gap"] for row in reversed(self.history) if "gap" in row), None)
 
+    @functools.cached_property
+    def _fits(self) -> tuple[Fit, ...]:
+        return fits(self.problem, self.x)
+
+    @property
+    def misfit(self) -> tuple[float, ...]:
+        """How much of the data is left unexplained: ‖A x − y‖/‖y‖ for each term with data, in their order.
+
+        Measurements of weight 0 are left out; for Poisson counts A x includes the background (varinv.fit).
+        """
+        return tuple(fit.misfit for fit in self._fits)
+
     def summary(self) -> str:
         """A few lines to read: problem, why it stopped, figures, constraints that are missed and by how much."""
         lines = [f"problem     {self.problem!r}", f"solver      {self.solver!r}"]
@@ -61,6 +75,8 @@ class Result:
         memory = figures.pop("memory", None)
         lines += [f"{name:<11} {value:.6g}" for name, value in figures.items() if isinstance(value, (int, float))]
         lines += [f"memory      {memory / 1e6:.0f} MB, the most that this process had"] if memory else []
+        lines += [f"misfit      {fit}" for fit in self._fits]
+        lines += [f"look at     {hint}" for hint in hints(self._fits)]
         low, high = float(to_numpy(self.x).min()), float(to_numpy(self.x).max())
         lines.append(f"image       {'×'.join(map(str, self.x.shape))} {self.x.dtype}, {low:.4g} … {high:.4g}")
         return "\n".join(lines)

@@ -159,7 +159,8 @@ def test_few_pixels_have_the_same_steps_in_float32() -> None:
 
 
 def test_operators_that_are_zero_have_steps_too() -> None:
-    nothing = vi.Radon(SHAPE, vi.ParallelBeam([0.1], 6, axis=400.0))  # the detector is far beside the image
+    with pytest.warns(vi.GeometryWarning, match="beside the detector"):
+        nothing = vi.Radon(SHAPE, vi.ParallelBeam([0.1], 6, axis=400.0))  # the detector is far beside the image
     beside, seen = vi.L2Squared(np.ones(nothing.codomain)) @ nothing, vi.L2Squared(B) @ A
     flat = vi.L21() @ (0 * vi.Gradient(SHAPE))
     for problem in (beside + vi.NonNegative(), beside + vi.TV(SHAPE), seen + flat, beside + flat):

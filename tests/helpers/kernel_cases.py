@@ -55,7 +55,7 @@ def _rays(shape):
     yield Rays(shape, ParallelBeam(turn, max(shape) + 2), 1.0)
     yield Rays(shape, ParallelBeam(turn, 5, spacing=1.9, axis=1.4), 0.8)  # wide bins, axis off centre
     yield Rays(shape, FanBeam(turn, max(shape) + 3, 1.5, far, 0.4 * far, axis=1.3), 1.0)
-    moving = np.linspace(1.1, 3.2, 7)
+    moving = np.linspace(0.9, 2.4, 7)
     yield Rays(shape, ParallelBeam(turn, max(shape) + 2, axis=moving), 1.0, (shape[0] / 2, -0.3))
     yield Rays(shape, FanBeam(turn, max(shape) + 3, 1.5, far, 0.4 * far, moving), 1.0, (0.4, shape[1] / 3))
     yield Rays(shape, FanBeam(turn, max(shape) + 3, 1.5, far, 0.4 * far, moving, True), 0.9)

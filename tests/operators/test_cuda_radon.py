@@ -19,6 +19,8 @@ from varinv.operators.geometry import FanBeam, ParallelBeam
 from varinv.operators.radon import Radon
 from varinv.phantom import disc
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*beside the detector:varinv.operators.geometry.GeometryWarning")
+
 # float64: DESIGN section 4.  float32: a few hundred roundings of 6e-8 a sum, weights rounded once more
 BOUNDS = [("float64", 1e-12), ("float32", 1e-5)]
 
@@ -75,8 +77,15 @@ def test_pair_is_reference(shape, dtype, bound):
 
 @pytest.mark.parametrize(("dtype", "bound"), BOUNDS)
 def test_pixel_size_and_some_views(dtype, bound):
-    for g in (ParallelBeam(GOLDEN, 22, 0.03, axis=7.3), FanBeam(GOLDEN, 22, 0.05, 0.9, 0.4, axis=13.4)):
-        A = Radon((17, 20), g, 0.031)
+    moving = 10 + 2 * np.sin(GOLDEN)
+    for g, origin in (
+        (ParallelBeam(GOLDEN, 22, 0.03, axis=7.3), None),
+        (FanBeam(GOLDEN, 22, 0.05, 0.9, 0.4, axis=13.4), None),
+        (ParallelBeam(GOLDEN, 22, 0.03, moving), (9.0, 3.5)),
+        (FanBeam(GOLDEN, 22, 0.05, 0.9, 0.4, moving), (7.0, 10.5)),
+        (FanBeam(GOLDEN, 22, 0.05, 0.9, 0.4, moving, curved=True), (7.0, 10.5)),  # back by the reference
+    ):
+        A = Radon((17, 20), g, 0.031, origin)
         both_ways(A, dtype, bound)
         x, views = rand(np, A.domain, 5, dtype), [19, 3, 4]
         part = A.subset(views)

@@ -38,7 +38,7 @@ LAYERS: list[tuple[str, ...]] = [
     ("joint", "certificate", "certificate_repair", "domains"),
     ("problem",),
     ("functionals", "functionals.*"),
-    ("metrics", "plot", "page", "result"),
+    ("metrics", "plot", "page", "fit", "result"),
     ("solvers", "solvers.*"),
     ("phantom", "filters"),
     ("scan", "scan.*"),

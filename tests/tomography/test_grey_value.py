@@ -7,7 +7,7 @@ import pytest
 
 import varinv as vi
 from varinv.phantom import disc
-from varinv.tomography.reconstruct import typical_grey_value
+from varinv.scan.first_problem import typical_grey_value
 
 
 def test_it_is_the_grey_value_of_bright_parts() -> None:

@@ -23,7 +23,7 @@ from varinv.views import on_views
 # keeps none of its parent's others (varinv.capabilities)
 DEFINING = ("__call__", "prox", "prox_conj", "conj", "grad")
 DERIVED = (
-    *("form", "total", "lifted", "grows", "feasible", "hvp", "quadratic_weight", "conj_within", "violation"),
+    *("form", "total", "lifted", "grows", "feasible", "hvp", "quadratic_weight", "conj_within", "violation", "misfit"),
     *("bounds", "beyond"),
     *("smoothness", "convexity", "curvature", "separable", "scale"),
 )
@@ -47,6 +47,7 @@ class Functional(Summand, ABC):
     ``grad(x)``, ``hvp(x, p)``   gradient, and Hessian at x times p
     ``quadratic_weight(x)``      ω with f(u) ≤ f(x) + ½⟨ω, u² − x²⟩ for all u, equal at u = ±x: majorises by a square
     ``violation(z)``             of an indicator: the distance from z to the set, over the size of the set
+    ``misfit(z)``                of a data term without a form: ‖z − y‖/‖y‖, what z leaves of the data y
     ============================ ==============================================================================
 
     **What it is**, for certificates, default steps, least-squares solvers and fused steps:
@@ -191,7 +192,7 @@ class Scaled(Functional):
     f: Any
 
     def __post_init__(self) -> None:
-        methods = ("prox", "prox_conj", "conj", "feasible", "grad", "hvp", "quadratic_weight", "violation")
+        methods = ("prox", "prox_conj", "conj", "feasible", "grad", "hvp", "quadratic_weight", "violation", "misfit")
         for name in (*methods, *(("total", "lifted", "beyond") if self.lam else ())):
             if hasattr(self.f, name):
                 object.__setattr__(self, name, getattr(self, f"_{name}"))
@@ -232,6 +233,9 @@ class Scaled(Functional):
 
     def _beyond(self, lo: Any, hi: Any, shape: Shape) -> float:
         return float(self.f.beyond(lo, hi, shape))
+
+    def _misfit(self, z: Array) -> float:
+        return float(self.f.misfit(z))
 
     def _total(self, value: float) -> float:
         return float(self.f.total(value / self.lam))

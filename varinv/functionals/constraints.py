@@ -66,6 +66,12 @@ class L2Ball(Functional):
         """That of the point of the box nearest to y."""
         return self.violation(Quadratic(lo=lo, hi=hi).clip(double(self.y)))
 
+    def misfit(self, z: Array) -> float:
+        """‖z − y‖/‖y‖."""
+        z = double(z)
+        y = self._y(z)
+        return norm(z - y) / (norm(y) or 1.0)
+
     def prox(self, z: Array, step: Any) -> Array:
         d = z - self._y(z)
         length = norm(d)

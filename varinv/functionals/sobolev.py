@@ -11,7 +11,7 @@ import array_api_compat.numpy as xnp
 from varinv import check
 from varinv.backend import Array, Shape, double, same_place
 from varinv.functionals.base import Functional
-from varinv.linalg import dot
+from varinv.linalg import dot, norm
 from varinv.operators.frequencies import filtered
 from varinv.operators.sobolev import Sobolev
 
@@ -102,6 +102,11 @@ class SobolevSquared(Functional):
     @property
     def curvature(self) -> float:
         return self.weight  # the mean of the squared weights
+
+    def misfit(self, z: Array) -> float:
+        """‖S(z − y)‖/‖S y‖."""
+        y = self._y(double(z))
+        return norm(self.S.forward(double(z) - y)) / (norm(self.S.forward(y)) or 1.0)
 
     def fits(self, shape: Shape) -> None:
         check.same_shape("SobolevSquared", "y", self.y, shape)

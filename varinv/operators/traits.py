@@ -120,7 +120,7 @@ class Traits(ABC):
         raise TypeError(f"{self} has no views that can be had one by one")
 
     def scan_geometry(self) -> Any:
-        """Of an X-ray transform: the geometry of its rays (it then has `pixel_size` too); None: it is none."""
+        """Of an X-ray transform: the geometry of its rays (with `pixel_size` and `origin`); None: it is none."""
         return None
 
     def reads(self) -> Array | None:

@@ -100,10 +100,10 @@ def read_npz(path: Path, want: Want, angles: Angles | None, notes: list[str]) ->
         angles = to_radians(found[stated].astype(np.float64), None, path, notes)
     raw = build(path, ".npz archive", found.pop(data), angles, notes)
     flats, darks = (stack(path, a, raw.frames.shape) for a in (_first(found, FLATS), _first(found, DARKS)))
-    axis, spacing = (_number(path, name, found) for name in ("axis", "pixel_size"))
+    spacing = _number(path, "pixel_size", found)
     return Raw(
         path, raw.format, raw.frames, raw.angles, flats, darks, kind_of(raw.counts or flats is not None),
-        hint=hinted(data), axis=axis, spacing=1.0 if spacing is None else spacing,
+        hint=hinted(data), axis=_axis(path, found, raw), spacing=1.0 if spacing is None else spacing,
     )  # fmt: skip
 
 
@@ -115,6 +115,21 @@ def _number(path: Path, name: str, found: dict[str, AnyArray]) -> float | None:
     if len(value) != 1 or not np.isfinite(value[0]) or (name == "pixel_size" and not value[0] > 0):
         raise ScanError(f"{path}: {name} must be one finite number{' above 0' if name == 'pixel_size' else ''}")
     return float(value[0])
+
+
+def _axis(path: Path, found: dict[str, AnyArray], raw: Raw) -> float | AnyArray | None:
+    """The column of the rotation axis that an archive names, or one for each view."""
+    many = found.get("axis")
+    return _number(path, "axis", found) if many is None or many.size == 1 else one_a_view(path, many, raw)
+
+
+def one_a_view(path: Path, axis: AnyArray, raw: Raw) -> AnyArray:
+    """Axes of an archive, one for each view."""
+    if axis.shape != raw.frames.shape[:1]:
+        raise ScanError(f"{path}: axis has shape {axis.shape}; expected one column, or one for each of the views")
+    if not np.isfinite(axis.astype(np.float64)).all():
+        raise ScanError(f"{path}: axis holds values that are not finite")
+    return axis.astype(np.float64)
 
 
 def build(path: Path, kind: str, data: AnyArray, angles: Angles | None, notes: list[str]) -> Raw:

@@ -186,12 +186,21 @@ def _resample(lines: Real, have: Real, grid: Real) -> Real:
     return (1 - share) * lines[at - 1] + share * lines[at]
 
 
-def near(who: str, axis: float, columns: int) -> float:
-    """A rotation axis in columns, checked: no further outside the detector than its width."""
-    column = check.number(who, "axis", axis)
-    if not -columns <= column <= 2 * columns:
+def near(who: str, axis: float | Real, columns: int, views: int | None = None) -> float | Real:
+    """A rotation axis in columns, checked: no further outside the detector than its width.
+
+    An array gives the axis of each of `views` views.
+    """
+    column: float | Real
+    if np.ndim(axis):
+        column = np.asarray(check.real_array(who, "axis", axis), np.float64)
+        if column.shape != (views,):
+            raise ValueError(f"{who}: axis must be one column, or one for each of {views} views, got {column.shape}")
+    else:
+        column = check.number(who, "axis", axis)
+    if not (np.min(column) >= -columns and np.max(column) <= 2 * columns):
         raise ValueError(
-            f"{who}: axis={column:g} lies more than a detector width outside columns 0 to {columns - 1}; "
+            f"{who}: axis={np.min(column):g} lies more than a detector width outside columns 0 to {columns - 1}; "
             "it is a column index, counted from 0"
         )
     return column

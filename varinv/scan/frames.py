@@ -262,7 +262,7 @@ class Raw:
     kind: str = "counts"  # what the numbers are, one of kinds.KINDS
     said: str = ""  # the kind that the file itself names; nothing: `read` decides from evidence
     hint: str = ""  # the kind that a name in the file suggests: it decides between kinds without a logarithm
-    axis: float | None = None  # column of the rotation axis
+    axis: float | AnyArray | None = None  # column of the rotation axis, or one a view
     spacing: float = 1.0  # column pitch on the detector
     unit: str = "pixel"  # of spacing and distances
     distances: tuple[float, float] | None = None  # source to axis, axis to detector: a fan beam

@@ -15,7 +15,7 @@ from varinv.scan.arrays import Want
 from varinv.scan.axis import near
 from varinv.scan.errors import ScanError, afford, guarded, head, shown, warn
 from varinv.scan.formats import ome_zarr
-from varinv.scan.frames import Raw
+from varinv.scan.frames import AnyArray, Raw
 from varinv.scan.scan import Scan
 
 HDF5 = b"\x89HDF\r\n\x1a\n"
@@ -41,7 +41,7 @@ def read(
     angles: Any = None,
     flats: Any = None,
     darks: Any = None,
-    axis: float | None = None,
+    axis: float | AnyArray | None = None,
     pixel_size: float | None = None,
     distances: tuple[float, float] | None = None,
     dataset: str | None = None,
@@ -56,8 +56,8 @@ def read(
     Parameters
     ----------
     source : Data Exchange HDF5, NXtomo and similar NeXus, any other HDF5 or zarr, MATLAB v5 and v7.3 (Helsinki 2022
-        layout; or a sinogram and its angles), .npy and .npz, TIFF, text tables, instruments' formats; arrays (views, columns) or
-        (views, rows, columns) of any library.  The content decides, not the name.
+        layout; or a sinogram and its angles), .npy and .npz, TIFF, text tables, instruments' formats; arrays
+        (views, columns) or (views, rows, columns) of any library.  The content decides, not the name.
     kind : what the numbers are: "counts" (to be divided by flats), "transmission" (1 in air), "line integrals" (the
         logarithm was taken), "emission" (intensities that add up: fluorescence, HAADF, PET; no logarithm).  None:
         decided from evidence, which `report` states; a ScanWarning where it is not clear-cut.
@@ -66,7 +66,7 @@ def read(
         degrees, stop excluded: "0:360:624".
     flats, darks : arrays of shape (n, rows, columns) or (rows, columns), .npy or TIFF files or folders, or a number:
         the level of every pixel (flats=1.0, darks=100).
-    axis : column (fractional, from 0) onto which the rotation axis projects.
+    axis : column (fractional, from 0) onto which the rotation axis projects; an array: of each view of the file.
     pixel_size : column pitch on the detector itself, in the unit wanted for lengths.
     distances : (source to axis, axis to detector) in the unit of pixel_size: a fan beam.
     dataset, angles_dataset : names of the arrays inside a file, as "entry/data"; of data with more than three axes with
@@ -99,7 +99,7 @@ def read(
         if value is not None:
             changes |= {name: given.reference(name, value, raw, notes), f"{name}_at": None}
     if axis is not None:
-        changes["axis"] = near("read", axis, raw.frames.shape[2])
+        changes["axis"] = near("read", axis, raw.frames.shape[2], raw.frames.shape[0])
     if pixel_size is not None:
         changes |= {"spacing": pixel_size, "unit": raw.unit if raw.distances else "unit of pixel_size"}
     if stated is not None:

@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 
 from varinv import check
 from varinv.operators.geometry import FanBeam, ParallelBeam
+from varinv.operators.grid import covering
+from varinv.operators.radon import Radon
+from varinv.problem import Problem
 from varinv.scan import measure
 from varinv.scan import process as steps
 from varinv.scan.axis import Axis, near
@@ -73,14 +76,15 @@ class Scan:
         return self.raw.unit
 
     @property
-    def axis(self) -> float:
-        """Column of this selection onto which the rotation axis projects.
+    def axis(self) -> Any:
+        """Column of this selection onto which the rotation axis projects; an array where it was given view by view.
 
         As `read` or the file gave it; else estimated once, from all views, by `find_axis`; where that is impossible
         the middle of the detector, and `report` says so.
         """
         if self.raw.axis is not None:
-            return self._here(self.raw.axis)
+            given = self.raw.axis
+            return self._here(given[self.picked] if isinstance(given, np.ndarray) else given)
         try:
             return self.find_axis()
         except ScanError as error:
@@ -125,7 +129,7 @@ class Scan:
         found: Axis = self.shared["axis"]
         return found
 
-    def _here(self, column: float) -> float:
+    def _here(self, column: Any) -> Any:
         """From a column of the file to a column of this selection: crop, bin, flip."""
         start, _, k = self.window
         column = (column - start - (k - 1) / 2) / k
@@ -188,7 +192,7 @@ class Scan:
         *,
         air: Any = None,
         stripes: int | None = None,
-        axis: float | None = None,
+        axis: Any = None,
         process: Any = None,
         stage: str | None = None,
         margin: int | None = None,
@@ -201,7 +205,7 @@ class Scan:
             taken at another intensity, or with no flats at all).  An array of shape (views,): the intensity of the
             beam in each view, 1 where it is that of the flats; log(level) is added to its line integrals.
         stripes : window in columns of the ranked median filter against ring artefacts; 0 is off, 5 to 31 is usual.
-        axis : rotation axis, in columns of this selection.
+        axis : rotation axis, in columns of this selection; an array: of each of its views (drift, jitter).
         process : a callable or a list of them, steps of other packages: process(lines, angles) → lines of the same
             shape; () is off.  It is given a float32 copy of each corrected row of the whole detector, all views of it
             (views, columns), when that row is asked for, and the angles in radians (None where not known).
@@ -229,10 +233,15 @@ class Scan:
             options = options._replace(margin=check.integer("using", "margin", margin, low=0))
         raw = self.raw
         if axis is not None:
-            column = near("using", axis, self.shape[2])
+            column = near("using", axis, self.shape[2], self.shape[0])
             column = self.shape[2] - 1 - column if self.mirrored else column
             start, _, k = self.window
-            raw = dataclasses.replace(raw, axis=column * k + (k - 1) / 2 + start)
+            column = column * k + (k - 1) / 2 + start
+            if isinstance(column, np.ndarray):  # views that are not picked have the mean
+                every = np.full(raw.frames.shape[0], column.mean())
+                every[self.picked] = column
+                column = every
+            raw = dataclasses.replace(raw, axis=column)
         shared = self.shared if options == self.options else {}
         return dataclasses.replace(self, raw=raw, options=options, shared=shared, seen={})
 
@@ -355,6 +364,57 @@ class Scan:
 
         return run(self, None if row is None else self._wanted(row, None).start)
 
+    # ------------------------------------------------------------------------------------------------- problems
+
+    def operator(self, size: int | None = None, pixel_size: float | None = None) -> Radon:
+        """The forward operator that fits `sinogram`: its square image covers what the detector sees.
+
+        Neither given: pixels of the spacing at the axis, as many as the detector has bins (over a full turn with the
+        axis off centre twice the wider side).  `size` alone: the same field in size × size pixels; `pixel_size` alone,
+        in `unit`: as many as cover the field; both: as they are.
+        """
+        geometry = self.geometry
+        n, pixel = covering(geometry, size, pixel_size, "operator")
+        return Radon((n, n), geometry, pixel)
+
+    def problem(
+        self,
+        row: int = 0,
+        *,
+        lam: float | None = None,
+        weight: float = 1.0,
+        prior: str = "tv",
+        counts: bool = False,
+        size: int | None = None,
+        pixel_size: float | None = None,
+    ) -> Problem:
+        """The usual problem of one detector row, for `solve`: data fit, total variation, no negative values.
+
+        ½‖A x − y‖²_W + λ TV(x) over x ≥ 0, A = `operator(size, pixel_size)`, y = `sinogram(row)`; W is 0 where `valid`
+        is False, else 1.
+
+        Parameters
+        ----------
+        lam : λ; None: `weight` × the grey value of bright parts (the 99.5 percentile of a 12-step CGLS image) × pixel
+            size², so that counts, contrast and units of length do not matter.
+        weight : 1 predicts held-out views within 10 % of the best on four scans of 30 to 181 views; more is smoother.
+        prior : "tv", or "none" for least squares over x ≥ 0 alone.
+        counts : True weights the measurements by their counts, see `weight`.
+
+        Warns
+        -----
+        ScanWarning
+            Data on rays that miss the image: `size` and `pixel_size` that are smaller than the object.
+
+        Raises
+        ------
+        ScanError, ValueError
+            As `sinogram`; data that give no positive image, which are no line integrals.
+        """
+        from varinv.scan import first_problem
+
+        return first_problem.of_scan(self, self.operator(size, pixel_size), row, lam, weight, prior, counts)
+
     # --------------------------------------------------------------------------------------------------- report
 
     @property
@@ -385,7 +445,8 @@ class Scan:
         if raw.axis is None and "axis" not in self.shared:
             lines.append("axis not yet estimated")
         else:
-            lines.append(f"axis at column {self.axis:.2f}")
+            low, high = np.min(self.axis), np.max(self.axis)
+            lines.append(f"axis at column {low:.2f}" + (f" to {high:.2f}, view by view" if high > low else ""))
         flats, darks = (0 if f is None else f.shape[0] for f in (raw.flats, raw.darks))
         lines.append(f"counts; flats: {flats}, darks: {darks}" if raw.counts else raw.kind)
         return "\n".join(lines + [f"- {text}" for text in self.report.splitlines()])

@@ -107,7 +107,8 @@ class Outcome:
         lines = [f"scan        {name}: {kind}, {views} views, {several} of {count}, {detectors} bins"]
         lines += [f"            - {text}" for text in scan.report.splitlines()]
         how = "given" if scan.raw.axis is not None else "assumed" if "axis assumed" in scan.report else "estimated"
-        lines.append(f"axis        bin {A.geometry.axis:.2f}, {how}")
+        low, high = A.geometry.axes.min(), A.geometry.axes.max()
+        lines.append(f"axis        bin {low:.2f}{f' to {high:.2f}, view by view' if high > low else ''}, {how}")
         lines.append(f"geometry    {A.geometry}")
         lines += self._work()
         for row, why in zip(rows, self.reasons, strict=True):

@@ -12,20 +12,18 @@ import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from varinv import check
 from varinv.backend import Array, namespace
-from varinv.functionals.data import L2Squared
 from varinv.linalg import norm
-from varinv.operators.geometry import FanBeam, ParallelBeam
+from varinv.operators.geometry import FanBeam, ParallelBeam, some_views
+from varinv.operators.grid import covering
 from varinv.operators.radon import Radon
-from varinv.problem import Problem
 from varinv.progress import Line
 from varinv.scan.errors import room
+from varinv.scan.first_problem import problem as problem
+from varinv.scan.first_problem import unit_weight as unit_weight
 from varinv.solvers.base import until
-from varinv.solvers.cgls import CGLS
 from varinv.solvers.chambolle_pock import ChambollePock
 from varinv.solvers.rules import iterations
-from varinv.solvers.solve import solve
 from varinv.tomography.models import model
 
 WEIGHTS = tuple(10.0 ** (k / 2) for k in range(-4, 4))  # 0.01 … 31.6, the candidates of `choose_weight`
@@ -37,30 +35,9 @@ MORE = 4  # candidates beyond the range, where the best is at its end
 def grid(
     geometry: ParallelBeam | FanBeam, size: int | None = None, pixel_size: float | None = None
 ) -> tuple[int, float]:
-    """Side n of the square image in pixels, and the pixel size.
-
-    The field of view is what the detector sees, `detectors` bins of their pitch at the axis; over a full turn with
-    the axis off centre it is twice the wider side, since every line is measured there from one of both sides.
-    Neither given: pixels of the pitch.  Size alone: the field in that many pixels.  Pixel size alone: as many as
-    cover the field.  Both: taken as given.
-    """
-    pitch = geometry.spacing
-    if isinstance(geometry, FanBeam):
-        pitch /= geometry.magnification
-    bins = float(geometry.detectors)
-    turn = float(geometry.angles.max() - geometry.angles.min())
-    axis = float(geometry.axis or 0.0)
-    wider = 2 * (max(axis, geometry.detectors - 1 - axis) + 0.5)
-    if turn > 1.5 * math.pi and wider > 1.05 * bins:
-        bins = wider
-    if size is not None:
-        size = check.integer("reconstruct", "size", size, low=1)
-    if pixel_size is not None:
-        pixel_size = check.number("reconstruct", "pixel_size", pixel_size, low=0, strict=True)
-        n = size if size is not None else math.ceil(bins * pitch / pixel_size - 1e-3)
-        return _affordable(n), pixel_size
-    n = size if size is not None else math.ceil(bins)
-    return _affordable(n), pitch * (bins / n if size is not None else 1.0)
+    """Side n of the square image in pixels, and the pixel size (varinv.operators.grid.covering), if memory allows."""
+    n, pixel = covering(geometry, size, pixel_size, "reconstruct")
+    return _affordable(n), pixel
 
 
 def _affordable(n: int) -> int:
@@ -71,29 +48,6 @@ def _affordable(n: int) -> int:
             f"memory this process may use is {room() / 2**30:.3g} GiB; choose a smaller size or larger pixels"
         )
     return n
-
-
-def typical_grey_value(A: Any, y: Array, steps: int = 12) -> float:
-    """The 99.5 percentile of the image after `steps` CGLS steps from zero: a grey value typical of bright parts."""
-    check.integer("typical_grey_value", "steps", steps, low=1)
-    x = solve(Problem((L2Squared(y) @ A,)), CGLS(), stop=iterations(steps)).x
-    xp = namespace(x)
-    flat = xp.sort(xp.reshape(x, (-1,)))
-    return float(flat[round(0.995 * (flat.shape[0] - 1))])
-
-
-def unit_weight(A: Any, y: Array) -> float:
-    """λ of the relative weight 1: the 99.5 percentile of a 12-step CGLS image × pixel_size².
-
-    Raises ValueError where that image is not positive: data without contrast, or of the wrong sign.
-    """
-    value = typical_grey_value(A, y)
-    if value <= 0:
-        raise ValueError(
-            f"reconstruct: the 99.5 percentile of a first image is {value:g}, not positive; are the data line "
-            "integrals (−log of the transmission), and not counts or transmissions?"
-        )
-    return value * float(A.pixel_size) ** 2
 
 
 class Choice(NamedTuple):
@@ -185,5 +139,5 @@ def choose_weight(
 
 
 def _views(A: Any, which: list[int]) -> Radon:
-    geometry = dataclasses.replace(A.geometry, angles=A.geometry.angles[which])
-    return Radon(A.domain, geometry, A.pixel_size)
+    part: Radon = dataclasses.replace(A, geometry=some_views(A.geometry, which))
+    return part
