@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 
 Real = NDArray[np.float64]
+POWER = 0.6
 BLOCKS = 8  # of pairs, each of which can be left out, for the spread of the estimate
 
 
@@ -62,9 +63,10 @@ def ended(t: Turned) -> Turned:
     p, step = t.lines, t.step
     n = p.shape[1]
     spare = (n - 1) - np.pi / step
-    if t.closed or n < 2 or spare > 3:
+    lacking = max(1, int(np.ceil(-spare - 0.02)))
+    if t.closed or n < 2 or spare > 3 or lacking > max(2, 0.03 * np.pi / step):
         return t
-    e = np.arange(1, max(1, int(np.ceil(-spare - 0.02))) + 1)[:, None]
+    e = np.arange(1, lacking + 1)[:, None]
     before, after = p[:, :1] + e[::-1] * (p[:, :1] - p[:, 1:2]), p[:, -1:] + e * (p[:, -1:] - p[:, -2:-1])
     return t._replace(lines=np.concatenate([before, p, after], axis=1))
 
@@ -139,8 +141,9 @@ def _blocked(here: Real, other: Real, seen: NDArray[np.bool_], away: Real, by_co
 def support(t: Turned, tries: Real) -> tuple[Real, Real]:
     """How much each try explains, (tries, BLOCKS), and the share of the variance that it leaves, (tries,).
 
-    −n log R, R = Σ (p − q)² / Σ over p and q of their squared distance from their mean: the gain in log-likelihood of
-    "both are one line" over "they have nothing to do with each other" (halved, were the pairs independent).  Windows
+    −n^0.6 log R, R = Σ (p − q)² / Σ over p and q of their squared distance from their mean.  With n itself this would
+    be the gain in log-likelihood of "both are one line" over "they have nothing to do with each other", were the pairs
+    independent; they are not, and wide windows that agree a little would beat narrow ones that agree well.  Windows
     where nothing varies, such as air that is exactly 0, gain nothing.
     """
     found = [sums(t, float(c)) for c in tries]
@@ -153,7 +156,7 @@ def support(t: Turned, tries: Real) -> tuple[Real, Real]:
     share = np.maximum(count, 1.0)
     own = np.maximum(square - total**2 / (2 * share), 0.0)
     ratio = (apart + 1e-3 * usual * count + 1e-300) / (own + 1e-3 * usual * count + 1e-300)
-    return -count * np.log(np.clip(ratio, 1e-3, 2.0)), left
+    return -count * np.log(np.clip(ratio, 1e-3, 2.0)) * number[:, None] ** (POWER - 1), left
 
 
 def refine(t: Turned, start: float, reach: float) -> tuple[float, float]:
