@@ -79,8 +79,8 @@ def overlap(c: float, m: int) -> tuple[int, int]:
 def sums(t: Turned, c: float, columns: tuple[int, int] | None = None, by_columns: bool = False) -> Sums:
     """The rays (θ, k) and (θ + π − 2γ, 2c − k) are one line, γ the fan angle of column k: their values compared.
 
-    `columns`: first and last k; None: all of `overlap`.  In a full turn the first half of the views meets all pairs.  Read by cubic interpolation between columns, linear between
-    views.
+    `columns`: first and last k; None: all of `overlap`.  In a full turn the first half of the views meets all pairs.
+    Read by cubic interpolation between columns, linear between views.
     """
     p = t.lines
     low, high = overlap(c, p.shape[2]) if columns is None else columns
