@@ -119,7 +119,7 @@ def test_a_turning_symmetric_object_still_has_a_middle():
 
 
 def test_the_uncertainty_covers_the_error():
-    """Different noise on one scan: the error stays within ± in 90 % of the cases; with half of it in fewer."""
+    """Different noise on one scan; of the cases tried the one whose error is covered least often, in 37 of 40."""
     angles = np.arange(100) * np.pi / 100
     off, said = [], []
     for seed in range(20):
@@ -131,7 +131,8 @@ def test_the_uncertainty_covers_the_error():
         off.append(abs(found.column - 47.7))
         said.append(found.error)
     assert len(off) > 12
-    assert np.mean(np.array(off) <= np.array(said)) >= 0.9
+    # were it 95 %, 17 of 20 or more have odds of 98 %
+    assert np.mean(np.array(off) <= np.array(said)) >= 0.85
     assert np.median(said) < 6 * np.median(off) + 0.1  # no idle promise: not far more than it is
 
 

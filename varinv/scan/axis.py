@@ -63,7 +63,7 @@ def locate(rows: list[Real], angles: Real, source: float | None = PARALLEL) -> A
       the pairs at a time.  Objects may be cut off by one or both edges of the detector.  A parallel scan over half a
       turn has such lines only at its ends, a fan over half a turn in two triangles.
     - Parallel beams whose object stays within the detector: the centre of mass of each view (`axis_moments.centre`).
-      Where both agree, the mean by their uncertainties.
+      Where both agree, the mean by their uncertainties, as uncertain as the better one: they share their noise.
 
     Parameters
     ----------
@@ -97,7 +97,7 @@ def locate(rows: list[Real], angles: Real, source: float | None = PARALLEL) -> A
         mean = np.stack([np.repeat(r.mean(0)[None], 2, axis=0) for r in ordered])
         return _certain(_by_pairs(pairs.Turned(mean, np.pi, True, PARALLEL), "the mean over a turn"), m)
     t = _even(ordered, rising, circle, source)
-    mass = moments.centre(ordered, rising) if source == PARALLEL else None
+    mass = moments.centre(np.stack(ordered), rising) if source == PARALLEL else None
     try:
         twice = _by_pairs(t, "lines seen from both sides")
     except ScanError:
@@ -108,7 +108,7 @@ def locate(rows: list[Real], angles: Real, source: float | None = PARALLEL) -> A
         return _certain(twice, m)
     a, b = twice.error**-2, (SURE * mass[1] + FLOOR) ** -2
     column = (a * twice.column + b * mass[0]) / (a + b)
-    return _certain(Axis(column, (a + b) ** -0.5, f"{twice.how} and the centre of mass of each view"), m)
+    return _certain(Axis(column, min(twice.error, b**-0.5), f"{twice.how} and the centre of mass of each view"), m)
 
 
 def _even(ordered: list[Real], rising: Real, circle: bool, source: float) -> pairs.Turned:
@@ -118,11 +118,11 @@ def _even(ordered: list[Real], rising: Real, circle: bool, source: float) -> pai
         count = min(2 * ((n + 1) // 2), VIEWS)
         step = TURN / count
         closed = [np.vstack([r, r[:1]]) for r in ordered]
-        lines = [_resample(r, np.append(rising, TURN), np.arange(count) * step) for r in closed]
+        lines = [_resample(r, np.append(rising, TURN), np.asarray(np.arange(count) * step, np.float64)) for r in closed]
     else:
         count = n if rising[-1] < 1.3 * np.pi else min(n, VIEWS)
         step = float(rising[-1]) / (count - 1)
-        lines = [_resample(r, rising, np.arange(count) * step) for r in ordered]
+        lines = [_resample(r, rising, np.asarray(np.arange(count) * step, np.float64)) for r in ordered]
     return pairs.Turned(np.stack(lines), step, circle, source)
 
 
@@ -137,10 +137,9 @@ def _by_pairs(t: pairs.Turned, how: str) -> Axis:
     few = coarse.lines.shape[2]
     first = max(3.0, 0.015 * few)
     tries = np.arange(first, few - 1 - first, 0.5)
-    found = [
-        pairs.support(pairs.ended(b), tries) for b in (pairs.smoothed(coarse, 1.0), pairs.details(coarse, 1.0, 6.0))
-    ]
-    each = sum(f[0] for f in found)
+    each = np.zeros((len(tries), pairs.BLOCKS))
+    for band in (pairs.smoothed(coarse, 1.0), pairs.details(coarse, 1.0, 6.0)):
+        each += pairs.support(pairs.ended(band), tries)
     total = each.sum(1)
     best = int(np.argmax(total))
     if not total[best] > 0:
