@@ -3,7 +3,11 @@
     python benchmarks/axis_catalogue.py [scans] [first seed]
 
 Parallel and fan beams, 180° and 360°, the axis at 15 to 85 % of the width, noise 0 to 5 % of the peak, complete or
-truncated, five families of phantoms.
+truncated (half-acquisitions and regions of interest), five families of phantoms.  Measured:
+
+    40 from 0      RESULT0
+    200 from 1000  0 off by more than 0.5 column, 18 refused (none complete with noise <= 2 %), ± covers 96 %
+    40 from 7000   RESULT7
 """
 
 from __future__ import annotations
@@ -111,7 +115,8 @@ def main(scans: int = 40, first: int = 0) -> None:
         print(f"{seed:4d} {m.words}: off by {off:+.3f} ± {found.error:.3f}, {found.how}{mark}")
     wrong = sum(e > 0.5 for e in errors)
     print(
-        f"{scans} scans: {wrong} off by more than 0.5 column (worst {max(errors):.2f}, median {np.median(errors):.3f}), "
+        f"{scans} scans: {wrong} off by more than 0.5 column (worst {max(errors):.2f}, "
+        f"median {np.median(errors):.3f}), "
         f"{refused} refused ({wrongly} of them complete with noise <= 2 %), "
         f"± covers {100 * covered / max(len(errors), 1):.0f} %; {(time.perf_counter() - began) / scans:.2f} s a scan"
     )

@@ -18,9 +18,10 @@ PARALLEL = float("inf")  # the distance of the source of a parallel beam
 VIEWS = 360
 SMOOTHING = (1.0, 2.0, 4.0)  # columns
 FLOOR = 0.02  # columns: what the interpolation between columns and views may be off by
-SURE = 2.9  # times the standard error: 95 % of 7 degrees of freedom (2.4), and the smallest of three is taken
+SURE = 2.9  # times the standard error: 2.4 for 95 % and 7 degrees of freedom; some more, as measured on made scans
 NOTHING = (
-    "the measurements prefer no rotation axis (too noisy, too flat, or too few lines seen from both sides): pass axis="
+    "the measurements prefer no rotation axis, or several alike (too noisy, too flat, or too few lines seen from both "
+    "sides): pass axis="
 )
 
 
@@ -37,7 +38,7 @@ def arrange(angles: Real) -> tuple[NDArray[np.intp], Real, bool]:
 
 
 class Axis(NamedTuple):
-    """Where the rotation axis projects to: the column, its uncertainty (95 %: ± so many columns), and how it was found."""
+    """Where the rotation axis projects to: the column, how far off it may be (95 %), and how it was found."""
 
     column: float
     error: float
@@ -59,10 +60,10 @@ def locate(rows: list[Real], angles: Real, source: float | None = PARALLEL) -> A
       turn later (fan: π − 2γ later, γ the fan angle) are one line, so (p − q)² is smallest for the right c, on the
       columns whose mirror image is on the detector.  The c that explains most (`axis_pairs.support`, on raw values
       and on details) is refined to the smallest mean (p − q)²; the uncertainty is that of leaving out an eighth of
-      the pairs at a time.  Objects over one or both edges of the detector are no matter.  A parallel scan over half a turn
-      has such lines only at its ends, a fan over half a turn in two triangles.
+      the pairs at a time.  Objects may be cut off by one or both edges of the detector.  A parallel scan over half a
+      turn has such lines only at its ends, a fan over half a turn in two triangles.
     - Parallel beams whose object stays within the detector: the centre of mass of each view (`axis_moments.centre`).
-      Where both agree, the mean by their uncertainties.
+      Where both agree, the mean by their uncertainties, as uncertain as the better one: they share their noise.
 
     Parameters
     ----------
@@ -82,10 +83,11 @@ def locate(rows: list[Real], angles: Real, source: float | None = PARALLEL) -> A
         raise ScanError(f"{m} columns are too few to find the rotation axis: pass axis=")
     if source is None and not circle:
         raise ScanError(
-            "the rotation axis of a fan beam without known distances can only be found from a full turn; pass axis="
+            "the rotation axis of a fan beam can only be found from a full turn or its distances; pass axis="
         )
     covered = float(rising[-1]) * len(rising) / max(len(rising) - 1, 1)
-    if not circle and source == PARALLEL and covered < 0.97 * np.pi:
+    fan = 0.0 if source is None else 2 * float(np.arctan(m / source))  # a fan sees lines twice within this less
+    if not circle and covered < 0.97 * np.pi - fan:
         raise ScanError(
             f"the views cover {np.rad2deg(covered):.4g} degrees; the rotation axis can only be found from half a turn "
             "(180): pass axis="
@@ -93,20 +95,20 @@ def locate(rows: list[Real], angles: Real, source: float | None = PARALLEL) -> A
     ordered = [r[order] for r in rows]
     if source is None:
         mean = np.stack([np.repeat(r.mean(0)[None], 2, axis=0) for r in ordered])
-        return _by_pairs(pairs.Turned(mean, np.pi, True, PARALLEL), "the mean over a turn")
+        return _certain(_by_pairs(pairs.Turned(mean, np.pi, True, PARALLEL), "the mean over a turn"), m)
     t = _even(ordered, rising, circle, source)
-    mass = moments.centre(ordered, rising) if source == PARALLEL else None
+    mass = moments.centre(np.stack(ordered), rising) if source == PARALLEL else None
     try:
         twice = _by_pairs(t, "lines seen from both sides")
     except ScanError:
-        if mass is None or not 2 * mass[1] + FLOOR <= _tolerable(m):
+        if mass is None or not SURE * mass[1] + FLOOR <= _tolerable(m):
             raise
-        return Axis(mass[0], 2 * mass[1] + FLOOR, "the centre of mass of each view")
-    if mass is None or abs(mass[0] - twice.column) > twice.error + 2 * mass[1] + FLOOR:
+        return Axis(mass[0], SURE * mass[1] + FLOOR, "the centre of mass of each view")
+    if mass is None or abs(mass[0] - twice.column) > twice.error + SURE * mass[1] + FLOOR:
         return _certain(twice, m)
-    a, b = twice.error**-2, (2 * mass[1] + FLOOR) ** -2
+    a, b = twice.error**-2, (SURE * mass[1] + FLOOR) ** -2
     column = (a * twice.column + b * mass[0]) / (a + b)
-    return _certain(Axis(column, (a + b) ** -0.5, f"{twice.how} and the centre of mass of each view"), m)
+    return _certain(Axis(column, min(twice.error, b**-0.5), f"{twice.how} and the centre of mass of each view"), m)
 
 
 def _even(ordered: list[Real], rising: Real, circle: bool, source: float) -> pairs.Turned:
@@ -116,11 +118,11 @@ def _even(ordered: list[Real], rising: Real, circle: bool, source: float) -> pai
         count = min(2 * ((n + 1) // 2), VIEWS)
         step = TURN / count
         closed = [np.vstack([r, r[:1]]) for r in ordered]
-        lines = [_resample(r, np.append(rising, TURN), np.arange(count) * step) for r in closed]
+        lines = [_resample(r, np.append(rising, TURN), np.asarray(np.arange(count) * step, np.float64)) for r in closed]
     else:
         count = n if rising[-1] < 1.3 * np.pi else min(n, VIEWS)
         step = float(rising[-1]) / (count - 1)
-        lines = [_resample(r, rising, np.arange(count) * step) for r in ordered]
+        lines = [_resample(r, rising, np.asarray(np.arange(count) * step, np.float64)) for r in ordered]
     return pairs.Turned(np.stack(lines), step, circle, source)
 
 
@@ -135,22 +137,21 @@ def _by_pairs(t: pairs.Turned, how: str) -> Axis:
     few = coarse.lines.shape[2]
     first = max(3.0, 0.015 * few)
     tries = np.arange(first, few - 1 - first, 0.5)
-    found = [
-        pairs.support(pairs.ended(b), tries) for b in (pairs.smoothed(coarse, 1.0), pairs.details(coarse, 1.0, 6.0))
-    ]
-    each = sum(f[0] for f in found)
+    each = np.zeros((len(tries), pairs.BLOCKS))
+    for band in (pairs.smoothed(coarse, 1.0), pairs.details(coarse, 1.0, 6.0)):
+        each += pairs.support(pairs.ended(band), tries)
     total = each.sum(1)
     best = int(np.argmax(total))
     if not total[best] > 0:
         raise ScanError(NOTHING)
     _decided(tries, each, total, best, max(3.0, 0.03 * few))
-    column, spread = tries[best] * s + (s - 1) / 2, np.inf
+    start, refined = tries[best] * s + (s - 1) / 2, []
     for sigma in SMOOTHING:  # the noise decides how much helps: what spreads least
-        found_here = pairs.refine(pairs.ended(pairs.smoothed(t, sigma)), tries[best] * s + (s - 1) / 2, 1.5 * s)
-        if found_here[1] < spread:
-            column, spread = found_here
-        if spread < 0.03:
+        refined.append(pairs.refine(pairs.ended(pairs.smoothed(t, sigma)), start, 1.5 * s))
+        if refined[-1][1] < 0.03:
             break
+    refined.sort(key=lambda r: r[1])
+    column, spread = refined[0][0], float(np.mean([r[1] for r in refined[:2]]))  # the least alone says too little
     return Axis(column, SURE * spread + FLOOR, how)
 
 
@@ -158,8 +159,8 @@ def _decided(tries: Real, each: Real, total: Real, best: int, near: float) -> No
     """A ScanError where another axis explains nearly as much, or where the blocks of pairs do not agree."""
     voters = each.max(0) > 0
     votes = (np.abs(tries[np.argmax(each, axis=0)] - tries[best]) <= 1.5)[voters].sum()
-    inner = total[1:-1]
-    peaks = np.flatnonzero((inner >= total[:-2]) & (inner >= total[2:])) + 1
+    ends = np.pad(total, 1, constant_values=-np.inf)
+    peaks = np.flatnonzero((total >= ends[:-2]) & (total >= ends[2:]))
     rivals = total[peaks[np.abs(tries[peaks] - tries[best]) > near]]
     if votes < 0.5 * voters.sum() or (len(rivals) and rivals.max() > 0.6 * total[best]):
         raise ScanError(NOTHING)
@@ -168,14 +169,15 @@ def _decided(tries: Real, each: Real, total: Real, best: int, near: float) -> No
 def _certain(found: Axis, m: int) -> Axis:
     if found.error > _tolerable(m):
         raise ScanError(
-            f"the rotation axis is uncertain: column {found.column:.2f} ± {found.error:.2f} from {found.how}; pass axis="
+            f"the rotation axis is uncertain: column {found.column:.2f} ± {found.error:.2f} from {found.how}; "
+            "pass axis="
         )
     return found
 
 
 def _tolerable(m: int) -> float:
-    """The largest uncertainty that is no refusal: about half a column, more on wide detectors."""
-    return 0.6 * max(1.0, m / 640)
+    """The largest uncertainty that is no refusal: half a column, more on wide detectors."""
+    return 0.5 * max(1.0, m / 640)
 
 
 def _resample(lines: Real, have: Real, grid: Real) -> Real:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 
 Real = NDArray[np.float64]
+POWER = 0.6
 BLOCKS = 8  # of pairs, each of which can be left out, for the spread of the estimate
 
 
@@ -29,7 +30,7 @@ class Sums(NamedTuple):
     """Over the pairs (p, q) of each block: Σ (p − q)², how many, Σ p + q, Σ p² + q²."""
 
     apart: Real
-    count: Real
+    number: Real
     total: Real
     square: Real
 
@@ -62,9 +63,10 @@ def ended(t: Turned) -> Turned:
     p, step = t.lines, t.step
     n = p.shape[1]
     spare = (n - 1) - np.pi / step
-    if t.closed or n < 2 or spare > 3:
+    lacking = max(1, int(np.ceil(-spare - 0.02)))
+    if t.closed or n < 2 or spare > 3 or lacking > max(2, 0.03 * np.pi / step):
         return t
-    e = np.arange(1, max(1, int(np.ceil(-spare - 0.02))) + 1)[:, None]
+    e = np.arange(1, lacking + 1)[:, None]
     before, after = p[:, :1] + e[::-1] * (p[:, :1] - p[:, 1:2]), p[:, -1:] + e * (p[:, -1:] - p[:, -2:-1])
     return t._replace(lines=np.concatenate([before, p, after], axis=1))
 
@@ -77,8 +79,8 @@ def overlap(c: float, m: int) -> tuple[int, int]:
 def sums(t: Turned, c: float, columns: tuple[int, int] | None = None, by_columns: bool = False) -> Sums:
     """The rays (θ, k) and (θ + π − 2γ, 2c − k) are one line, γ the fan angle of column k: their values compared.
 
-    `columns`: first and last k; None: all of `overlap`.  In a full turn the first half of the views meets all pairs.  Read by cubic interpolation between columns, linear between
-    views.
+    `columns`: first and last k; None: all of `overlap`.  In a full turn the first half of the views meets all pairs.
+    Read by cubic interpolation between columns, linear between views.
     """
     p = t.lines
     low, high = overlap(c, p.shape[2]) if columns is None else columns
@@ -96,7 +98,7 @@ def sums(t: Turned, c: float, columns: tuple[int, int] | None = None, by_columns
         (f + 1) * f * (f - 1) / 6,
     )
     last = p.shape[2] - 1
-    q = sum(w * p[:, :, np.clip(there + s, 0, last)] for s, w in zip((-1, 0, 1, 2), taps, strict=True))
+    q = np.stack([w * p[:, :, np.clip(there + s, 0, last)] for s, w in zip((-1, 0, 1, 2), taps, strict=True)]).sum(0)
     gamma = np.arctan((k - c) / t.source)
     shift = (np.pi - 2 * gamma) / t.step
     first = (n + 1) // 2 if t.closed else int(np.clip(np.floor(n - 1 + 0.02 - shift.min()) + 1, 0, n))
@@ -111,7 +113,7 @@ def sums(t: Turned, c: float, columns: tuple[int, int] | None = None, by_columns
         share, after = np.where(seen, at - base, 0.0), base + 1
     j = np.arange(len(k))[None, :]
     other = (1 - share) * q[:, base, j] + share * q[:, after, j]
-    return _blocked(p[:, :first, low : high + 1], other, seen, k - c, by_columns)
+    return _blocked(p[:, :first, low : high + 1], other, seen, np.asarray(k - c, np.float64), by_columns)
 
 
 def _blocked(here: Real, other: Real, seen: NDArray[np.bool_], away: Real, by_columns: bool) -> Sums:
@@ -130,30 +132,27 @@ def _blocked(here: Real, other: Real, seen: NDArray[np.bool_], away: Real, by_co
     block = np.clip(label, 0, BLOCKS - 1).astype(np.intp)
 
     def add(values: Real) -> Real:
-        return np.bincount(block, weights=(values * seen).sum(axes), minlength=BLOCKS)
+        return np.asarray(np.bincount(block, weights=(values * seen).sum(axes), minlength=BLOCKS), np.float64)
 
-    number = np.bincount(block, weights=count * rows, minlength=BLOCKS)
+    number = np.asarray(np.bincount(block, weights=count * rows, minlength=BLOCKS), np.float64)
     return Sums(add((here - other) ** 2), number, add(here + other), add(here**2 + other**2))
 
 
-def support(t: Turned, tries: Real) -> tuple[Real, Real]:
-    """How much each try explains, (tries, BLOCKS), and the share of the variance that it leaves, (tries,).
+def support(t: Turned, tries: Real) -> Real:
+    """How much each try explains in each block of pairs, (tries, BLOCKS).
 
-    −n log R, R = Σ (p − q)² / Σ over p and q of their squared distance from their mean: the gain in log-likelihood of
-    "both are one line" over "they have nothing to do with each other" (halved, were the pairs independent).  Windows
+    −n^0.6 log R, R = Σ (p − q)² / Σ over p and q of their squared distance from their mean.  With n itself this would
+    be the gain in log-likelihood of "both are one line" over "they have nothing to do with each other", were the pairs
+    independent; they are not, and wide windows that agree a little would beat narrow ones that agree well.  Windows
     where nothing varies, such as air that is exactly 0, gain nothing.
     """
     found = [sums(t, float(c)) for c in tries]
-    apart, count, total, square = (np.stack([s[i] for s in found]) for i in range(4))
-    number = np.maximum(count.sum(1), 1.0)
-    spread = np.maximum(square.sum(1) - total.sum(1) ** 2 / (2 * number), 0.0)
-    usual = float(spread.sum() / number.sum())
-    floor = 1e-3 * usual * number + 1e-300
-    left = np.minimum((apart.sum(1) + floor) / (spread + floor), 2.0)
-    share = np.maximum(count, 1.0)
-    own = np.maximum(square - total**2 / (2 * share), 0.0)
-    ratio = (apart + 1e-3 * usual * count + 1e-300) / (own + 1e-3 * usual * count + 1e-300)
-    return -count * np.log(np.clip(ratio, 1e-3, 2.0)), left
+    apart, number, total, square = (np.stack([s[i] for s in found]) for i in range(4))
+    spread = np.maximum(square - total**2 / (2 * np.maximum(number, 1.0)), 0.0)
+    floor = 1e-3 * number * float(spread.sum() / max(float(number.sum()), 1.0)) + 1e-300
+    left = np.clip((apart + floor) / (spread + floor), 1e-3, 2.0)
+    every = np.maximum(number.sum(1, keepdims=True), 1.0)
+    return np.asarray(-number * np.log(left) * every ** (POWER - 1), np.float64)
 
 
 def refine(t: Turned, start: float, reach: float) -> tuple[float, float]:
