@@ -88,15 +88,14 @@ def _repeated(s: Sight) -> Iterator[Check]:
 
 
 def _ordered(y: Real, quiet: float) -> Check:
-    """Mean square of neighbours' difference over that of views a quarter of the scan apart, without noise."""
-    far = max(len(y) // 4, 2)
+    """Mean square of neighbours' difference over that of any two views, without noise."""
     near_by = max(float(np.mean(np.diff(y, axis=0) ** 2)) - 2 * quiet, 0.0)
-    apart = float(np.mean((y[far:] - y[:-far]) ** 2)) - 2 * quiet
+    apart = 2 * float(np.mean(np.var(y, axis=0, ddof=1))) - 2 * quiet
     # noise of the estimate itself: a fifth of the noise's power must be exceeded for anything to be said
     if apart < 0.2 * quiet or apart <= 0:
         return undecided(ORDER, "all views look alike")
     figure = near_by / apart
-    limit = 0.75  # shuffled views: 1, give or take 1/√views
+    limit = 1 - min(5 / np.sqrt(len(y)), 0.4)  # shuffled views: 1, give or take 1/√views
     good = figure <= limit
     said = (
         "neighbouring views are no more alike than distant ones: the views are shuffled (order of file names?) or the "
