@@ -35,15 +35,22 @@ def neighbours(s: Sight) -> Iterator[Check]:
         yield undecided(ORDER, f"fewer than {FEW} views or columns")
         return
     yield from _repeated(s)
-    y = _smooth(s.lines[order], WIDTH)
-    quiet = s.noise**2 / (2 * WIDTH * np.sqrt(np.pi))  # variance of the smoothed noise
+    # half of what the rim of the object moves by in a step: what is finer comes and goes between two views
+    width = max(WIDTH, 0.25 * s.turn[1] / len(order) * s.lines.shape[1]) if s.geometry is not None else WIDTH
+    y = _smooth(s.lines[order], width)
+    quiet = s.noise**2 / (2 * width * np.sqrt(np.pi))  # variance of the smoothed noise
     yield _ordered(y, quiet)
     if not s.even:
         for name in (CHANGE, JUMP, STEP, LEVEL):
             yield undecided(name, "the angles are uneven, so unequal changes mean nothing")
         return
     yield _odd(y, quiet, order, s.gaps)
-    changes = _changes(y, s.noise, quiet, s.gaps)
+    # the fit is no better than a thousandth of the contrast, with or without noise
+    changes = _changes(y, max(s.noise, 1e-3 * s.contrast), quiet, s.gaps)
+    if len(changes.at) < FEW // 2:
+        for name in (JUMP, STEP, LEVEL):
+            yield undecided(name, "too few views stand at even angles among others")
+        return
     places, (step, shift, level), errors = order[changes.at], changes.values.T, changes.errors.T
     yield _outlier(
         JUMP, shift, errors[1], 0.3, places,
@@ -150,7 +157,7 @@ def _changes(y: Real, noise: float, quiet: float, even: NDArray[np.bool_]) -> Ch
     right = np.einsum("imk,im->ik", stack, change[at]) / scale
     found = np.linalg.solve(normal, right[..., None])[..., 0] / scale
     rest = change[at] - np.einsum("imk,ik->im", stack, found)
-    # what the fit leaves, where that is more than noise; about seven columns of smoothed noise count as one
+    # what the fit leaves, where that is more than noise; about seven columns of noise smoothed over two count as one
     noise_here = np.sqrt(np.maximum(2 * noise**2, 2 * WIDTH * np.sqrt(np.pi) * np.mean(rest**2, 1)))
     errors = noise_here[:, None] * np.sqrt(np.einsum("ikk->ik", np.linalg.inv(normal))) / scale
     if not k:
