@@ -18,7 +18,8 @@ def brightness(s: Sight) -> Iterator[Check]:
     Transmissions or counts taken as line integrals have a bright edge and a dark object; so have line integrals whose
     logarithm was taken again, because air is near 0 and −log of it large.
     """
-    mass = float(np.mean(s.lines - s.edges.mean(1, keepdims=True))) / s.contrast
+    # the lower edge: the object may reach over the other one
+    mass = float(np.mean(s.lines - s.edges.min(1, keepdims=True))) / s.contrast
     # the noise of a mean over a row, five times, or one part in a hundred
     limit = -max(0.01, 5 * (s.edge_noise + s.noise / np.sqrt(s.lines.size)) / s.contrast)
     good = mass >= limit
@@ -88,8 +89,12 @@ def truncation(s: Sight) -> Iterator[Check]:
     apart = s.edges - s.edges.min(1, keepdims=True)
     figure = float(np.percentile(apart.max(1), 95)) / s.contrast
     sides = (np.percentile(apart, 95, axis=0) > s.tolerance).sum()
-    # one edge only and a full turn: perhaps on purpose
-    half = "one edge of the detector; a half-acquisition if that is on purpose: its axis lies near that edge, check it"
+    if _half_acquisition(s):
+        yield Check(
+            "truncation", figure, s.tolerance / s.contrast, OK, "a half-acquisition: the turn closes the object"
+        )
+        return
+    half = "one edge of the detector (a half-acquisition needs a full turn and its axis near that edge: wrong axis?)"
     both = "the edges of the detector"
     yield judged(
         "truncation",
@@ -97,3 +102,13 @@ def truncation(s: Sight) -> Iterator[Check]:
         s.tolerance / s.contrast,
         f"the object is truncated: it reaches over {half if sides == 1 else both}; values near the rim are off",
     )
+
+
+def _half_acquisition(s: Sight) -> bool:
+    """Does a full turn see the object over one edge only, with the axis in the third of the detector beside it?"""
+    g = s.geometry
+    if g is None or not s.turn[2]:
+        return False
+    over = np.percentile(s.edges - s.edges.min(1, keepdims=True), 95, axis=0) > s.tolerance
+    place = float(g.axis or 0.0) / max(g.detectors - 1, 1)
+    return bool(over[0] and not over[1] and place < 1 / 3) or bool(over[1] and not over[0] and place > 2 / 3)

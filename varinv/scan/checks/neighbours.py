@@ -35,15 +35,22 @@ def neighbours(s: Sight) -> Iterator[Check]:
         yield undecided(ORDER, f"fewer than {FEW} views or columns")
         return
     yield from _repeated(s)
-    y = _smooth(s.lines[order], WIDTH)
-    quiet = s.noise**2 / (2 * WIDTH * np.sqrt(np.pi))  # variance of the smoothed noise
+    # half of what the rim of the object moves by in a step: what is finer comes and goes between two views
+    width = max(WIDTH, 0.25 * s.turn[1] / len(order) * s.lines.shape[1]) if s.geometry is not None else WIDTH
+    y = _smooth(s.lines[order], width)
+    quiet = s.noise**2 / (2 * width * np.sqrt(np.pi))  # variance of the smoothed noise
     yield _ordered(y, quiet)
     if not s.even:
         for name in (CHANGE, JUMP, STEP, LEVEL):
             yield undecided(name, "the angles are uneven, so unequal changes mean nothing")
         return
     yield _odd(y, quiet, order, s.gaps)
-    changes = _changes(y, s.noise, quiet, s.gaps)
+    # the fit is no better than a thousandth of the contrast, with or without noise
+    changes = _changes(y, max(s.noise, 1e-3 * s.contrast), quiet, s.gaps)
+    if len(changes.at) < FEW // 2:
+        for name in (JUMP, STEP, LEVEL):
+            yield undecided(name, "too few views stand at even angles among others")
+        return
     places, (step, shift, level), errors = order[changes.at], changes.values.T, changes.errors.T
     yield _outlier(
         JUMP, shift, errors[1], 0.3, places,
@@ -88,15 +95,14 @@ def _repeated(s: Sight) -> Iterator[Check]:
 
 
 def _ordered(y: Real, quiet: float) -> Check:
-    """Mean square of neighbours' difference over that of views a quarter of the scan apart, without noise."""
-    far = max(len(y) // 4, 2)
+    """Mean square of neighbours' difference over that of any two views, without noise."""
     near_by = max(float(np.mean(np.diff(y, axis=0) ** 2)) - 2 * quiet, 0.0)
-    apart = float(np.mean((y[far:] - y[:-far]) ** 2)) - 2 * quiet
+    apart = 2 * float(np.mean(np.var(y, axis=0, ddof=1))) - 2 * quiet
     # noise of the estimate itself: a fifth of the noise's power must be exceeded for anything to be said
     if apart < 0.2 * quiet or apart <= 0:
         return undecided(ORDER, "all views look alike")
     figure = near_by / apart
-    limit = 0.75  # shuffled views: 1, give or take 1/√views
+    limit = 1 - min(5 / np.sqrt(len(y)), 0.4)  # shuffled views: 1, give or take 1/√views
     good = figure <= limit
     said = (
         "neighbouring views are no more alike than distant ones: the views are shuffled (order of file names?) or the "
@@ -151,7 +157,7 @@ def _changes(y: Real, noise: float, quiet: float, even: NDArray[np.bool_]) -> Ch
     right = np.einsum("imk,im->ik", stack, change[at]) / scale
     found = np.linalg.solve(normal, right[..., None])[..., 0] / scale
     rest = change[at] - np.einsum("imk,ik->im", stack, found)
-    # what the fit leaves, where that is more than noise; about seven columns of smoothed noise count as one
+    # what the fit leaves, where that is more than noise; about seven columns of noise smoothed over two count as one
     noise_here = np.sqrt(np.maximum(2 * noise**2, 2 * WIDTH * np.sqrt(np.pi) * np.mean(rest**2, 1)))
     errors = noise_here[:, None] * np.sqrt(np.einsum("ikk->ik", np.linalg.inv(normal))) / scale
     if not k:

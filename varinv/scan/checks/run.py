@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -58,7 +59,7 @@ def _run(test: Test, sight: Sight) -> list[Check]:
     try:
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")
-            return list(test(sight))
+            return [c._replace(figure=None if c.figure is None else float(c.figure)) for c in test(sight)]
     except Exception as error:  # a test that fails says nothing of the scan
         return [Check(test.__name__, None, None, DOUBT, f"could not be computed ({type(error).__name__}: {error})")]
 
@@ -66,6 +67,11 @@ def _run(test: Test, sight: Sight) -> list[Check]:
 def _sight(scan: Any, row: int) -> Sight:
     lines = np.asarray(scan.sinogram(row), np.float64)
     geometry: Any = scan.geometry if scan.raw.angles is not None else None
+    if geometry is not None and np.ndim(geometry.axis):  # one axis a view: the views are moved to the mean one
+        axes = np.asarray(geometry.axis, np.float64)
+        columns = np.arange(lines.shape[1])
+        lines = np.stack([np.interp(columns + a - axes.mean(), columns, v) for a, v in zip(axes, lines, strict=True)])
+        geometry = dataclasses.replace(geometry, axis=float(axes.mean()))
     return Sight(lines, scan.valid(row), geometry, scan.raw.counts, *_numbers(scan, row))
 
 
