@@ -14,11 +14,12 @@ from typing import Any
 
 
 @contextmanager
-def replaced(path: Path) -> Iterator[Path]:
+def replaced(path: Path, name: str | None = None) -> Iterator[Path]:
     """A file beside `path` to write to, moved there in one go at the end; after an error nothing is left of it.
 
-    A symbolic link is followed: the file it points to is replaced, the link stays.  A new file gets the permissions
-    that the system gives to new files, a replaced one keeps those it had.
+    `name` of the file beside; None: a hidden one that is free.  A symbolic link is followed: the file it points to is
+    replaced, the link stays.  A new file gets the permissions that the system gives to new files, a replaced one keeps
+    those it had.
 
     Raises
     ------
@@ -27,7 +28,7 @@ def replaced(path: Path) -> Iterator[Path]:
         the reason, of the class that belongs to it; the file that was there is intact.
     """
     place = target(path)
-    part = _named(place)
+    part = _named(place) if name is None else place.with_name(name)
     try:
         with told(path):
             os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
