@@ -76,7 +76,7 @@ class Result:
         """Write image, reason, history, settings and version to HDF5, TIFF or OME-Zarr, by the suffix.
 
         .h5, .hdf5, .tif, .tiff or .zarr.  The file is written beside its place and moved there in one go: a save that
-        is interrupted, or meets a full disk, leaves no half file and the older one intact.  A symbolic link is followed.
+        is interrupted, or meets a full disk, leaves no half file, and the older one intact; links are followed.
         Numbers, text, arrays and lists of text in `metadata` are stored with it; ``pixel_size`` (a number, or one an
         axis) and ``unit`` become the scale that ImageJ, napari and others read.  h5py reads it back: dataset ``image``,
         one dataset ``history/NAME`` a column, the rest as attributes (TIFF: JSON in ImageJ's "Info").
