@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import math
+import secrets
+import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -176,7 +178,7 @@ def reconstruct(
             room = o.margin(found, columns, chosen[len(chosen) // 2])
             outcome = run(found, chosen, Settings(**asked, margin=room), line, doubts).with_command(o.repeated())
         with INTERRUPTS.held(quietly=True):  # files that are begun are finished
-            written = outcome.save(output, found)
+            written = _kept(outcome, output, found)
             if report is not None:
                 written.append(outcome.page(report, found))
         print("\n".join(outcome.report(found)))
@@ -310,6 +312,20 @@ def guarded(debug: bool) -> Iterator[None]:
             first_use.AROUND.remove(INTERRUPTS.held)
             log.removeHandler(spoken)
             log.setLevel(before)
+
+
+def _kept(outcome: Any, output: Path, scan: Any) -> list[Path]:
+    """Write the image; where that fails put it into the folder for temporary files: hours of work are in it."""
+    try:
+        done: list[Path] = outcome.save(output, scan)
+    except OSError as error:
+        refuge = Path(tempfile.gettempdir()) / f"varinv-{secrets.token_hex(4)}-{output.name}"
+        try:
+            outcome.save(refuge, scan)
+        except OSError:
+            raise error from None
+        raise OSError(f"{error}; the image was written to {refuge} instead") from None
+    return done
 
 
 def _doubts(scan: Any, line: Line) -> tuple[str, ...]:

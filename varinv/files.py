@@ -17,10 +17,9 @@ from typing import Any
 def replaced(path: Path, name: str | None = None) -> Iterator[Path]:
     """A file beside `path` to write to, moved there in one go at the end; after an error nothing is left of it.
 
-    name : what the file is called while it is written; None: a hidden name that is free.
-
-    A symbolic link is followed: the file it points to is replaced, the link stays.  A new file gets the permissions
-    that the system gives to new files, a replaced one keeps those it had.
+    `name` of the file beside; None: a hidden one that is free.  A symbolic link is followed: the file it points to is
+    replaced, the link stays.  A new file gets the permissions that the system gives to new files, a replaced one keeps
+    those it had.
 
     Raises
     ------

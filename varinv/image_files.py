@@ -7,6 +7,7 @@ import math
 import os
 import secrets
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, cast
@@ -248,5 +249,17 @@ def _replace_folder(path: Path, write: Callable[[Path], None]) -> None:
                     old.rename(place)
                 raise
         shutil.rmtree(old, ignore_errors=True)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
+    except BaseException:
+        _removed(part)
+        raise
+
+
+def _removed(folder: Path) -> None:
+    """Delete a folder into which threads of Zarr may still write for a moment after one of them has failed."""
+    absent = 0
+    for _ in range(200):
+        shutil.rmtree(folder, ignore_errors=True)
+        absent = 0 if folder.exists() else absent + 1
+        if absent >= 10:
+            return
+        time.sleep(0.01)

@@ -87,11 +87,13 @@ class Result:
         return [f"missed      {t.f} {words}" for t, words, _ in found]
 
     def save(self, path: str | os.PathLike[str], **metadata: Any) -> Path:
-        """Write image, reason, history, settings and version to an HDF5 or TIFF file, by its suffix.
+        """Write image, reason, history, settings and version to HDF5, TIFF or OME-Zarr, by the suffix.
 
-        The file is written beside its place and moved there in one go: an interrupted save leaves no half file.
-        Numbers and text in `metadata` are stored with it (geometry, settings).  h5py reads it back: dataset ``image``,
-        one dataset ``history/NAME`` a column, the rest as attributes (TIFF: JSON in the image description).
+        .h5, .hdf5, .tif, .tiff or .zarr.  The file is written beside its place and moved there in one go: a save that
+        is interrupted, or meets a full disk, leaves no half file, and the older one intact; links are followed.
+        Numbers, text, arrays and lists of text in `metadata` are stored with it; ``pixel_size`` (a number, or one an
+        axis) and ``unit`` become the scale that ImageJ, napari and others read.  h5py reads it back: dataset ``image``,
+        one dataset ``history/NAME`` a column, the rest as attributes (TIFF: JSON in ImageJ's "Info").
 
         >>> import h5py, os, tempfile
         >>> import varinv as vi
@@ -103,7 +105,7 @@ class Result:
         >>> x.shape, why, objective.ndim
         ((2,), '3 iterations', 1)
 
-        Raises ValueError for another suffix, OSError where the folder cannot be written.
+        Raises ValueError for another suffix, OSError with the name and the reason where it cannot be written.
         """
         return save_image(path, self.x, {"why": self.why, **self.settings(), **metadata}, self.history)
 

@@ -210,7 +210,9 @@ def test_ctrl_c_leaves_complete_files_and_code_130(tmp_path):
     script = (
         "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "import varinv.tomography.job as job; solve = job.solve\n"
-        "def started(*a, **k): print('solving', flush=True); return solve(*a, **k)\n"
+        "def started(*a, progress, **k):\n"
+        "    def show(i, r): print('solving', flush=True) if i == 5 else None; progress(i, r)\n"
+        "    return solve(*a, progress=show, **k)\n"
         "job.solve = started\n"
         "from varinv.cli import main; main()"
     )

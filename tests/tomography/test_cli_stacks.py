@@ -222,6 +222,31 @@ def test_tiff_and_hdf5_of_a_stack_carry_its_scale(tmp_path):
         assert f.attrs["command"].startswith("varinv ")
 
 
+def test_an_image_that_cannot_be_written_is_not_lost(tmp_path, monkeypatch):
+    """The disk is full at the end of a run: the image goes to the folder for temporary files."""
+    import tempfile
+
+    from varinv import image_files
+
+    (tmp_path / "out").mkdir()
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    write = image_files._write_hdf5
+
+    def full(path, *rest):
+        if path.parent.name == "out":
+            raise OSError(28, "No space left on device")
+        write(path, *rest)
+
+    monkeypatch.setattr(image_files, "_write_hdf5", full)
+    done = call("reconstruct", SCAN, "-o", tmp_path / "out" / "x.h5", *SHORT)
+    assert done.exit_code == 2
+    (kept,) = (tmp_path / "temporary").glob("*.h5")
+    assert f"No space left on device; nothing was written; the image was written to {kept} instead" in done.stderr
+    assert np.isfinite(image(kept)).all()
+    assert list((tmp_path / "out").iterdir()) == []
+
+
 def test_a_foreign_picture_beside_the_output_stays(tmp_path):
     (tmp_path / "x.png").write_bytes(b"holiday")
     done = call("reconstruct", SCAN, "-o", tmp_path / "x.h5", *SHORT)

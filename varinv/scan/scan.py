@@ -110,7 +110,7 @@ class Scan:
         ScanError
             Views that cover less than half a turn, measurements that prefer no axis, or one that stays uncertain.
         """
-        return self._here(self._located().column)
+        return float(self._here(self._located().column))
 
     @property
     def axis_error(self) -> float:
