@@ -21,8 +21,9 @@ from varinv.result import Result
 from varinv.solvers.base import Solver, start
 from varinv.solvers.checkpoint import Checkpoint, Keeper, Saved
 from varinv.solvers.default_solver import choose
-from varinv.solvers.doubt import culprit, doubt
-from varinv.solvers.rules import default_stop, gap, leaves, readings_of
+from varinv.solvers.doubt import doubt
+from varinv.solvers.probes import culprit, refuted
+from varinv.solvers.rules import default_stop, gap, leaves, readings_of, spent
 from varinv.solvers.watch import Watch, finite
 from varinv.views import seen
 
@@ -39,6 +40,13 @@ def last_finite(problem: Problem, solver: Solver, state: Any, x: Array, k: int) 
         fresh = state
     fresh = fresh if finite(fresh) else state._replace(x=x, k=k)
     return fresh, words + f"the iterate of iteration {k}, which was finite, is returned" + why
+
+
+def _but(problem: Problem, x: Any, rows: Any, used_up: bool) -> str:
+    """What stands against the reason of a run that ended by itself; '' where nothing does."""
+    if rows and not rows[-1].get("objective", 0.0) < math.inf:
+        return infeasible(problem, x)
+    return "" if used_up else refuted(problem, x)
 
 
 def solve(
@@ -148,8 +156,8 @@ def solve(
         notes["doubt"] = words
     watch.good = None
     release()
-    rows, spent, why = tuple(watch.history.rows), watch.history.seconds(), str(watch.why)
-    if ended and not interrupted and rows and not rows[-1].get("objective", 0.0) < math.inf:
-        why += infeasible(problem, state.x)
+    rows, took, why = tuple(watch.history.rows), watch.history.seconds(), str(watch.why)
+    if ended and not interrupted:
+        why += _but(problem, state.x, rows, spent(rule, why))
     compiling = compile_seconds() - waited
-    return Result(state.x, state, why, rows, spent, problem, solver, notes, chosen, interrupted, ended, compiling)
+    return Result(state.x, state, why, rows, took, problem, solver, notes, chosen, interrupted, ended, compiling)
