@@ -58,7 +58,7 @@ def solve(
     observe: Callable[[Any], Any] | None = None,
     progress: bool | Callable[[int, Any], None] = False,
     checkpoint: str | os.PathLike[str] | Checkpoint | None = None,
-) -> Any:
+) -> Result:
     """Minimise a problem: reconstruct an image, and say why the solver stopped.
 
     Parameters
@@ -122,6 +122,8 @@ def solve(
     found = None if keeper is None else keeper.find(state)
     alone = observe is None and not callable(progress) and (keeper is None or keeper.checkpoint.every is None)
     state = state if found is None else found.state
+    if not finite(state):
+        raise ValueError(f"solve: the first image of {solver} is NaN or infinite{culprit(problem, x)}")
     watch = Watch(problem, rule, observe, state, found, alone)
     finished, interrupted = watch.why is not None, False
 
