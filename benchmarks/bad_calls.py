@@ -297,9 +297,7 @@ def main() -> None:
     found, bad = study()
     print(f"{sum(found.values())} calls: " + ", ".join(f"{n} {word}" for word, n in found.most_common()))
     errors = sum(found[w] for w in ("error", "raw", "unclear"))
-    print(
-        f"clear errors {100 * found['error'] / errors:.1f} %, silent {found['silent']}, other results {found['differs']}"
-    )
+    print(f"clear errors {100 * found['error'] / errors:.1f} %, silent {found['silent']}, others {found['differs']}")
     for words in bad:
         print(f"  {words}")
 
