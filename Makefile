@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 SCAN   ?=
 OUT    ?= output
 
-.PHONY: demo test check format benchmark gpu mutants clean
+.PHONY: demo test check format benchmark gpu mutants reliability clean
 
 demo: $(VENV)/.core
 ifeq ($(SCAN),)
@@ -41,6 +41,10 @@ gpu: $(VENV)/.test
 # faults planted in the solvers: minutes
 mutants: $(VENV)/.test
 	$(BIN)/python tests/mutants/run.py
+
+# random problems, injected faults, bad calls, kills …: the scoreboard of docs/reliability.md, minutes
+reliability: $(VENV)/.test
+	$(BIN)/python benchmarks/reliability.py
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -47,7 +47,7 @@ def shape(who: str, value: Any, *, ndim: Iterable[int] | None = None, name: str 
     """A tuple of positive integers; with `ndim`, of one of these lengths."""
     if hasattr(value, "__index__") and not isinstance(value, bool) and not is_array(value):
         value = (value,)
-    if isinstance(value, (str, bytes)) or is_array(value) or not hasattr(value, "__iter__"):
+    if isinstance(value, (str, bytes, dict, set)) or is_array(value) or not hasattr(value, "__iter__"):
         raise TypeError(f"{who}: {name} must be a tuple of positive integers, got {describe(value)}")
     result = tuple(integer(who, f"{name}[{k}]", n, low=1) for k, n in enumerate(value))
     allowed = None if ndim is None else tuple(ndim)
@@ -141,6 +141,14 @@ def _plain(who: object, name: str, value: Any) -> Array:
     if result.dtype.kind not in "biufc":
         raise TypeError(f"{who}: {name} must be a real array, got {describe(value)}")
     return result
+
+
+def data(who: str, name: str, value: Any) -> Array:
+    """A finite real array of the shape of the data; a number is none."""
+    array = real_array(who, name, value)
+    if array.ndim == 0:
+        raise TypeError(f"{who}: {name} must be an array of the shape of the data, got {describe(value)}")
+    return array
 
 
 def weight(who: str, value: Any, *, name: str = "weight") -> Any:

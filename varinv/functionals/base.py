@@ -160,7 +160,7 @@ class Functional(Summand, ABC):
     # ---------------------------------------------------------------------------------------------------- the algebra
 
     def __matmul__(self, K: Any) -> Term:
-        return Term(self, K) if isinstance(K, LinearOperator) else NotImplemented
+        return Term(self, composable(self, K))
 
     def __rmul__(self, lam: Any) -> Functional:
         if is_array(lam) and math.prod(lam.shape) != 1:
@@ -364,12 +364,21 @@ class Term(Summand):
     __mul__ = __rmul__
 
     def __matmul__(self, K: Any) -> Term:
-        if not isinstance(K, LinearOperator):
-            return NotImplemented
+        K = composable(self, K)
         return Term(self.f, K if self.K is None else self.K @ K)
 
     def __repr__(self) -> str:
         return f"{self.f}" if self.K is None else f"{self.f} @ {self.K}"
+
+
+def composable(f: Any, K: Any) -> LinearOperator:
+    """K, or a TypeError that says what can stand behind @."""
+    if isinstance(K, LinearOperator):
+        return K
+    remedy = f"; of a matrix, {f} @ Matrix(array)" if is_array(K) and K.ndim == 2 else ""
+    raise TypeError(
+        f"{f} @ {check.describe(K)}: @ composes with an operator, such as {f} @ Radon(shape, geometry){remedy}"
+    )
 
 
 def _image(x: Array) -> Array:

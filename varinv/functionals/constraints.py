@@ -41,7 +41,7 @@ class L2Ball(Functional):
     radius: float
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "y", check.real_array("L2Ball", "y", self.y))
+        object.__setattr__(self, "y", check.data("L2Ball", "y", self.y))
         object.__setattr__(self, "radius", check.number("L2Ball", "radius", self.radius, low=0.0))
 
     def _y(self, z: Array) -> Array:
@@ -271,7 +271,9 @@ def _bound(name: str, value: Any) -> Any:
     if is_array(value) or isinstance(value, (list, tuple)):
         value = check.real_array("Box", name, value, finite=False)
         if bool(namespace(value).any(namespace(value).isnan(value))):
-            raise ValueError(f"Box: {name} has NaN entries")
+            raise ValueError(
+                f"Box: {name} has NaN entries; give a number there, or ∞ with its sign where none is meant"
+            )
         return value
     if isinstance(value, float) and math.isinf(value):
         return value

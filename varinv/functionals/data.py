@@ -170,7 +170,7 @@ class KullbackLeibler(Functional):
     separable = True
 
     def __post_init__(self) -> None:
-        y = check.weight("KullbackLeibler", check.real_array("KullbackLeibler", "y", self.y), name="y")
+        y = check.weight("KullbackLeibler", check.data("KullbackLeibler", "y", self.y), name="y")
         b = check.weight("KullbackLeibler", self.background, name="background")
         if is_array(b):
             check.same_shape("KullbackLeibler", "background", b, y.shape)

@@ -12,6 +12,7 @@ from varinv import check
 from varinv.backend import Array, Shape, device, double, namespace
 from varinv.forms import ROUNDING
 from varinv.functionals.base import Functional
+from varinv.linalg import dot
 
 
 class _SingularValues(Functional):
@@ -34,13 +35,17 @@ class _SingularValues(Functional):
     def _changed(self, z: Array, change: Callable[[Array], Array]) -> Array:
         """z with its singular values replaced."""
         self.fits(tuple(z.shape))
+        if not math.isfinite(dot(z, z)):  # LAPACK would raise an error that names nobody
+            return z * math.nan
         xp = namespace(z)
         u, s, vh = xp.linalg.svd(self._to(z), full_matrices=False)
         return self._back((u * xp.expand_dims(change(s), axis=-2)) @ vh, tuple(z.shape))
 
     def _values(self, z: Array) -> Array:
         self.fits(tuple(z.shape))
-        return namespace(z).linalg.svdvals(self._to(double(z)))
+        if not math.isfinite(dot(z := double(z), z)):
+            return 0 * z + math.nan
+        return namespace(z).linalg.svdvals(self._to(z))
 
     def prox(self, z: Array, step: float) -> Array:
         t = step * self.weight
@@ -73,6 +78,7 @@ class Nuclear(_SingularValues):
 
     Low where a few images explain all: spectral channels, time frames, images of one scene.
     prox: σ_k ← max(σ_k − t w, 0) (Cai, Candès & Shen 2010).  Conjugate: 0 where the largest σ is ≤ w, else ∞.
+    The last bits are those of LAPACK: they may depend on how many threads it uses, unlike all else here.
 
     Raises
     ------

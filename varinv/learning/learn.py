@@ -21,6 +21,7 @@ from varinv.learning.lower import minimise
 from varinv.learning.maid import MAID
 from varinv.learning.oracle import LOWER, Bilevel
 from varinv.solvers.base import Solver
+from varinv.solvers.rules import reason
 
 FORMAT = 1  # of the files
 
@@ -182,6 +183,10 @@ def learn(
     rule = MAID() if rule is None else rule
     if not (isinstance(rule, Solver) and hasattr(rule, "budget")):
         raise TypeError(f"learn: rule must be a learning rule such as MAID() or HOAG(), got {check.describe(rule)}")
+    if stop is not None and (not callable(stop) or isinstance(stop, type)):
+        raise TypeError(f"learn: stop must be a rule such as iterations(50) | seconds(600), got {stop!r}")
+    if observe is not None and not callable(observe):
+        raise TypeError(f"learn: observe must be a function that is called with every state, got {observe!r}")
     problem = Bilevel(
         family=family,
         cases=cases,
@@ -204,7 +209,7 @@ def learn(
             found = observe(state) if observe is not None else None
             row.update(found if isinstance(found, dict) else {} if found is None else {"observed": found})
             history.append(_formed(row))
-            why = state.why or (stop(problem, previous, state) if stop is not None else None)
+            why = state.why or (reason(stop, problem, previous, state) if stop is not None else None)
             if why:
                 break
             previous = state

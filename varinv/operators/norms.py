@@ -149,9 +149,9 @@ def _where_sum_reaches(limit: float, diagonal: list[float], beside: list[float],
         return False
 
     low, high = theta, 2 * theta
-    while not reaches(high):
+    while high < math.inf and not reaches(high):
         low, high = high, 2 * high
-    while high > (1 + 1e-4) * low:
+    while (1 + 1e-4) * low < high < math.inf:
         middle = (low + high) / 2
         low, high = (low, middle) if reaches(middle) else (middle, high)
     return high

@@ -195,7 +195,7 @@ def _checked(prior: Any, who: str) -> None:
     if not callable(prior.denoiser):
         raise TypeError(f"{who}: denoiser must be callable as denoiser(x, sigma), got {check.describe(prior.denoiser)}")
     for name in ("sigma", "lam"):
-        if getattr(prior, name) is not None:
+        if name == "lam" or getattr(prior, name) is not None:
             object.__setattr__(prior, name, check.number(who, name, getattr(prior, name), low=0.0))
 
 

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from typing import Any
 
 from varinv.functionals.base import Functional
-from varinv.linalg import dot
 from varinv.operators.base import LinearOperator
 from varinv.solvers.base import Solver
 from varinv.solvers.rules import leaves, residual
@@ -22,7 +21,7 @@ def doubt(problem: Any, solver: Any, rule: Any, rows: list[dict[str, Any]], fini
     A wrong adjoint, prox or step seldom raises an error: the run goes on, to a wrong image or to none.
     """
     found = suspicion(rule, rows, finite)
-    names = {check: sorted(_foreign((problem.terms, solver), kind)) for kind, check in CHECKS} if found else {}
+    names = {check: sorted(foreign((problem.terms, solver), kind)) for kind, check in CHECKS} if found else {}
     tests = [f"vi.testing.{check} of {', '.join(own)}" for check, own in names.items() if own]
     return f"{found}; run {' and '.join(tests)}: a wrong adjoint, prox or step shows so" if tests else ""
 
@@ -49,32 +48,7 @@ def suspicion(rule: Any, rows: list[dict[str, Any]], finite: bool) -> str:
     return ""
 
 
-def culprit(problem: Any, x: Any) -> str:
-    """Which part of a problem gives NaN or infinities for a finite image: what to add to the reason of a run."""
-    for t in problem.terms:
-        for name, value in _answers(t, x):
-            if not math.isfinite(dot(value, value)):
-                return f"; {name} gives NaN or infinite values for a finite image"
-    return ""
-
-
-def _answers(t: Any, x: Any) -> Iterator[tuple[str, Any]]:
-    """(name, what it returns) of the methods of a term that a solver may call; those that fail give nothing."""
-    try:
-        z = x
-        if t.K is not None:
-            z = t.K.forward(x)
-            yield f"{t.K}.forward", z
-            yield f"{t.K}.adjoint", t.K.adjoint(z)
-        if hasattr(t.f, "grad"):
-            yield f"{t.f}.grad", t.f.grad(z)
-        if hasattr(t.f, "prox"):
-            yield f"{t.f}.prox", t.f.prox(z, 1.0)
-    except (ValueError, TypeError, ArithmeticError, NotImplementedError, RuntimeWarning):
-        return
-
-
-def _foreign(value: Any, kind: type, above: tuple[int, ...] = ()) -> set[str]:
+def foreign(value: Any, kind: type, above: tuple[int, ...] = ()) -> set[str]:
     """Names of the classes of `kind` inside a value that are not varinv's own."""
     if id(value) in above:
         return set()
@@ -83,7 +57,7 @@ def _foreign(value: Any, kind: type, above: tuple[int, ...] = ()) -> set[str]:
         if isinstance(value, kind) and not type(value).__module__.startswith("varinv.")
         else set()
     )
-    return own.union(*(_foreign(part, kind, (*above, id(value))) for part in _inside(value)))
+    return own.union(*(foreign(part, kind, (*above, id(value))) for part in _inside(value)))
 
 
 def _inside(value: Any) -> Iterator[Any]:

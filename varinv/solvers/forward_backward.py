@@ -59,7 +59,7 @@ def split(who: str, problem: Problem, x: Array, *, convex: bool = False) -> None
             raise Unsuited(f"{who} needs convex terms, {f} is not; use ProximalGradient()")
     for t in terms:
         if math.isinf(t.f.smoothness) and not math.isfinite(t(x)):
-            raise Unsuited(f"{who}: {t} is infinite at the start image; give another, e.g. solve(…, x0=ones)")
+            raise Unsuited(f"{who}: {t} is NaN or infinite at the start image; give another, e.g. solve(…, x0=ones)")
 
 
 def lipschitz(terms: tuple[Any, ...]) -> float:

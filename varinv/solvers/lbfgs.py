@@ -96,7 +96,9 @@ class LBFGS(Solver):
         value = sum((t(x) for t in terms), start=0.0)
         if not math.isfinite(value):
             worst = next(t for t in terms if not math.isfinite(t(x)))
-            raise Unsuited(f"LBFGS: {worst} is infinite at the start image; give another, e.g. solve(…, x0=ones)")
+            raise Unsuited(
+                f"LBFGS: {worst} is NaN or infinite at the start image; give another, e.g. solve(…, x0=ones)"
+            )
         gradient = forward_backward.total(terms, x)
         bent = sum(dot(gradient, t.hvp(x, gradient)) for t in terms if hasattr(t.f, "hvp"))
         square = dot(gradient, gradient)

@@ -123,6 +123,8 @@ class MMGKS(Solver):
         if not math.isfinite(norm(slope)):
             return not_finite(s)
         s = _grow(problem, s, slope)
+        if not s.V:  # no slope at x = 0: it stays there
+            return s._replace(k=s.k + 1)
         if (
             len(s.V) == 1 and s.z[0] == 0
         ):  # from x = 0, where L x = 0 would hold a non-convex f: the best fit along Aᵀ W y
@@ -216,6 +218,8 @@ def _combine(columns: Sequence[Array], z: Sequence[float]) -> Array:
 
 def _solve(H: Array, b: Array) -> tuple[float, ...]:
     """The solution of least norm of H z = b, H symmetric and positive semidefinite up to rounding."""
+    if not bool(xnp.all(xnp.isfinite(H)) & xnp.all(xnp.isfinite(b))):
+        return (math.nan,) * len(b)
     values, U = xnp.linalg.eigh(H)
     keep = values > values[-1] * 1e-15 * len(b)
     return tuple(float(t) for t in U @ (xnp.where(keep, U.T @ b, 0.0) / xnp.where(keep, values, 1.0)))

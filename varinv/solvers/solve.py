@@ -21,8 +21,9 @@ from varinv.result import Result
 from varinv.solvers.base import Solver, start
 from varinv.solvers.checkpoint import Checkpoint, Keeper, Saved
 from varinv.solvers.default_solver import choose
-from varinv.solvers.doubt import culprit, doubt
-from varinv.solvers.rules import default_stop, gap, leaves, readings_of
+from varinv.solvers.doubt import doubt
+from varinv.solvers.probes import culprit, refuted
+from varinv.solvers.rules import default_stop, gap, leaves, readings_of, spent
 from varinv.solvers.watch import Watch, finite
 from varinv.views import seen
 
@@ -41,6 +42,13 @@ def last_finite(problem: Problem, solver: Solver, state: Any, x: Array, k: int) 
     return fresh, words + f"the iterate of iteration {k}, which was finite, is returned" + why
 
 
+def _but(problem: Problem, x: Any, rows: Any, used_up: bool) -> str:
+    """What stands against the reason of a run that ended by itself; '' where nothing does."""
+    if rows and not rows[-1].get("objective", 0.0) < math.inf:
+        return infeasible(problem, x)
+    return "" if used_up else refuted(problem, x)
+
+
 def solve(
     problem: Any,
     solver: Solver | None = None,
@@ -50,7 +58,7 @@ def solve(
     observe: Callable[[Any], Any] | None = None,
     progress: bool | Callable[[int, Any], None] = False,
     checkpoint: str | os.PathLike[str] | Checkpoint | None = None,
-) -> Any:
+) -> Result:
     """Minimise a problem: reconstruct an image, and say why the solver stopped.
 
     Parameters
@@ -114,6 +122,8 @@ def solve(
     found = None if keeper is None else keeper.find(state)
     alone = observe is None and not callable(progress) and (keeper is None or keeper.checkpoint.every is None)
     state = state if found is None else found.state
+    if not finite(state):
+        raise ValueError(f"solve: the first image of {solver} is NaN or infinite{culprit(problem, x)}")
     watch = Watch(problem, rule, observe, state, found, alone)
     finished, interrupted = watch.why is not None, False
 
@@ -148,8 +158,8 @@ def solve(
         notes["doubt"] = words
     watch.good = None
     release()
-    rows, spent, why = tuple(watch.history.rows), watch.history.seconds(), str(watch.why)
-    if ended and not interrupted and rows and not rows[-1].get("objective", 0.0) < math.inf:
-        why += infeasible(problem, state.x)
+    rows, took, why = tuple(watch.history.rows), watch.history.seconds(), str(watch.why)
+    if ended and not interrupted:
+        why += _but(problem, state.x, rows, spent(rule, why))
     compiling = compile_seconds() - waited
-    return Result(state.x, state, why, rows, spent, problem, solver, notes, chosen, interrupted, ended, compiling)
+    return Result(state.x, state, why, rows, took, problem, solver, notes, chosen, interrupted, ended, compiling)
