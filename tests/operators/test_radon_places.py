@@ -61,6 +61,15 @@ def test_wrong_places_are_far_worse_than_the_bounds_above() -> None:
     assert relative(flat(x), body.line_integrals(curved)) > 0.05
 
 
+def test_grey_values_of_a_wide_curved_fan() -> None:
+    """Inside and beside a disc: measured within 0.3 and 0.01 %; with the filter of a flat detector 2.5 % too much."""
+    g = vi.FanBeam(np.arange(360) * np.pi / 180, BINS, 1.5, 85.0, 50.0, curved=True)
+    x = vi.fbp(vi.Radon((80, 80), g, 1.0), phantom.disc(30.0).line_integrals(g))
+    far = np.hypot(*(np.indices(x.shape) - 39.5))
+    assert x[far < 27].mean() == pytest.approx(1.0, abs=5e-3)
+    assert x[(far > 33) & (far < 36)].mean() == pytest.approx(0.0, abs=1e-3)
+
+
 @pytest.mark.parametrize("g", GEOMETRIES.values(), ids=GEOMETRIES)
 @pytest.mark.parametrize(("dtype", "bound"), [("float64", 1e-12), ("float32", 1e-6)])  # DESIGN section 5
 def test_adjoint(g: Any, dtype: str, bound: float) -> None:

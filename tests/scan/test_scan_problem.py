@@ -113,7 +113,7 @@ CHOICES = {
     "views": lambda s: s.views(slice(3, None, 2)),
     "bin": lambda s: s.bin(3),
     "crop bin flip": lambda s: s.crop(6, 114).bin(2).flip(),
-    "views, bin, set again": lambda s: (t := s.views(slice(0, 40)).bin(2)).using(axis=t.axis),
+    "views, bin, set again": lambda s: (t := s.views(slice(3, 43)).bin(2)).using(axis=t.axis),
     "flip, set again": lambda s: (t := s.flip().crop(4, 100)).using(axis=t.axis),
 }
 
