@@ -70,7 +70,7 @@ def _hdf5(source: Any, want: Want, angles: Angles | None, notes: list[str]) -> R
     if source.name == "/":
         from varinv.scan.reader import read_hdf5
 
-        return read_hdf5(path, want, angles, notes)
+        return read_hdf5(path, want, angles, notes)  # type: ignore[return-value]  # a result of ours, as `read` says
     inside = source.name.strip("/")
     tree = trees.hdf5_tree(source, path)
     raw = trees.read_tree(tree, path, "HDF5", want[0], want[1], angles, notes)
