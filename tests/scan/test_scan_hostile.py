@@ -1,4 +1,4 @@
-"""Files from strangers: nothing outside the scan's folder is read, nothing blocks or grows, each error is a ScanError."""
+"""Files from strangers: nothing outside the folder is read, nothing blocks or grows, each error is a ScanError."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import resource
 import socket
 import time
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +23,14 @@ OUTSIDE = r"outside the folder of the scan.*pass links='any' to read"
 
 
 @pytest.fixture
-def secret(tmp_path: Path) -> Iterator[Path]:
+def secret(tmp_path: Path) -> Path:
     """A file elsewhere on the machine, with 64 x 40 bytes that look like counts."""
     place = tmp_path / "elsewhere" / "secret.bin"
     place.parent.mkdir()
     place.write_bytes(np.random.default_rng(0).integers(100, 200, 64 * 40, np.uint8).tobytes())
     with h5py.File(place.with_suffix(".h5"), "w") as file:
         file["data"] = np.random.default_rng(0).integers(100, 200, (64, 1, 40), np.uint8)
-    yield place
+    return place
 
 
 def external(path: Path, target: str | Path, shape: tuple[int, ...] = (64, 1, 40)) -> Path:

@@ -134,12 +134,10 @@ def test_open_hdf5(tmp_path: Path) -> None:
     exchange = files.exchange(tmp_path / "b.h5", files.made())
     with h5py.File(exchange) as file:
         np.testing.assert_array_equal(read(file).sinogram(0), read(exchange).sinogram(0))
-    with (
-        h5py.File("memory", "w", driver="core", backing_store=False) as file,
-        pytest.raises(ScanError, match=r"an HDF5 file in memory; pass the array itself"),
-    ):
-        file["a"] = lines
-        read(file["a"])
+    with h5py.File("memory", "w", driver="core", backing_store=False) as file:
+        array = file.create_dataset("a", data=lines)
+        with pytest.raises(ScanError, match=r"an HDF5 file in memory; pass the array itself"):
+            read(array)
 
 
 def test_any_layout_of_hdf5(tmp_path: Path) -> None:
@@ -167,8 +165,8 @@ def test_any_layout_of_hdf5(tmp_path: Path) -> None:
                          ("deep", "not a dataset")):  # fmt: skip
         with pytest.raises(ScanError, match=words):
             read(path, dataset=wrong)
+    np.save(tmp_path / "a.npy", lines)
     with pytest.raises(ScanError, match=r"a\.npy: dataset and angles_dataset name arrays inside a file"):
-        np.save(tmp_path / "a.npy", lines)
         read(tmp_path / "a.npy", dataset="x")
 
 

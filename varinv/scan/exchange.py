@@ -23,7 +23,7 @@ def read_exchange(file: Any, path: Path, angles: Angles | None, notes: list[str]
         raise ScanError(f"{path}: exchange/data must have two or three axes, it has shape {data.shape}")
     if angles is None and hdf5.has(file, "exchange/theta"):
         theta = hdf5.dataset(file, "exchange/theta", path)
-        unit = hdf5.text(theta.attrs.get("units"))
+        unit = hdf5.attribute(theta, "units")
         angles = to_radians(hdf5.values(file, "exchange/theta", path), unit, path, notes)
     order = _order(data, None if angles is None else len(angles), path, notes)
     frames = hdf5.frames(data, order)
@@ -31,7 +31,7 @@ def read_exchange(file: Any, path: Path, angles: Angles | None, notes: list[str]
         angles = match(angles, frames.shape[0], "in exchange/data", path, notes)
     flats = _reference(file, ("data_white", "data_flat"), frames.shape, path, notes)
     darks = _reference(file, ("data_dark",), frames.shape, path, notes)
-    said = stated(hdf5.text(data.attrs.get("units")))
+    said = stated(hdf5.attribute(data, "units"))
     counts = flats is not None or said == COUNTS or data.dtype.kind in "bui"
     spacing = next((s for s in (hdf5.length(file, p, path, notes) for p in PIXELS) if s is not None), None)
     return Raw(
@@ -45,7 +45,7 @@ def _order(data: Any, n: int | None, path: Path, notes: list[str]) -> Order:
     shape = data.shape
     three = data.ndim == 3
     usual: Order = (0, 1, 2) if three else (0, None, 1)
-    named = [a.strip().split("_")[0] for a in (hdf5.text(data.attrs.get("axes")) or "").split(":")]
+    named = [a.strip().split("_")[0] for a in (hdf5.attribute(data, "axes") or "").split(":")]
     if sorted(named) == (["theta", "x", "y"] if three else ["theta", "x"]):
         order: Order = (named.index("theta"), named.index("y") if three else None, named.index("x"))
         if n is None or shape[order[0]] == n or n not in shape:

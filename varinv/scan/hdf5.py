@@ -10,7 +10,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from varinv.scan import heaps, links
+from varinv.scan import attributes, heaps, links
 from varinv.scan.errors import ScanError, afford
 from varinv.scan.frames import AnyArray, HDF5Frames
 from varinv.scan.npy import numeric
@@ -213,8 +213,13 @@ def text(value: Any) -> str | None:
     return value if isinstance(value, str) else None
 
 
+def attribute(item: Any, name: str) -> str | None:
+    """An attribute as text, None where it is something else."""
+    return text(attributes.value(item, name))
+
+
 def _short(text: h5py.Dataset) -> bool:
-    """Is the length that is stored for a text no longer than its file?  HDF5 believes it, and fills 4 GiB with zeros."""
+    """Is the length that is stored for a text no longer than its file?  HDF5 believes it and fills 4 GiB."""
     start = text.id.get_offset()
     if text.dtype.kind != "O" or start is None:  # of fixed length, or in no one place
         return True
@@ -232,7 +237,7 @@ def length(file: Any, name: str, path: Path, notes: list[str]) -> float | None:
         found = find(file, name, path)
         if not isinstance(found, h5py.Dataset) or found.dtype.kind not in "iuf" or found.size != 1:
             raise ScanError("no number")
-        value, unit = float(np.asarray(found[()]).reshape(-1)[0]), text(found.attrs.get("units"))
+        value, unit = float(np.asarray(found[()]).reshape(-1)[0]), attribute(found, "units")
     except ScanError:
         notes.append(f"{name} is not a number: ignored")
         return None

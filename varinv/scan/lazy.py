@@ -47,7 +47,8 @@ class LazyFrames:
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        return np.dtype(self.source.dtype)
+        kind: np.dtype[Any] = np.dtype(self.source.dtype)
+        return kind
 
     def read(self, views: AnyArray, rows: slice) -> AnyArray:
         count = len(range(*rows.indices(self.shape[1])))

@@ -58,7 +58,7 @@ def _item(item: Any, name: str, path: Path, depth: int, seen: set[int]) -> Varia
 
     from varinv.scan import hdf5
 
-    kind = hdf5.text(np.asarray(item.attrs.get("MATLAB_class", ""))[()]) or ""
+    kind = hdf5.attribute(item, "MATLAB_class") or ""
     if isinstance(item, h5py.Group):
         address = h5py.h5o.get_info(item.id).addr
         if depth >= 8 or address in seen:  # a circle

@@ -21,7 +21,7 @@ ANGLE = re.compile(r"(rotation_angle|theta|angle|(^|_)rot($|_))", re.IGNORECASE)
 def is_nexus(file: Any) -> bool:
     """Does a group say that it is an NXentry?"""
     return any(
-        isinstance(file.get(name, getlink=True), h5py.HardLink) and hdf5.text(file[name].attrs.get("NX_class"))
+        isinstance(file.get(name, getlink=True), h5py.HardLink) and hdf5.attribute(file[name], "NX_class")
         for name in file
     )
 
@@ -65,7 +65,7 @@ def _plain(file: Any, path: Path, given: Angles | None, notes: list[str]) -> Raw
     groups = [
         where
         for where, item in hdf5.walk(file)
-        if isinstance(item, h5py.Group) and hdf5.text(item.attrs.get("NX_class")) == "NXdata" and hdf5.has(item, "data")
+        if isinstance(item, h5py.Group) and hdf5.attribute(item, "NX_class") == "NXdata" and hdf5.has(item, "data")
     ]
     faults: list[str] = []
     for where in groups:
@@ -153,7 +153,7 @@ def _raw(
     ))  # fmt: skip
     angles = given
     if angles is None and angle is not None:
-        unit = hdf5.text(hdf5.dataset(file, angle, path).attrs.get("units"))
+        unit = hdf5.attribute(hdf5.dataset(file, angle, path), "units")
         angles = to_radians(hdf5.values(file, angle, path), unit, path, notes)
         if len(angles) == len(keys):
             angles = angles[keys == 0]
@@ -161,7 +161,7 @@ def _raw(
         angles = angles[keys == 0]
     if angles is not None:
         angles = match(angles, views, f"in {data.name}", path, notes)
-    said = stated(hdf5.text(data.attrs.get("units")))
+    said = stated(hdf5.attribute(data, "units"))
     counts = chosen[1] is not None or data.dtype.kind in "bui"
     before = np.cumsum(keys == 0)  # views taken before each frame
     return Raw(

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from varinv import check
-from varinv.scan import arrays, ended, folder, formats, given, kinds, links, saved, sources, tables, tiff
+from varinv.scan import arrays, ended, folder, formats, given, hdf5_layouts, kinds, links, saved, sources, tables, tiff
 from varinv.scan.arrays import Want
 from varinv.scan.axis import near
 from varinv.scan.errors import ScanError, afford, guarded, head, shown, warn
@@ -177,7 +177,7 @@ def _read(path: Path, want: Want, angles: Any, notes: list[str]) -> Raw | saved.
 
         return mat.read_mat5(path, want, angles, notes)
     if start.startswith((HDF5, b"MATLAB 7.3")):
-        return read_hdf5(path, want, angles, notes)
+        return hdf5_layouts.read_hdf5(path, want, angles, notes)
     _without_names(want, path)
     if start.startswith(b"\x93NUMPY"):
         return arrays.read_npy(path, angles, notes)
@@ -196,24 +196,3 @@ def _read(path: Path, want: Want, angles: Any, notes: list[str]) -> Raw | saved.
 def _without_names(want: Want, path: Path) -> None:
     if want != (None, None):
         raise ScanError(f"{path}: dataset and angles_dataset name arrays inside a file; this one holds only one")
-
-
-def read_hdf5(path: Path, want: Want, angles: Any, notes: list[str]) -> Raw | saved.SavedResult:
-    """An HDF5 file by its layout; with `dataset` in any."""
-    from varinv.scan import exchange, hdf5, mat, nexus, trees
-
-    with hdf5.open_file(path) as file:
-        matlab = path.suffix.lower() == ".mat" or any("MATLAB_class" in i.attrs for _, i in hdf5.walk(file))
-        if not matlab:
-            found = saved.open_hdf5(file, path) if want[0] is None else None
-            if found is not None:
-                return found
-            if want[0] is None and hdf5.has(file, "exchange/data"):
-                return exchange.read_exchange(file, path, angles, notes)
-            layout = formats.layout_of(file) if want == (None, None) else None
-            if layout is not None:
-                return layout(file, path, angles, notes)
-            if want[0] is None and nexus.is_nexus(file):
-                return nexus.read_nexus(file, path, angles, notes)
-            return trees.read_tree(trees.hdf5_tree(file, path), path, "HDF5", *want, angles, notes)
-    return mat.read_mat73(path, want, angles, notes)

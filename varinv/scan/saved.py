@@ -38,11 +38,11 @@ def open_hdf5(file: Any, path: Path) -> SavedResult | None:
     """What `Result.save` wrote, or None where this file is another."""
     import h5py
 
-    from varinv.scan import hdf5
+    from varinv.scan import attributes, hdf5
 
     if MARK not in file.attrs or not hdf5.has(file, "image"):
         return None
-    settings: dict[str, Any] = {k: _plain(v) for k, v in file.attrs.items()}
+    settings: dict[str, Any] = {k: _plain(attributes.value(file, k)) for k in file.attrs}
     history: dict[str, AnyArray] = {}
     for name, item in hdf5.walk(file):
         parts = name.strip("/").split("/")
@@ -53,7 +53,7 @@ def open_hdf5(file: Any, path: Path) -> SavedResult | None:
             inside = inside.setdefault(part, {}) if isinstance(inside, dict) else {}
         if isinstance(item, h5py.Group):
             there = inside.setdefault(parts[-1], {})
-            there.update({k: _plain(v) for k, v in item.attrs.items()})
+            there.update({k: _plain(attributes.value(item, k)) for k in item.attrs})
         elif isinstance(item, h5py.Dataset) and item.dtype.kind in "buif" and item.shape is not None:
             hdf5.checked(item, name, path)
             afford(path, name, item.size * item.dtype.itemsize)

@@ -68,9 +68,9 @@ def _hdf5(source: Any, want: Want, angles: Angles | None, notes: list[str]) -> R
         dataset = name + (want[0] or "")  # of four axes: dataset="[:, 0]"
         return trees.read_tree(tree, path, "HDF5", dataset, want[1], angles, notes)
     if source.name == "/":
-        from varinv.scan.reader import read_hdf5
+        from varinv.scan.hdf5_layouts import read_hdf5
 
-        return read_hdf5(path, want, angles, notes)
+        return read_hdf5(path, want, angles, notes)  # type: ignore[return-value]  # a result of ours, as `read` says
     inside = source.name.strip("/")
     tree = trees.hdf5_tree(source, path)
     raw = trees.read_tree(tree, path, "HDF5", want[0], want[1], angles, notes)

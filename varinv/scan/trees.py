@@ -165,7 +165,7 @@ def hdf5_tree(group: Any, path: Path) -> Tree:
     def opened(name: str) -> Entry:
         found = hdf5.dataset(group, name, path)
         stored = Stored(Path(found.file.filename), found.name, tuple(found.shape), found.dtype)
-        return Entry(stored, hdf5.text(found.attrs.get("units")))
+        return Entry(stored, hdf5.attribute(found, "units"))
 
     shapes = {
         name.lstrip("/"): tuple(item.shape)
