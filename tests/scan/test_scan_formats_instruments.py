@@ -88,9 +88,12 @@ def test_angles_beside_an_mrc_file(tmp_path: Path) -> None:
 # ---------------------------------------------------------------------------------------------------------- Zeiss
 
 
+TO_AND_FRO = np.concatenate([FRAMES, FRAMES[::-1]] * 5)  # 120 views without a jump
+
+
 def zeiss(path: Path, **changes: Any) -> Path:
     """A scan of 120 views, so that the images stand in two folders."""
-    images = np.concatenate([FRAMES] * 10)
+    images = TO_AND_FRO
     content: dict[str, Any] = {
         "ImageInfo/ImageWidth": np.uint32(COLUMNS), "ImageInfo/ImageHeight": np.uint32(ROWS),
         "ImageInfo/NoOfImages": np.uint32(120), "ImageInfo/DataType": np.uint32(5),
@@ -106,14 +109,14 @@ def zeiss(path: Path, **changes: Any) -> Path:
 def test_zeiss(tmp_path: Path) -> None:
     pytest.importorskip("olefile")
     scan = read(zeiss(tmp_path / "a.txrm"))
-    same(scan, np.concatenate([FRAMES] * 10), np.linspace(-180, 180, 120))
+    same(scan, TO_AND_FRO, np.linspace(-180, 180, 120))
     assert scan.unit == "mm"
     np.testing.assert_allclose([*scan.raw.distances, scan.spacing], [40, 60, 0.025])  # 10 µm, magnified 2.5 times
     np.testing.assert_allclose(scan.sinogram(2)[:12], -np.log(FRAMES[:, 2] / 32000), atol=1e-6)
-    floats = {f"ImageData{k // 100 + 1}/Image{k + 1}": np.float32(FRAMES[k % VIEWS]) for k in range(120)}
+    floats = {f"ImageData{k // 100 + 1}/Image{k + 1}": np.float32(TO_AND_FRO[k]) for k in range(120)}
     plain = read(zeiss(tmp_path / "b.txrm", **floats, **{"ImageInfo/DataType": np.uint32(10), "ReferenceData/Image":
                  None, "ImageInfo/StoRADistance": None}))  # fmt: skip
-    same(plain, np.concatenate([FRAMES] * 10).astype(np.float32), np.linspace(-180, 180, 120))
+    same(plain, TO_AND_FRO.astype(np.float32), np.linspace(-180, 180, 120))
     assert plain.raw.distances is None
     assert plain.spacing == pytest.approx(0.01)
 

@@ -108,8 +108,13 @@ class HDF5Frames:
         key[v] = views
         if r is None:
             return np.asarray(np.moveaxis(dataset[tuple(key)], (v, c), (0, 1))[:, None, :])[:, rows]
-        key[r] = rows
-        return np.asarray(np.moveaxis(dataset[tuple(key)], (v, r, c), (0, 1, 2)))
+        count = len(range(*rows.indices(self.stored[r])))
+        if rows.step not in (None, 1) and count <= 16:  # HDF5 walks through all chunks of a strided selection
+            parts = [slice(k, k + 1) for k in range(*rows.indices(self.stored[r]))]
+        else:
+            parts = [rows]
+        found = [dataset[(*key[:r], part, *key[r + 1 :])] for part in parts]
+        return np.asarray(np.moveaxis(np.concatenate(found, axis=r), (v, r, c), (0, 1, 2)))
 
 
 @dataclass(frozen=True, eq=False)

@@ -56,8 +56,8 @@ def read(
     Parameters
     ----------
     source : Data Exchange HDF5, NXtomo and similar NeXus, any other HDF5 or zarr, MATLAB v5 and v7.3 (Helsinki 2022
-        layout; or a sinogram and its angles), .npy and .npz, TIFF, text tables, instruments' formats; arrays
-        (views, columns) or (views, rows, columns) of any library.  The content decides, not the name.
+        layout; or a sinogram and its angles), .npy and .npz, TIFF, text tables, formats of instruments (docs/scans.md);
+        arrays (views, columns) or (views, rows, columns) of any library.  The content decides, not the name.
     kind : what the numbers are: "counts" (to be divided by flats), "transmission" (1 in air), "line integrals" (the
         logarithm was taken), "emission" (intensities that add up: fluorescence, HAADF, PET; no logarithm).  None:
         decided from evidence, which `report` states; a ScanWarning where it is not clear-cut.
