@@ -283,3 +283,16 @@ def test_a_column_much_noisier_than_its_neighbours(name: str, tmp_path: Path) ->
     assert "columns much noisier than their neighbours interpolated: 1 (row 0 column 40)" in scan.report
     assert not scan.valid()[:, 40].any()
     assert np.delete(scan.valid(), 40, axis=1).all()
+
+
+@pytest.mark.parametrize("name", BODIES)
+def test_a_column_with_another_gain_in_half_of_the_scan(name: str, tmp_path: Path) -> None:
+    data = counts(phantom(name))
+    data[65:, 30] = DARK + (data[65:, 30] - DARK) * 1.25
+    scan = scan_of(tmp_path, data)
+    assert told(scan) == []
+    assert "answer otherwise in a part of the scan interpolated there: 1 (row 0 column 30)" in scan.report
+    lost = ~scan.valid()
+    assert lost[70:, 30].all()
+    assert not lost[:60, 30].any()  # the change is known to a twelfth of the scan
+    assert not np.delete(lost, 30, axis=1).any()
