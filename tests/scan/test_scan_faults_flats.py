@@ -106,7 +106,8 @@ def test_flats_of_no_use_are_refused_by_name(fault: str, tmp_path: Path) -> None
 
 def test_counts_without_sign_that_were_read_with_one(tmp_path: Path) -> None:
     lines = phantom("ellipses")
-    bright = {"data": counts(lines, 0, 50000), "flats": counts(np.zeros((5, COLUMNS)), 1, 50000)}
+    # air at 64 500 ± 254: a part of it is below −1000 when read with a sign, the rest between that and 0
+    bright = {"data": counts(lines, 0, 64400), "flats": counts(np.zeros((5, COLUMNS)), 1, 64400)}
     right = scan_of(tmp_path, **bright).sinogram()
     wrapped = {k: v.astype("u2").view("i2") for k, v in bright.items()}
     np.savez(tmp_path / "w.npz", **wrapped, darks=np.full((5, COLUMNS), DARK, "i2"), angles=ANGLES, axis=AXIS)
@@ -282,3 +283,26 @@ def test_a_ring_filter_of_algotom(tmp_path: Path) -> None:
 
     before, after = (np.abs(s.sinogram() - lines).mean() for s in (scan, scan.using(process=without_rings)))
     assert after < 0.7 * before  # the median over 9 columns leaves 1.25/√9 of white stripes, and the noise
+
+
+def test_the_row_corrected_last_is_remembered_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from varinv.scan import correct
+
+    calls = []
+    whole = correct.correct
+    monkeypatch.setattr(correct, "correct", lambda *a, **k: calls.append(a[4]) or whole(*a, **k))
+    data = np.stack([counts(phantom("foam")), counts(phantom("grains"))], axis=1)
+    flats = np.full((3, 2, COLUMNS), 10100.0)
+    scan = scan_of(tmp_path, data, flats=flats, darks=np.full((3, 2, COLUMNS), DARK))
+    first = scan.sinogram(0)
+    first[:] = 7  # the caller's own
+    assert (scan.sinogram(0) != 7).all()
+    scan.valid(0)
+    scan.weight(0)
+    assert calls == [0]
+    other = scan.sinogram(1)
+    assert (other != scan.sinogram(0)).any()
+    np.testing.assert_array_equal(
+        scan.using(air=True).sinogram(0), read(tmp_path / "scan.npz").using(air=True).sinogram(0)
+    )
+    assert calls == [0, 1, 0, 0, 0]

@@ -94,6 +94,33 @@ def test_a_plate_seen_edge_on_in_one_view_is_no_zinger(tmp_path: Path) -> None:
     assert scan_of(tmp_path, counts(lines, None), None, angles=angles).repairs() == ()
 
 
+def test_slits_seen_edge_on_are_no_zingers(tmp_path: Path) -> None:
+    """Two slits of a block, parallel to the rays of view 80."""
+    angles, axis = np.linspace(0, np.pi, 180, endpoint=False) - 1.4, 76.3
+    u = np.arange(160) - axis
+
+    def block(x: float, width: float, height: float) -> np.ndarray:
+        c, s = np.abs(np.cos(angles))[:, None], np.abs(np.sin(angles))[:, None]
+        away = np.abs(u - x * np.cos(angles)[:, None])
+        outer, inner = (width * c + height * s) / 2, np.abs(width * c - height * s) / 2
+        longest = np.minimum(width / np.maximum(s, 1e-12), height / np.maximum(c, 1e-12))
+        return longest * np.clip((outer - away) / np.maximum(outer - inner, 1e-12), 0, 1)
+
+    lines = block(0, 82.6, 82.6) - block(3.3, 1.0, 82.6) - block(-9.3, 0.5, 82.6)
+    lines = np.maximum(lines, 0) * 2 / lines.max()
+    assert lines[80].min(where=np.abs(u) < 30, initial=2) < 0.1 < 0.5 < lines[79].min(where=np.abs(u) < 30, initial=2)
+    assert scan_of(tmp_path, counts(lines, None), None, angles=angles, axis=axis).repairs() == ()
+
+
+def test_wires_that_single_rays_hit_and_miss_are_no_zingers(tmp_path: Path) -> None:
+    """Thinner than a column and met by one ray a column, they flicker along their traces."""
+    rng = np.random.default_rng(0)
+    wires = Phantom([Ellipse(4.0, 0.35, 0.35, *rng.uniform(-40, 40, 2)) for _ in range(2)])
+    lines = wires.line_integrals(vi.ParallelBeam(ANGLES, COLUMNS, axis=AXIS))
+    lines += 0.3 * phantom("foam")
+    assert scan_of(tmp_path, counts(lines, None), None).repairs() == ()
+
+
 # ---------------------------------------------------------------------------------------------------------- zingers
 
 
@@ -283,3 +310,16 @@ def test_a_column_much_noisier_than_its_neighbours(name: str, tmp_path: Path) ->
     assert "columns much noisier than their neighbours interpolated: 1 (row 0 column 40)" in scan.report
     assert not scan.valid()[:, 40].any()
     assert np.delete(scan.valid(), 40, axis=1).all()
+
+
+@pytest.mark.parametrize("name", BODIES)
+def test_a_column_with_another_gain_in_half_of_the_scan(name: str, tmp_path: Path) -> None:
+    data = counts(phantom(name))
+    data[65:, 30] = DARK + (data[65:, 30] - DARK) * 1.25
+    scan = scan_of(tmp_path, data)
+    assert told(scan) == []
+    assert "answer otherwise in a part of the scan interpolated there: 1 (row 0 column 30)" in scan.report
+    lost = ~scan.valid()
+    assert lost[70:, 30].all()
+    assert not lost[:60, 30].any()  # the change is known to a twelfth of the scan
+    assert not np.delete(lost, 30, axis=1).any()

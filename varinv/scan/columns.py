@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import NamedTuple
 
 import numpy as np
@@ -121,3 +122,36 @@ def noisy(lines: Real, valid: Mask) -> Mask:
     near = median_filter(scatter, 15, mode="nearest")
     lone = median_filter(scatter, 3, mode="nearest") < scatter / 3  # a single column, not the flank of a region
     return np.asarray((scatter > 6 * near) & (near > 0) & lone & valid.any(0))
+
+
+def changed(lines: Real, valid: Mask) -> Mask:
+    """Where a column answers otherwise than in the rest of the scan, (views, columns): its gain changed on the way.
+
+    h = p(u) − (p(u−1) + p(u+1))/2 is followed in twelve parts of the views, by medians.  A change is one that divides
+    the parts into two runs, each steady within a quarter of the step, which stands out eight times from the other
+    columns and by 0.04, and which the neighbours show by half with the other sign.  What a turning object does to one
+    column is neither steady nor sudden.  The run that fits the neighbours better is kept.
+    """
+    views, columns = lines.shape
+    result = np.zeros(lines.shape, bool)
+    parts = 12
+    if views < 5 * parts or columns < 24:
+        return result
+    bend = lines[:, 1:-1] - (lines[:, :-2] + lines[:, 2:]) / 2
+    ends = np.linspace(0, views, parts + 1).astype(int)
+    part = np.stack([np.median(bend[a:b], axis=0) for a, b in itertools.pairwise(ends)])
+    for k in range(4, parts - 4):  # a third of the scan before and after; the part k itself may hold the change
+        first, last = part[:k], part[k + 1 :]
+        step = last.mean(0) - first.mean(0)
+        size = np.abs(step)
+        steady = np.maximum(np.abs(first - first.mean(0)).max(0), np.abs(last - last.mean(0)).max(0)) < size / 4
+        beside = np.pad((step[:-2] + step[2:]) / 2, 1)
+        half = np.abs(beside / np.where(size > 0, step, 1) + 0.5) < 0.2
+        usual = 1.4826 * float(np.median(size))
+        for u in np.flatnonzero(steady & half & (size > max(0.04, 8 * usual))):
+            late = abs(float(last[:, u].mean())) > abs(float(first[:, u].mean()))
+            result[ends[k] :, u + 1] |= late
+            result[: ends[k + 1], u + 1] |= not late
+    whole = result.all(0)
+    result[:, whole] = False  # two tries that contradict each other
+    return result & valid

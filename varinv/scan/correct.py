@@ -120,7 +120,13 @@ def _agreeing(
     struck |= more
     repairs.note("outliers (zingers) interpolated", _places(struck, row))
     if scatter and outliers.within_reach(angles, lines.shape[1]):
-        wavering = columns.noisy(lines[np.argsort(angles, kind="stable")], valid)
+        order = np.argsort(angles, kind="stable")
+        other = columns.changed(lines, valid)
+        where = [f"row {row} column {c}" for c in np.flatnonzero(other.any(0))]
+        repairs.note("columns that answer otherwise in a part of the scan interpolated there", where)
+        patch(lines, valid, other)
+        valid &= ~other
+        wavering = columns.noisy(lines[order], valid)
         places = [f"row {row} column {c}" for c in np.flatnonzero(wavering)]
         repairs.note("columns much noisier than their neighbours interpolated", places)
         patch(lines, valid, np.broadcast_to(wavering, valid.shape))

@@ -20,6 +20,7 @@ class Air(NamedTuple):
     left: Real  # level at the left edge of each view
     right: Real
     seen: Mask  # (views, 2): which edges are air
+    noise: float = 0.0  # deviation of a level
     flat: bool = True  # over all views together the level does not change along the edges: no shoulder of an object
 
 
@@ -49,7 +50,8 @@ def find_air(lines: Real, limit: float) -> Air | None:
     # that is cut off by the detector falls by a third of it over these columns
     bend, level = np.abs(np.median(inner - outer, axis=0)), np.abs(np.median(outer, axis=0))
     flat = bool((bend < np.maximum(0.05 * contrast, 0.15 * level))[air.mean(0) >= 0.5].all())
-    return Air(outer[:, 0], outer[:, 1], np.asarray(air), flat)
+    # a median scatters by 1.25/√n
+    return Air(outer[:, 0], outer[:, 1], np.asarray(air), 1.25 * noise / float(np.sqrt(width)), flat)
 
 
 def normalise_air(lines: Real, limit: float) -> tuple[Real, int]:
@@ -229,12 +231,14 @@ def other_exposure(air: Air | None, repairs: Repairs) -> None:
     course = ((air.left + air.right) / 2)[both]
     tenth = max(len(course) // 10, 3)
     drift = float(np.median(course[-tenth:]) - np.median(course[:tenth]))
+    each = [np.median(edge[both][-tenth:]) - np.median(edge[both][:tenth]) for edge in (air.left, air.right)]
     line = np.linspace(0, drift, len(course))
     flicker = 1.4826 * float(np.median(np.abs(course - line - np.median(course - line))))
-    if flicker > OTHER / 2 and spread < 2 * flicker:
+    if flicker > OTHER / 2 + 2 * air.noise and spread < 2 * flicker:
         repairs.doubt(f"air flickers by ±{100 * flicker:.2g} % from view to view: {remedy}")
         return
-    if abs(drift) > 0.8 * OTHER and flicker < 0.3 * abs(drift):
+    # both edges must show it: the object may come near one
+    if abs(drift) > 0.8 * OTHER and flicker < 0.3 * abs(drift) and min(each) / drift > 0.4 and max(each) / drift > 0.4:
         repairs.doubt(
             f"air drifts by {100 * np.expm1(-drift):+.2g} % from the first views to the last, and the flats do not "
             f"follow: {remedy}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,8 @@ from varinv.scan.record import Options, Repairs, Row
 
 BLOCK = 1 << 26  # bytes of raw numbers read at a time: 64 MiB
 Seen = dict[int, Repairs]
+# sinogram, valid and weight of a row are asked for one after the other: the row corrected last, for each scan
+_LAST: WeakKeyDictionary[Raw, tuple[Options, int, Repairs, Row]] = WeakKeyDictionary()
 
 
 def rows_of(
@@ -50,6 +53,11 @@ def _whole_rows(raw: Raw, options: Options, wanted: slice, seen: Seen) -> Iterat
             + "".join(f" ({n})" for n in raw.notes if n.startswith("no flats or darks by"))
         )
     every = range(*wanted.indices(raw.frames.shape[1]))
+    last = _LAST.get(raw)
+    if last is not None and len(every) == 1 and last[:2] == (options, every[0]):
+        seen[every[0]] = last[2]
+        yield every[0], last[3]
+        return
     views = np.arange(raw.frames.shape[0])
     line = len(views) * raw.frames.shape[2] * max(raw.frames.dtype.itemsize, 8)
     afford(raw.path, "one detector row of all views", 6 * line)
@@ -63,6 +71,8 @@ def _whole_rows(raw: Raw, options: Options, wanted: slice, seen: Seen) -> Iterat
         for k, row in enumerate(part):
             flat, dark = (None if b is None else b[:, k] for b in (flats, darks))
             seen[row], found = _correct(raw, data[:, k], flat, dark, options, angles, row)
+            if isinstance(found, Row) and len(every) == 1:
+                _LAST[raw] = (options, row, seen[row], found)
             yield row, found
 
 
