@@ -150,7 +150,9 @@ def _by_pairs(t: pairs.Turned, how: str) -> Axis:
         refined.append(pairs.refine(pairs.ended(pairs.smoothed(t, sigma)), start, 1.5 * s))
         if refined[-1][1] < 0.03:
             break
-    refined.sort(key=lambda r: r[1])
+    refined = sorted((r for r in refined if np.isfinite(r[1])), key=lambda r: r[1])
+    if not refined:
+        raise ScanError(NOTHING)
     column, spread = refined[0][0], float(np.mean([r[1] for r in refined[:2]]))  # the least alone says too little
     return Axis(column, SURE * spread + FLOOR, how)
 
@@ -162,7 +164,8 @@ def _decided(tries: Real, each: Real, total: Real, best: int, near: float) -> No
     ends = np.pad(total, 1, constant_values=-np.inf)
     peaks = np.flatnonzero((total >= ends[:-2]) & (total >= ends[2:]))
     rivals = total[peaks[np.abs(tries[peaks] - tries[best]) > near]]
-    if votes < 0.5 * voters.sum() or (len(rivals) and rivals.max() > 0.6 * total[best]):
+    rival = rivals.max() / total[best] if len(rivals) else 0.0
+    if rival > 0.6 or votes < voters.sum() * (0.5 if rival > 0.3 else 0.25):
         raise ScanError(NOTHING)
 
 

@@ -98,19 +98,24 @@ def sums(t: Turned, c: float, columns: tuple[int, int] | None = None, by_columns
         (f + 1) * f * (f - 1) / 6,
     )
     last = p.shape[2] - 1
-    q = np.stack([w * p[:, :, np.clip(there + s, 0, last)] for s, w in zip((-1, 0, 1, 2), taps, strict=True)]).sum(0)
     gamma = np.arctan((k - c) / t.source)
     shift = (np.pi - 2 * gamma) / t.step
     first = (n + 1) // 2 if t.closed else int(np.clip(np.floor(n - 1 + 0.02 - shift.min()) + 1, 0, n))
     at = np.arange(first)[:, None] + shift[None, :]
+    if not first:
+        return NONE
     if t.closed:
-        base = np.floor(at + 1e-9).astype(np.intp)
+        base, row = np.floor(at + 1e-9).astype(np.intp), 0
         share, after, seen = at - base, (base + 1) % n, np.ones(at.shape, bool)
         base = base % n
     else:
         seen = at <= n - 1 + 0.02  # rounding of the angles
         base = np.clip(np.floor(at + 1e-9).astype(np.intp), 0, max(n - 2, 0))
-        share, after = np.where(seen, at - base, 0.0), base + 1
+        row = int(base.min())  # the views before it are nobody's partners
+        share, after, base = np.where(seen, at - base, 0.0), base + 1 - row, base - row
+    q = np.zeros((p.shape[0], n - row, len(k)))
+    for s, w in zip((-1, 0, 1, 2), taps, strict=True):
+        q += w * p[:, row:, np.clip(there + s, 0, last)]
     j = np.arange(len(k))[None, :]
     other = (1 - share) * q[:, base, j] + share * q[:, after, j]
     return _blocked(p[:, :first, low : high + 1], other, seen, np.asarray(k - c, np.float64), by_columns)
