@@ -101,9 +101,7 @@ def _raw(scan: Any, row: int, **more: Any) -> Measured:
     raw, part = scan.raw, slice(row, row + 1)
     read_all = lambda f: None if f is None else f.read(np.arange(f.shape[0]), part)[:, 0]  # noqa: E731
     data, flats, darks = read_all(raw.frames), read_all(raw.flats), read_all(raw.darks)
-    return Measured(
-        data, raw.angles, raw.kind, flats, darks, raw.axis, raw.spacing, raw.distances, **more
-    )  # fmt: skip
+    return Measured(data, raw.angles, raw.kind, flats, darks, raw.axis, raw.spacing, raw.distances, **more)
 
 
 def real(folder: Path) -> Iterator[tuple[str, Measured]]:
