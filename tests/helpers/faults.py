@@ -7,6 +7,7 @@ A fault takes what was measured and returns what a user would hand over; None wh
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import re
 import warnings
 from collections.abc import Callable, Iterator
@@ -100,9 +101,7 @@ def _raw(scan: Any, row: int, **more: Any) -> Measured:
     raw, part = scan.raw, slice(row, row + 1)
     read_all = lambda f: None if f is None else f.read(np.arange(f.shape[0]), part)[:, 0]  # noqa: E731
     data, flats, darks = read_all(raw.frames), read_all(raw.flats), read_all(raw.darks)
-    return Measured(
-        data, raw.angles, raw.kind, flats, darks, raw.axis, raw.spacing, raw.distances, **more
-    )  # fmt: skip
+    return Measured(data, raw.angles, raw.kind, flats, darks, raw.axis, raw.spacing, raw.distances, **more)
 
 
 def real(folder: Path) -> Iterator[tuple[str, Measured]]:
@@ -430,8 +429,10 @@ def told(m: Measured, folder: Path) -> list[str]:
         warnings.simplefilter("always")
         try:
             np.savez(file, data=data, pixel_size=np.float64(m.spacing), **given)
-            scan = read(file, angles=m.angles)
-            # what the numbers are and the distances as their file would state them
+            stated = {"kind": m.kind, "distances": m.distances}
+            known = {k: v for k, v in stated.items() if k in inspect.signature(read).parameters}
+            scan = read(file, angles=m.angles, **known)
+            # as their file would state them, where `read` takes no such argument
             raw = dataclasses.replace(scan.raw, kind=m.kind, distances=m.distances)
             scan = dataclasses.replace(scan, raw=raw).using(air=m.air)
             scan.sinogram(0)

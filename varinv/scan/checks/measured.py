@@ -118,7 +118,7 @@ def outliers(s: Sight) -> Iterator[Check]:
     # structure in the surroundings, and the flank of a narrow peak of the object
     usual = np.median(np.abs(np.diff(around, axis=0)), axis=0)
     flank = np.maximum(np.abs(y[1:-1, 1:-3] - y[1:-1, :-4]), np.abs(y[1:-1, 3:-1] - y[1:-1, 4:]))
-    large = np.maximum(8 * _noise_by_level(y, inner, s.noise), VISIBLE * s.contrast)
+    large = np.maximum(8 * s.noise_at(inner), VISIBLE * s.contrast)
     struck = same & (least > large) & (least > 4 * usual) & (least > 3 * flank)
     count = int(struck.sum())
     # noise alone reaches eight deviations once in 10^15; a few may be true specks
@@ -129,17 +129,6 @@ def outliers(s: Sight) -> Iterator[Check]:
         f"{count} single measurements stand apart from all around them (zingers, hot pixels): leave them out with a "
         "weight of 0, or filter them",
     )
-
-
-def _noise_by_level(y: Real, at: Real, least: float) -> Real:
-    """The noise of measurements of the size `at`: dark ones have more of it.  From twelve levels of equal share."""
-    bend = np.abs(np.diff(y, 2, axis=1)).ravel()
-    level = y[:, 1:-1].ravel()
-    marks = np.quantile(level, np.linspace(0, 1, 13))
-    place = np.clip(np.searchsorted(marks, level) - 1, 0, 11)
-    noise = [1.4826 * float(np.median(bend[place == k])) / np.sqrt(6) if (place == k).any() else 0 for k in range(12)]
-    noise = np.maximum(np.append(noise, noise[-1]), least)
-    return np.asarray(np.interp(at, marks, noise))
 
 
 def stripes(s: Sight) -> Iterator[Check]:

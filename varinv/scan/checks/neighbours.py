@@ -38,7 +38,7 @@ def neighbours(s: Sight) -> Iterator[Check]:
     # half of what the rim of the object moves by in a step: what is finer comes and goes between two views
     width = max(WIDTH, 0.25 * s.turn[1] / len(order) * s.lines.shape[1]) if s.geometry is not None else WIDTH
     y = _smooth(s.lines[order], width)
-    quiet = s.noise**2 / (2 * width * np.sqrt(np.pi))  # variance of the smoothed noise
+    quiet = s.noise_power / (2 * width * np.sqrt(np.pi))  # variance of the smoothed noise
     yield _ordered(y, quiet)
     if not s.even:
         for name in (CHANGE, JUMP, STEP, LEVEL):
@@ -46,7 +46,7 @@ def neighbours(s: Sight) -> Iterator[Check]:
         return
     yield _odd(y, quiet, order, s.gaps)
     # the fit is no better than a thousandth of the contrast, with or without noise
-    changes = _changes(y, max(s.noise, 1e-3 * s.contrast), quiet, s.gaps)
+    changes = _changes(y, max(np.sqrt(s.noise_power), 1e-3 * s.contrast), quiet, s.gaps)
     if len(changes.at) < FEW // 2:
         for name in (JUMP, STEP, LEVEL):
             yield undecided(name, "too few views stand at even angles among others")
@@ -98,8 +98,8 @@ def _ordered(y: Real, quiet: float) -> Check:
     """Mean square of neighbours' difference over that of any two views, without noise."""
     near_by = max(float(np.mean(np.diff(y, axis=0) ** 2)) - 2 * quiet, 0.0)
     apart = 2 * float(np.mean(np.var(y, axis=0, ddof=1))) - 2 * quiet
-    # noise of the estimate itself: a fifth of the noise's power must be exceeded for anything to be said
-    if apart < 0.2 * quiet or apart <= 0:
+    # what the views differ by must be more than their noise: it is not known to better than some ten per cent
+    if not apart > quiet:
         return undecided(ORDER, "all views look alike")
     figure = near_by / apart
     limit = 1 - min(5 / np.sqrt(len(y)), 0.4)  # shuffled views: 1, give or take 1/√views

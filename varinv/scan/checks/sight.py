@@ -37,6 +37,21 @@ class Sight:
             return 0.0
         return 1.4826 * float(np.median(np.abs(np.diff(self.lines, 2, axis=1)))) / math.sqrt(6)
 
+    def noise_at(self, values: Real) -> Real:
+        """The noise of measurements of these values: dark ones have more of it.  From twelve levels of equal share."""
+        bend = np.abs(np.diff(self.lines, 2, axis=1)).ravel()
+        level = self.lines[:, 1:-1].ravel()
+        marks = np.quantile(level, np.linspace(0, 1, 13))
+        place = np.clip(np.searchsorted(marks, level) - 1, 0, 11)
+        parts = [bend[place == k] for k in range(12)]
+        noise = [1.4826 * float(np.median(p)) / math.sqrt(6) if p.size else 0.0 for p in parts]
+        return np.asarray(np.interp(values, marks, np.maximum([*noise, noise[-1]], self.noise)))
+
+    @cached_property
+    def noise_power(self) -> float:
+        """Mean variance of the measurements: more than `noise` squared where dark ones scatter more."""
+        return float(np.mean(self.noise_at(self.lines) ** 2))
+
     @cached_property
     def contrast(self) -> float:
         """From the first to the 99th percentile of the line integrals."""
