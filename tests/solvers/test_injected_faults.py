@@ -6,6 +6,7 @@ benchmarks/injected_faults.py is the whole study; here a share of it, and what t
 from __future__ import annotations
 
 import sys
+import typing
 from pathlib import Path
 from typing import Any
 
@@ -147,3 +148,20 @@ def test_what_is_called_must_be_callable(name: str) -> None:
             continue
         with pytest.raises(TypeError, match=f"solve: {name} must be"):
             vi.solve(vi.L2Squared(Y), stop=vi.iterations(2), **{name: value})
+
+
+def test_solve_is_typed() -> None:
+    assert typing.get_type_hints(vi.solve)["return"] is vi.Result
+
+
+@pytest.mark.parametrize("solver", [vi.FISTA(), vi.HadamardGradient(), vi.ADMM()], ids=repr)
+def test_nan_from_the_first_call_on_is_an_error_or_said(solver: Any) -> None:
+    operator = faults.Spoilt(BLUR, forward=faults.FAULTS["nan"], adjoint=faults.FAULTS["nan"])
+    problem = vi.L2Squared(Y) @ operator + vi.NonNegative()
+    try:
+        result = vi.solve(problem, solver, stop=vi.iterations(20))
+    except ValueError as error:
+        assert "NaN" in str(error) or "needs" in str(error)  # noqa: PT017 - either end is right
+    else:
+        assert np.isfinite(result.x).all()
+        assert "Spoilt.forward gives NaN or infinite values for a finite image" in result.why
