@@ -7,7 +7,6 @@ A fault takes what was measured and returns what a user would hand over; None wh
 from __future__ import annotations
 
 import dataclasses
-import inspect
 import re
 import warnings
 from collections.abc import Callable, Iterator
@@ -428,13 +427,9 @@ def told(m: Measured, folder: Path) -> list[str]:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
-            np.savez(file, data=data, pixel_size=np.float64(m.spacing), **given)
-            stated = {"kind": m.kind, "distances": m.distances}
-            known = {k: v for k, v in stated.items() if k in inspect.signature(read).parameters}
-            scan = read(file, angles=m.angles, **known)
-            # as their file would state them, where `read` takes no such argument
-            raw = dataclasses.replace(scan.raw, kind=m.kind, distances=m.distances)
-            scan = dataclasses.replace(scan, raw=raw).using(air=m.air)
+            np.savez(file, data=data, **given)
+            scan = read(file, angles=m.angles, kind=m.kind, distances=m.distances, pixel_size=m.spacing)
+            scan = scan.using(air=m.air)
             scan.sinogram(0)
         except (ScanError, ValueError) as error:
             return [f"refused: {error}"]
