@@ -173,6 +173,35 @@ MUTANTS = [
     ("numba_tools.py", "test_unwritable", "        if \"no locator\" not in str(error):\n            raise\n", "        if \"no locator\" in str(error):\n            raise\n"),
     ("learning/path.py", "test_choice_report", "reached = not failed and not (used_up and not _settled(result))", "reached = not failed"),
     ("priors/denoiser.py", "test_bad_networks test_injected_faults", "    if tuple(v.shape) != tuple(u.shape):", "    if len(v.shape) != len(u.shape):"),
+    # scan: from frames to line integrals
+    ("scan/columns.py", "test_scan_correct test_scan_faults_views", "usable[views].mean(0) < 0.5", "usable[views].mean(0) < 0.02"),
+    ("scan/columns.py", "test_scan_correct test_scan_faults_views", "(level > 2 * near) & (level > 2 * air)", "(level > 2 * near) & (level > 200 * air)"),
+    ("scan/fill.py", "test_scan_correct test_scan_faults_views", "share = (angles[v] - angles[a]) / gap if gap > 0 else 0.5", "share = 0.5"),
+    ("scan/fill.py", "test_scan_correct test_scan_faults_views", "within.mean() < 0.1", "within.mean() < 0.0"),
+    ("scan/flats.py", "test_scan_faults_flats test_scan_correct", "when = np.arange(views) + 0.5", "when = np.arange(views) * 0.5"),
+    ("scan/flats.py", "test_scan_faults_flats test_scan_correct", "    if level > 5 * noise:", "    if level > -5 * noise:"),
+    ("scan/flats.py", "test_scan_faults_flats test_scan_correct", "return np.asarray(table[after - 1] + share *", "return np.asarray(table[after - 1] - share *"),
+    ("scan/outliers.py", "test_scan_faults_views test_scan_correct", "least = max(0.2 * contrast,", "least = max(2.0 * contrast,"),
+    ("scan/outliers.py", "test_scan_faults_views test_scan_correct", "limit = air - np.log(ABOVE)", "limit = air - 9"),
+    ("scan/levels.py", "test_scan_faults_views test_scan_correct", "DIP = 0.03", "DIP = 0.3"),
+    ("scan/kinds.py", "test_scan_kinds", "return Decision(TRANSMISSION, why)\n", "return Decision(LINES, why)\n"),
+    ("scan/kinds.py", "test_scan_kinds", "if e.way == \"brighter\":\n        if any(full", "if e.way == \"darker\":\n        if any(full"),
+    ("scan/names.py", "test_scan_formats_names test_scan_formats_layout", "return [(0, int(p), \"\") if p.isdigit()", "return [(1, 0, p) if p.isdigit()"),
+    ("scan/names.py", "test_scan_formats_names test_scan_formats_layout", "rising = [s for s in distinct if s.counts_up] or distinct", "rising = distinct"),
+    ("scan/axis_moments.py", "test_scan_axis", "found.append(fit[0] + (m - 1) / 2)", "found.append(fit[0] + m / 2)"),
+    ("scan/scan.py", "test_scan_correct test_demo_scan test_scan_geometry", "column = (column - start - (k - 1) / 2) / k", "column = (column - start) / k"),
+    ("scan/scan.py", "test_scan_correct test_demo_scan test_scan_geometry", "return self.shape[2] - 1 - column if self.mirrored else column", "return column"),
+    ("scan/checks/moments.py", "test_checks test_catalogue", "figure = abs(float(found[0]) - p.axis)", "figure = abs(float(found[0]) - p.axis) / 100"),
+    ("scan/saved.py", "test_scan_sources test_image_files test_cli", "if MARK not in words or not words.lstrip().startswith(\"{\"):", "if MARK in words:"),
+    # the command line
+    ("cli_options.py", "test_cli_stacks", "return slice(numbers[0], numbers[0] + 1 or None)", "return slice(numbers[0], numbers[0] + 1)"),
+    ("cli_options.py", "test_cli_stacks test_cli", "for out in (path, path.with_suffix(\".png\")) if beside else (path,):", "for out in (path,):"),
+    ("cli_options.py", "test_cli_stacks test_cli", "scan = scan.flip() if flip else scan", "scan = scan.reverse() if flip else scan"),
+    ("plot.py", "test_cli_stacks test_cli test_plot", "if not name.exists() or ours(name))", "if name)"),
+    ("cli.py", "test_cli", "        if table.doubtful:\n            raise typer.Exit(1)", "        if table.doubtful:\n            raise typer.Exit(0)"),
+    # checkpoints
+    ("solvers/checkpoint.py", "test_checkpoint test_checkpoint_files test_not_finite", "if due and finite(saved.state):", "if due:"),
+    ("solvers/checkpoint.py", "test_checkpoint test_checkpoint_files", "if row[\"k\"] <= saved.state.k]", "if row[\"k\"] < saved.state.k]"),
 ]  # fmt: skip
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from varinv import check
 from varinv.scan.record import Mask, Real, Repairs, views_named
 
 # What is less than 3 % of the intensity is called flicker: 0.03 on line integrals
@@ -249,3 +250,20 @@ def report_dips(found: np.ndarray, corrected: bool, repairs: Repairs) -> None:
     """Put the views of another level on record."""
     what = "levelled by the air at their edges" if corrected else "not used"
     repairs.note(f"views of another level than their neighbours, {what}", views_named(found))
+
+
+def of_views(given: Any, picked: np.ndarray, views: int) -> bool | tuple[float, ...]:
+    """The option `air` as the user gave it for the picked views, for all views of the file: True, False or levels."""
+    if isinstance(given, (bool, np.bool_)):
+        return bool(given)
+    levels = np.asarray(given)
+    if levels.dtype.kind not in "fiu" or levels.shape != (len(picked),):
+        raise TypeError(
+            f"using: air must be True or False, or the level of the beam in each of the {len(picked)} views, "
+            f"got {check.describe(given)}"
+        )
+    if not (np.isfinite(levels) & (levels > 0)).all():
+        raise ValueError("using: the levels of air must be positive: 1 where the beam is as in the flats")
+    every = np.ones(views)
+    every[picked] = levels
+    return tuple(every.tolist())

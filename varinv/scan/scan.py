@@ -17,7 +17,7 @@ from varinv.operators.geometry import FanBeam, ParallelBeam
 from varinv.operators.grid import covering
 from varinv.operators.radon import Radon
 from varinv.problem import Problem
-from varinv.scan import measure
+from varinv.scan import levels, measure
 from varinv.scan import process as steps
 from varinv.scan.axis import Axis, near
 from varinv.scan.errors import ScanError, ScanWarning, afford
@@ -215,7 +215,7 @@ class Scan:
         """
         options = self.options
         if air is not None:
-            options = options._replace(air=self._air(air))
+            options = options._replace(air=levels.of_views(air, self.picked, self.raw.frames.shape[0]))
         if stripes is not None:
             window, columns = check.integer("using", "stripes", stripes, low=0), self.raw.frames.shape[2]
             if window > columns:
@@ -244,22 +244,6 @@ class Scan:
             raw = dataclasses.replace(raw, axis=column)
         shared = self.shared if options == self.options else {}
         return dataclasses.replace(self, raw=raw, options=options, shared=shared, seen={})
-
-    def _air(self, given: Any) -> bool | tuple[float, ...]:
-        """The option `air`, for all views of the file."""
-        if isinstance(given, (bool, np.bool_)):
-            return bool(given)
-        levels = np.asarray(given)
-        if levels.dtype.kind not in "fiu" or levels.shape != (len(self.picked),):
-            raise TypeError(
-                f"using: air must be True or False, or the level of the beam in each of the {len(self.picked)} views, "
-                f"got {check.describe(given)}"
-            )
-        if not (np.isfinite(levels) & (levels > 0)).all():
-            raise ValueError("using: the levels of air must be positive: 1 where the beam is as in the flats")
-        every = np.ones(self.raw.frames.shape[0])
-        every[self.picked] = levels
-        return tuple(every.tolist())
 
     # --------------------------------------------------------------------------------------------- measurements
 

@@ -19,6 +19,7 @@ from varinv.scan.checks.sight import Real, Sight
 from varinv.scan.checks.symmetries import symmetries
 from varinv.scan.checks.table import DOUBT, WRONG, Check, Checks
 from varinv.scan.errors import ScanError
+from varinv.scan.record import Repairs
 
 Test = Callable[[Sight], Iterator[Check]]
 TESTS: tuple[Test, ...] = (
@@ -39,12 +40,13 @@ def check(scan: Any, row: int | None = None) -> Checks:
         with warnings.catch_warnings():  # they were given where the scan was read
             warnings.simplefilter("ignore")
             sight = _sight(scan, place)
+            repaired = Repairs(scan.seen[place].done).say()
     except ScanError as error:
         return Checks((Check("line integrals", None, None, WRONG, str(error)),), place)
     found: list[Check] = []
     for test in TESTS:
         found += _run(test, sight)
-    return Checks(tuple(found), place)
+    return Checks(tuple(found), place, repaired)
 
 
 def doubts(scan: Any, row: int | None = None) -> list[str]:

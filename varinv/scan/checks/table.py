@@ -43,10 +43,11 @@ def undecided(name: str, why: str) -> Check:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Checks:
-    """The tests of one row of a scan; printed, an aligned table."""
+    """The tests of one row of a scan, and what had to be repaired before they could look; printed, an aligned table."""
 
     table: tuple[Check, ...]
     row: int = 0
+    repaired: tuple[str, ...] = ()  # one sentence a kind of repair, with its count; no doubt: it is done
 
     @property
     def rows(self) -> tuple[Check, ...]:
@@ -71,6 +72,7 @@ class Checks:
         wide = [max(len(line[k]) for line in cells) for k in range(4)]
         lines = [f"{a:<{wide[0]}}  {b:>{wide[1]}}  {c:>{wide[2]}}  {d}".rstrip() for a, b, c, d in cells]
         lines += [f"- {c.name}: {c.remedy}" for c in self.table if c.doubtful]
+        lines += [f"- repaired: {text}" for text in self.repaired]
         lines += [f"- {c.name}, not decidable from the data: {c.remedy}" for c in self.table if c.verdict == OPEN]
         return "\n".join(lines)
 
