@@ -119,7 +119,7 @@ def test_columns_that_cut_the_object_off_warn_and_make_room(tmp_path):
     inner = full[64:192, 64:192]
     disc = np.hypot(*np.ogrid[-63.5:64, -63.5:64]) < 55
     error = np.abs((x - inner)[disc]).mean() / np.abs(inner[disc]).mean()
-    assert error < 0.15  # measured 0.06; without room 0.33
+    assert error < 0.15  # measured 0.08; without room 0.39
 
 
 def test_columns_in_the_air_are_no_truncation(tmp_path):
@@ -154,7 +154,7 @@ def test_methods_without_a_prior(tmp_path, solver):
     out = tmp_path / "x.h5"
     done = call("reconstruct", SCAN, "-o", out, "--views", "::6", "--bin", "4", "--prior", "none", "--solver", solver)
     assert done.exit_code == 0, done.output
-    assert vi.psnr(image(out), truth) > 26.5  # 27.7 to 29.5 measured, one of them stopped far too late 26.4
+    assert vi.psnr(image(out), truth) > 26.5  # 28.2 to 29.5 measured; CGLS after 100 steps 26.4
     with h5py.File(out) as f:
         assert f["settings"].attrs["solver"] == solver
 
