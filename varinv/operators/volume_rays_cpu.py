@@ -12,46 +12,168 @@ import math
 
 import numba as nb
 import numpy as np
-from numba.types import float64, int64, void
+from numba.types import boolean, float64, int64, void
 
 from varinv.numba_tools import FAST, ro, rw, shared
 
 BATCH = 8  # views whose rays are tabulated at once
 STRIP = 16  # planes of one owner
-RAYS = 512  # rays of a job
+RAYS = 1024  # rays of a job
 
 inner = nb.njit(fastmath=FAST, error_model="numpy", nogil=True)
+exact = nb.njit(error_model="numpy", nogil=True)
+
+
+@exact
+def planes_met(t, dt, width, low, high):
+    """Planes n in [low, high) outside of which t + n·dt is not in (−1, width); a few of them may not be either."""
+    if abs(dt) < 1e-9:
+        return low, high
+    a, b = (-1.0 - t) / dt, (width - t) / dt
+    a, b = max(min(a, b) - 1.0, low), min(max(a, b) + 2.0, high)
+    return (int64(a), int64(b)) if a < b else (low, low)
+
+
+@shared(
+    lambda f: void(
+        ro(f, 1), ro(float64, 2), ro(float64, 3), ro(float64, 2), boolean, ro(float64, 1), ro(int64, 1), int64,
+        rw(f, 1), rw(float64, 2), rw(int64, 2),
+    ),
+    fastmath=False,
+)  # fmt: skip
+def tabulate(start, stop, kind, starts, feet, steps, parallel, voxel, shape, rows, path, lines, bounds):
+    """For the rays (view, row, column): ℓ; the places t, s on plane 0 and their slopes; axis, first and last plane.
+
+    As `VolumeRays.lines` finds the axis, to the last bit: multiplications and additions are not fused.
+    """
+    columns = feet.shape[1]
+    p, d, n = np.empty(3), np.empty(3), np.empty(3)
+    for job in range(start, stop):
+        q, l = int64(job) // rows, int64(job) % rows
+        for k in range(columns):
+            ray = int64(job) * columns + k
+            total = 0.0
+            for c in range(3):
+                at = feet[q, k, c] + (l - (rows - 1) / 2) * steps[q, c]
+                d[c] = starts[q, c] if parallel else at - starts[q, c]
+                p[c] = at if parallel else starts[q, c]
+                total += d[c] * d[c]
+                p[c] /= voxel[c]
+                d[c] /= voxel[c]
+            n[0], n[1], n[2] = (shape[0] - 1) / 2 - p[2], (shape[1] - 1) / 2 - p[1], p[0] + (shape[2] - 1) / 2
+            d0, d1, d2 = -d[2], -d[1], d[0]
+            if abs(d1) >= abs(d2) and abs(d1) >= abs(d0):
+                a, b, c, along, first, second = 1, 0, 2, d1, d0, d2
+            elif abs(d2) >= abs(d0):
+                a, b, c, along, first, second = 2, 0, 1, d2, d0, d1
+            else:
+                a, b, c, along, first, second = 0, 1, 2, d0, d1, d2
+            dt, ds = first / along, second / along
+            t, s = n[b] - n[a] * dt, n[c] - n[a] * ds
+            low, high = planes_met(t, dt, shape[b], 0, shape[a])
+            low, high = planes_met(s, ds, shape[c], low, high)
+            lines[ray, 0], lines[ray, 1], lines[ray, 2], lines[ray, 3] = t, dt, s, ds
+            bounds[ray, 0], bounds[ray, 1], bounds[ray, 2] = a, low, high
+            path[ray] = math.sqrt(total) / abs(along)
 
 
 @inner
-def planes_met(t, dt, width, low, high):
-    """The planes n in [low, high) with −1 < t + n·dt < width, and perhaps one more at either end."""
-    if abs(dt) < 1e-12:
-        return (low, high) if -1.0 < t < width else (low, low)
-    a, b = (-1.0 - t) / dt, (width - t) / dt
-    a, b = min(a, b), max(a, b)
-    if b < low or a > high:
-        return low, low
-    return max(low, int64(math.floor(max(a, -1.0)))), min(high, int64(math.ceil(min(b, high + 1.0))) + 1)
+def sides(shape, a):
+    """The numbers of voxels beside axis a, and the strides of the framed volume: of a, then of these two."""
+    slices, rows = (shape[1] + 2) * (shape[2] + 2), shape[2] + 2
+    if a == 1:
+        return shape[0], shape[2], rows, slices, 1
+    if a == 2:
+        return shape[0], shape[1], 1, slices, rows
+    return shape[1], shape[2], slices, rows, 1
 
 
+@shared(lambda f: void(ro(f, 1), ro(int64, 1), ro(f, 1), ro(float64, 2), ro(int64, 2), rw(f, 1)))
+def read_rays(start, stop, flat, shape, path, lines, bounds, out):
+    """The integral along each ray; `flat` is the framed volume."""
+    one = nb.uint64(1)
+    for job in range(start, stop):
+        for ray in range(int64(job) * RAYS, min((int64(job) + 1) * RAYS, path.size)):
+            wide, deep, sa, sb, sc = sides(shape, bounds[ray, 0])
+            t, dt, s, ds = lines[ray, 0], lines[ray, 1], lines[ray, 2], lines[ray, 3]
+            total, beside, behind = flat.dtype.type(0), nb.uint64(sb), nb.uint64(sc)
+            base = sa + sb + sc
+            for n in range(bounds[ray, 1], bounds[ray, 2]):
+                u, v = t + n * dt, s + n * ds
+                if u <= -1.0 or u >= wide or v <= -1.0 or v >= deep:
+                    continue
+                fu, fv = math.floor(u), math.floor(v)
+                i = nb.uint64(base + n * sa + int64(fu) * sb + int64(fv) * sc)
+                x, y = flat.dtype.type(u - fu), flat.dtype.type(v - fv)
+                j = i + beside
+                e = flat[i] + y * (flat[i + behind] - flat[i])
+                f = flat[j] + y * (flat[j + behind] - flat[j])
+                total += e + x * (f - e)
+            out[ray] = total * path[ray]
+
+
+@shared(lambda f: void(ro(f, 1), ro(int64, 1), ro(f, 1), ro(float64, 2), ro(int64, 2), int64, rw(f, 1)))
+def write_rays(start, stop, y, shape, path, lines, bounds, axis, flat):
+    """Add to strips of planes of one axis of the framed volume what the rays along it have."""
+    wide, deep, sa, sb, sc = sides(shape, axis)
+    beside, behind = nb.uint64(sb), nb.uint64(sc)
+    base = sa + sb + sc
+    for job in range(start, stop):
+        low, high = int64(job) * STRIP, (int64(job) + 1) * STRIP
+        for ray in range(path.size):
+            if bounds[ray, 0] != axis:
+                continue
+            t, dt, s, ds = lines[ray, 0], lines[ray, 1], lines[ray, 2], lines[ray, 3]
+            value = y[ray] * path[ray]
+            for n in range(max(low, bounds[ray, 1]), min(high, bounds[ray, 2])):
+                u, v = t + n * dt, s + n * ds
+                if u <= -1.0 or u >= wide or v <= -1.0 or v >= deep:
+                    continue
+                fu, fv = math.floor(u), math.floor(v)
+                i = nb.uint64(base + n * sa + int64(fu) * sb + int64(fv) * sc)
+                x, z = flat.dtype.type(u - fu), flat.dtype.type(v - fv)
+                j = i + beside
+                f = x * value
+                e = value - f
+                flat[i] += (1 - z) * e
+                flat[i + behind] += z * e
+                flat[j] += (1 - z) * f
+                flat[j + behind] += z * f
+
+
+def batches(rays, some, dtype):
+    """A few views at a time: their indices, and the tables of their rays."""
+    views, (hs, hr, hc) = rays.views, rays.voxel
+    starts = views.middle if views.source is None else views.source
+    feet, voxel = views.feet(), np.array([hc, hr, hs])
+    rows, columns = views.shape
+    for k in range(0, some.size, BATCH):
+        q = some[k : k + BATCH]
+        size = q.size * rows * columns
+        path, lines, bounds = np.empty(size, dtype), np.empty((size, 4)), np.empty((size, 3), np.int64)
+        tabulate(
+            q.size * rows, np.empty(0, dtype), starts[q], feet[q], views.v[q], views.source is None, voxel,
+            np.array(rays.shape), rows, path, lines, bounds,
+        )  # fmt: skip
+        yield q, path, lines, bounds
 
 
 def project_rays(x, rays, some, out):
-    from varinv.operators.volume_radon import project_volume
-
-    out[some] = project_volume.reference(x, part(rays, some))
+    """Fill out[q] for the views q in `some`."""
+    flat, shape = np.pad(x, 1).reshape(-1), np.array(x.shape)
+    for q, path, lines, bounds in batches(rays, some, x.dtype):
+        found = np.empty(path.size, x.dtype)
+        read_rays(-(-path.size // RAYS), flat, shape, path, lines, bounds, found)
+        out[q] = found.reshape(q.size, *rays.views.shape)
 
 
 def adjoint_rays(y, rays, some, out):
-    from varinv.operators.volume_radon import adjoint_volume
-
-    out += adjoint_volume.reference(y[some], part(rays, some))
-
-
-def part(rays, some):
-    import copy
-
-    made = copy.copy(rays)
-    made.views = rays.views[some]
-    return made
+    """Add to the volume `out` what comes back from the views in `some`."""
+    S, R, C = out.shape
+    flat, shape = np.zeros((S + 2) * (R + 2) * (C + 2), y.dtype), np.array(out.shape)
+    for q, path, lines, bounds in batches(rays, some, y.dtype):
+        data = np.ascontiguousarray(y[q]).reshape(-1)
+        for axis in range(3):
+            if (bounds[:, 0] == axis).any():
+                write_rays(-(-out.shape[axis] // STRIP), data, shape, path, lines, bounds, axis, flat)
+    out += flat.reshape(S + 2, R + 2, C + 2)[1:-1, 1:-1, 1:-1]
