@@ -137,7 +137,17 @@ def write(g, y, yo, A, B, first, last, z0, z1, lanes):
 
 @shared(
     lambda f: void(
-        ro(f, 1), ro(float64, 3), ro(boolean, 2), ro(int64, 1), int64, int64, int64, float64, boolean, rw(f, 3), rw(f, 3)
+        ro(f, 1),
+        ro(float64, 3),
+        ro(boolean, 2),
+        ro(int64, 1),
+        int64,
+        int64,
+        int64,
+        float64,
+        boolean,
+        rw(f, 3),
+        rw(f, 3),
     )
 )
 def read_views(start, stop, flat, lines, by_row, some, slices, height, width, h, lanes, sums, out):

@@ -1,8 +1,10 @@
 """Rays of any direction through a volume, on the CPU, one by one.
 
-Tables of the rays of a few views come first: axis, first and last plane, two places and two slopes, path.  Forward, a
-job owns rays; back, it owns a strip of planes, one pass for each axis.  Every number is summed by one job in a fixed
-order: the bits do not depend on the number of threads.
+Tables of the rays of a few views come first: axis, first and last plane, two places and two slopes, path.  Places are
+whole numbers, 2^32 to a voxel (float64: 2^48), counted from the frame of zeros around the volume: a step is one
+addition, which voxel is one shift, and which planes a ray meets is found exactly.  Forward, a job owns rays; back, it owns a strip
+of planes, one pass for each axis.  Every number is summed by one job in a fixed order: the bits do not depend on the
+number of threads.
 """
 
 # mypy: ignore-errors
@@ -14,13 +16,16 @@ import numba as nb
 import numpy as np
 from numba.types import boolean, float64, int64, void
 
-from varinv.numba_tools import FAST, ro, rw, shared
+from varinv.numba_tools import ro, rw, shared
 
 BATCH = 8  # views whose rays are tabulated at once
 STRIP = 16  # planes of one owner
+BITS = {4: 32, 8: 48}  # of a fraction of a voxel, by the bytes of a number
 RAYS = 1024  # rays of a job
 
-inner = nb.njit(fastmath=FAST, error_model="numpy", nogil=True)
+SCALAR = {"contract", "nsz"}  # sums in order: in lanes, the compiler's gathers take six times as long
+
+inner = nb.njit(fastmath=SCALAR, error_model="numpy", nogil=True)
 exact = nb.njit(error_model="numpy", nogil=True)
 
 
@@ -34,14 +39,23 @@ def planes_met(t, dt, width, low, high):
     return (int64(a), int64(b)) if a < b else (low, low)
 
 
+@exact
+def planes_inside(p, dp, end, low, high):
+    """The planes n in [low, high) with 0 ≤ p + n·dp < end, in whole numbers."""
+    if dp == 0:
+        return (low, high) if 0 <= p < end else (low, low)
+    a, b = (-(p // dp), -((p - end) // dp)) if dp > 0 else ((p - end) // -dp + 1, p // -dp + 1)
+    return max(low, a), min(high, b)
+
+
 @shared(
     lambda f: void(
         ro(f, 1), ro(float64, 2), ro(float64, 3), ro(float64, 2), boolean, ro(float64, 1), ro(int64, 1), int64,
-        rw(f, 1), rw(float64, 2), rw(int64, 2),
+        int64, rw(f, 1), rw(int64, 2), rw(int64, 2),
     ),
     fastmath=False,
 )  # fmt: skip
-def tabulate(start, stop, kind, starts, feet, steps, parallel, voxel, shape, rows, path, lines, bounds):
+def tabulate(start, stop, kind, starts, feet, steps, parallel, voxel, shape, rows, bits, path, lines, bounds):
     """For the rays (view, row, column): ℓ; the places t, s on plane 0 and their slopes; axis, first and last plane.
 
     As `VolumeRays.lines` finds the axis, to the last bit: multiplications and additions are not fused.
@@ -72,73 +86,79 @@ def tabulate(start, stop, kind, starts, feet, steps, parallel, voxel, shape, row
             t, s = n[b] - n[a] * dt, n[c] - n[a] * ds
             low, high = planes_met(t, dt, shape[b], 0, shape[a])
             low, high = planes_met(s, ds, shape[c], low, high)
-            lines[ray, 0], lines[ray, 1], lines[ray, 2], lines[ray, 3] = t, dt, s, ds
+            if low < high:
+                unit = float64(int64(1) << bits)
+                lines[ray, 0], lines[ray, 1] = int64(math.floor((t + 1) * unit)), int64(math.floor(dt * unit))
+                lines[ray, 2], lines[ray, 3] = int64(math.floor((s + 1) * unit)), int64(math.floor(ds * unit))
+                low, high = planes_inside(lines[ray, 0], lines[ray, 1], (shape[b] + 1) << bits, low, high)
+                low, high = planes_inside(lines[ray, 2], lines[ray, 3], (shape[c] + 1) << bits, low, high)
             bounds[ray, 0], bounds[ray, 1], bounds[ray, 2] = a, low, high
             path[ray] = math.sqrt(total) / abs(along)
 
 
 @inner
-def sides(shape, a):
-    """The numbers of voxels beside axis a, and the strides of the framed volume: of a, then of these two."""
+def strides(shape, a):
+    """The strides of the framed volume: of axis a, then of the two beside it."""
     slices, rows = (shape[1] + 2) * (shape[2] + 2), shape[2] + 2
     if a == 1:
-        return shape[0], shape[2], rows, slices, 1
-    if a == 2:
-        return shape[0], shape[1], 1, slices, rows
-    return shape[1], shape[2], slices, rows, 1
+        return rows, slices, 1
+    return (1, slices, rows) if a == 2 else (slices, rows, 1)
 
 
-@shared(lambda f: void(ro(f, 1), ro(int64, 1), ro(f, 1), ro(float64, 2), ro(int64, 2), rw(f, 1)))
-def read_rays(start, stop, flat, shape, path, lines, bounds, out):
+@shared(lambda f: void(ro(f, 1), ro(int64, 1), int64, ro(f, 1), ro(int64, 2), ro(int64, 2), rw(f, 1)), fastmath=SCALAR)
+def read_rays(start, stop, flat, shape, bits, path, lines, bounds, out):
     """The integral along each ray; `flat` is the framed volume."""
-    one = nb.uint64(1)
+    mask, unit = (int64(1) << bits) - 1, flat.dtype.type(1.0 / float64(int64(1) << bits))
     for job in range(start, stop):
         for ray in range(int64(job) * RAYS, min((int64(job) + 1) * RAYS, path.size)):
-            wide, deep, sa, sb, sc = sides(shape, bounds[ray, 0])
-            t, dt, s, ds = lines[ray, 0], lines[ray, 1], lines[ray, 2], lines[ray, 3]
+            sa, sb, sc = strides(shape, bounds[ray, 0])
+            n, dp, dq = bounds[ray, 1], lines[ray, 1], lines[ray, 3]
+            p, q, base = lines[ray, 0] + n * dp, lines[ray, 2] + n * dq, (n + 1) * sa
             total, beside, behind = flat.dtype.type(0), nb.uint64(sb), nb.uint64(sc)
-            base = sa + sb + sc
-            for n in range(bounds[ray, 1], bounds[ray, 2]):
-                u, v = t + n * dt, s + n * ds
-                if u <= -1.0 or u >= wide or v <= -1.0 or v >= deep:
-                    continue
-                fu, fv = math.floor(u), math.floor(v)
-                i = nb.uint64(base + n * sa + int64(fu) * sb + int64(fv) * sc)
-                x, y = flat.dtype.type(u - fu), flat.dtype.type(v - fv)
+            for _ in range(nb.uint64(max(bounds[ray, 2] - n, 0))):
+                i = nb.uint64(base + (p >> bits) * sb + (q >> bits) * sc)
+                x, y = flat.dtype.type(p & mask) * unit, flat.dtype.type(q & mask) * unit
                 j = i + beside
                 e = flat[i] + y * (flat[i + behind] - flat[i])
                 f = flat[j] + y * (flat[j + behind] - flat[j])
                 total += e + x * (f - e)
+                p += dp
+                q += dq
+                base += sa
             out[ray] = total * path[ray]
 
 
-@shared(lambda f: void(ro(f, 1), ro(int64, 1), ro(f, 1), ro(float64, 2), ro(int64, 2), int64, rw(f, 1)))
-def write_rays(start, stop, y, shape, path, lines, bounds, axis, flat):
+@shared(
+    lambda f: void(ro(f, 1), ro(int64, 1), int64, ro(f, 1), ro(int64, 2), ro(int64, 2), int64, rw(f, 1)),
+    fastmath=SCALAR,
+)
+def write_rays(start, stop, y, shape, bits, path, lines, bounds, axis, flat):
     """Add to strips of planes of one axis of the framed volume what the rays along it have."""
-    wide, deep, sa, sb, sc = sides(shape, axis)
+    mask, unit = (int64(1) << bits) - 1, flat.dtype.type(1.0 / float64(int64(1) << bits))
+    sa, sb, sc = strides(shape, axis)
     beside, behind = nb.uint64(sb), nb.uint64(sc)
-    base = sa + sb + sc
     for job in range(start, stop):
         low, high = int64(job) * STRIP, (int64(job) + 1) * STRIP
         for ray in range(path.size):
-            if bounds[ray, 0] != axis:
+            n, last = max(low, bounds[ray, 1]), min(high, bounds[ray, 2])
+            if bounds[ray, 0] != axis or n >= last:
                 continue
-            t, dt, s, ds = lines[ray, 0], lines[ray, 1], lines[ray, 2], lines[ray, 3]
+            dp, dq = lines[ray, 1], lines[ray, 3]
+            p, q, base = lines[ray, 0] + n * dp, lines[ray, 2] + n * dq, (n + 1) * sa
             value = y[ray] * path[ray]
-            for n in range(max(low, bounds[ray, 1]), min(high, bounds[ray, 2])):
-                u, v = t + n * dt, s + n * ds
-                if u <= -1.0 or u >= wide or v <= -1.0 or v >= deep:
-                    continue
-                fu, fv = math.floor(u), math.floor(v)
-                i = nb.uint64(base + n * sa + int64(fu) * sb + int64(fv) * sc)
-                x, z = flat.dtype.type(u - fu), flat.dtype.type(v - fv)
+            for _ in range(nb.uint64(last - n)):
+                i = nb.uint64(base + (p >> bits) * sb + (q >> bits) * sc)
+                x, z = flat.dtype.type(p & mask) * unit, flat.dtype.type(q & mask) * unit
                 j = i + beside
                 f = x * value
                 e = value - f
-                flat[i] += (1 - z) * e
+                flat[i] += e - z * e
                 flat[i + behind] += z * e
-                flat[j] += (1 - z) * f
+                flat[j] += f - z * f
                 flat[j + behind] += z * f
+                p += dp
+                q += dq
+                base += sa
 
 
 def batches(rays, some, dtype):
@@ -150,10 +170,10 @@ def batches(rays, some, dtype):
     for k in range(0, some.size, BATCH):
         q = some[k : k + BATCH]
         size = q.size * rows * columns
-        path, lines, bounds = np.empty(size, dtype), np.empty((size, 4)), np.empty((size, 3), np.int64)
+        path, lines, bounds = np.empty(size, dtype), np.empty((size, 4), np.int64), np.empty((size, 3), np.int64)
         tabulate(
             q.size * rows, np.empty(0, dtype), starts[q], feet[q], views.v[q], views.source is None, voxel,
-            np.array(rays.shape), rows, path, lines, bounds,
+            np.array(rays.shape), rows, BITS[dtype.itemsize], path, lines, bounds,
         )  # fmt: skip
         yield q, path, lines, bounds
 
@@ -163,7 +183,7 @@ def project_rays(x, rays, some, out):
     flat, shape = np.pad(x, 1).reshape(-1), np.array(x.shape)
     for q, path, lines, bounds in batches(rays, some, x.dtype):
         found = np.empty(path.size, x.dtype)
-        read_rays(-(-path.size // RAYS), flat, shape, path, lines, bounds, found)
+        read_rays(-(-path.size // RAYS), flat, shape, BITS[x.dtype.itemsize], path, lines, bounds, found)
         out[q] = found.reshape(q.size, *rays.views.shape)
 
 
@@ -175,5 +195,7 @@ def adjoint_rays(y, rays, some, out):
         data = np.ascontiguousarray(y[q]).reshape(-1)
         for axis in range(3):
             if (bounds[:, 0] == axis).any():
-                write_rays(-(-out.shape[axis] // STRIP), data, shape, path, lines, bounds, axis, flat)
+                write_rays(
+                    -(-out.shape[axis] // STRIP), data, shape, BITS[y.dtype.itemsize], path, lines, bounds, axis, flat
+                )
     out += flat.reshape(S + 2, R + 2, C + 2)[1:-1, 1:-1, 1:-1]
