@@ -2,9 +2,9 @@
 
 Tables of the rays of a few views come first: axis, first and last plane, two places and two slopes, path.  Places are
 whole numbers, 2^32 to a voxel (float64: 2^48), counted from the frame of zeros around the volume: a step is one
-addition, which voxel is one shift, and which planes a ray meets is found exactly.  Forward, a job owns rays; back, it owns a strip
-of planes, one pass for each axis.  Every number is summed by one job in a fixed order: the bits do not depend on the
-number of threads.
+addition, which voxel is one shift, and which planes a ray meets is found exactly.  Forward, a job owns rays; back, it
+owns a strip of planes, one pass for each axis.  Every number is summed by one job in a fixed order: the bits do not
+depend on the number of threads.
 """
 
 # mypy: ignore-errors
