@@ -2,9 +2,10 @@
 
 Tables of the rays of a few views come first: axis, first and last plane, two places and two slopes, path.  Places are
 whole numbers, 2^32 to a voxel (float64: 2^48), counted from the frame of zeros around the volume: a step is one
-addition, which voxel is one shift, and which planes a ray meets is found exactly.  Forward, a job owns rays; back, it
-owns a strip of planes, one pass for each axis.  Every number is summed by one job in a fixed order: the bits do not
-depend on the number of threads.
+addition, which voxel is one shift, and which planes a ray meets is found exactly.  Upright lines of voxels are
+contiguous, and the rays of a detector column follow each other: neighbours read neighbours.  Forward, a job owns a
+detector column; back, a strip of planes, one pass for each axis.  Every number is summed by one job in a fixed order:
+the bits do not depend on the number of threads.
 """
 
 # mypy: ignore-errors
@@ -21,9 +22,8 @@ from varinv.numba_tools import ro, rw, shared
 BATCH = 8  # views whose rays are tabulated at once
 STRIP = 16  # planes of one owner
 BITS = {4: 32, 8: 48}  # of a fraction of a voxel, by the bytes of a number
-RAYS = 1024  # rays of a job
 
-SCALAR = {"contract", "nsz"}  # sums in order: in lanes, the compiler's gathers take six times as long
+SCALAR = {"contract", "nsz"}  # sums in order: the compiler's lanes gather, which is slower
 
 inner = nb.njit(fastmath=SCALAR, error_model="numpy", nogil=True)
 exact = nb.njit(error_model="numpy", nogil=True)
@@ -56,19 +56,20 @@ def planes_inside(p, dp, end, low, high):
     fastmath=False,
 )  # fmt: skip
 def tabulate(start, stop, kind, starts, feet, steps, parallel, voxel, shape, rows, bits, path, lines, bounds):
-    """For the rays (view, row, column): ℓ; the places t, s on plane 0 and their slopes; axis, first and last plane.
+    """For the rays (view, column, row): ℓ; the places t, s on plane 0 and their slopes; axis, first and last plane.
 
     As `VolumeRays.lines` finds the axis, to the last bit: multiplications and additions are not fused.
     """
     columns = feet.shape[1]
+    half = (rows - 1) / 2
     p, d, n = np.empty(3), np.empty(3), np.empty(3)
     for job in range(start, stop):
-        q, l = int64(job) // rows, int64(job) % rows
-        for k in range(columns):
-            ray = int64(job) * columns + k
+        q, k = int64(job) // columns, int64(job) % columns
+        for l in range(rows):
+            ray = int64(job) * rows + l
             total = 0.0
             for c in range(3):
-                at = feet[q, k, c] + (l - (rows - 1) / 2) * steps[q, c]
+                at = feet[q, k, c] + (l - half) * steps[q, c]
                 d[c] = starts[q, c] if parallel else at - starts[q, c]
                 p[c] = at if parallel else starts[q, c]
                 total += d[c] * d[c]
@@ -99,33 +100,46 @@ def tabulate(start, stop, kind, starts, feet, steps, parallel, voxel, shape, row
 @inner
 def strides(shape, a):
     """The strides of the framed volume: of axis a, then of the two beside it."""
-    slices, rows = (shape[1] + 2) * (shape[2] + 2), shape[2] + 2
+    row, column = (shape[0] + 2) * (shape[2] + 2), shape[0] + 2
     if a == 1:
-        return rows, slices, 1
-    return (1, slices, rows) if a == 2 else (slices, rows, 1)
+        return row, 1, column
+    return (column, 1, row) if a == 2 else (1, row, column)
 
 
-@shared(lambda f: void(ro(f, 1), ro(int64, 1), int64, ro(f, 1), ro(int64, 2), ro(int64, 2), rw(f, 1)), fastmath=SCALAR)
-def read_rays(start, stop, flat, shape, bits, path, lines, bounds, out):
-    """The integral along each ray; `flat` is the framed volume."""
+@shared(
+    lambda f: void(ro(f, 1), ro(int64, 1), int64, int64, ro(f, 1), ro(int64, 2), ro(int64, 2), rw(f, 1)),
+    fastmath=SCALAR,
+)
+def read_rays(start, stop, flat, shape, bits, rows, path, lines, bounds, out):
+    """The integral along each ray, a detector column at a time; `flat` is the framed volume."""
     mask, unit = (int64(1) << bits) - 1, flat.dtype.type(1.0 / float64(int64(1) << bits))
+    planes = max(shape[0], shape[1], shape[2])
     for job in range(start, stop):
-        for ray in range(int64(job) * RAYS, min((int64(job) + 1) * RAYS, path.size)):
-            sa, sb, sc = strides(shape, bounds[ray, 0])
-            n, dp, dq = bounds[ray, 1], lines[ray, 1], lines[ray, 3]
-            p, q, base = lines[ray, 0] + n * dp, lines[ray, 2] + n * dq, (n + 1) * sa
-            total, beside, behind = flat.dtype.type(0), nb.uint64(sb), nb.uint64(sc)
-            for _ in range(nb.uint64(max(bounds[ray, 2] - n, 0))):
-                i = nb.uint64(base + (p >> bits) * sb + (q >> bits) * sc)
-                x, y = flat.dtype.type(p & mask) * unit, flat.dtype.type(q & mask) * unit
-                j = i + beside
-                e = flat[i] + y * (flat[i + behind] - flat[i])
-                f = flat[j] + y * (flat[j + behind] - flat[j])
-                total += e + x * (f - e)
-                p += dp
-                q += dq
-                base += sa
-            out[ray] = total * path[ray]
+        begin, end = int64(job) * rows, (int64(job) + 1) * rows
+        for ray in range(begin, end):
+            out[ray] = 0
+        for low in range(0, planes, STRIP):
+            for ray in range(begin, end):
+                n, last = max(low, bounds[ray, 1]), min(low + STRIP, bounds[ray, 2])
+                if n >= last:
+                    continue
+                sa, sb, sc = strides(shape, bounds[ray, 0])
+                dp, dq = lines[ray, 1], lines[ray, 3]
+                p, q, base = lines[ray, 0] + n * dp, lines[ray, 2] + n * dq, (n + 1) * sa
+                total, beside, behind = flat.dtype.type(0), nb.uint64(sb), nb.uint64(sc)
+                for _ in range(nb.uint64(last - n)):
+                    i = nb.uint64(base + (p >> bits) * sb + (q >> bits) * sc)
+                    x, y = flat.dtype.type(p & mask) * unit, flat.dtype.type(q & mask) * unit
+                    j = i + behind
+                    e = flat[i] + x * (flat[i + beside] - flat[i])
+                    f = flat[j] + x * (flat[j + beside] - flat[j])
+                    total += e + y * (f - e)
+                    p += dp
+                    q += dq
+                    base += sa
+                out[ray] += total
+        for ray in range(begin, end):
+            out[ray] *= path[ray]
 
 
 @shared(
@@ -172,7 +186,7 @@ def batches(rays, some, dtype):
         size = q.size * rows * columns
         path, lines, bounds = np.empty(size, dtype), np.empty((size, 4), np.int64), np.empty((size, 3), np.int64)
         tabulate(
-            q.size * rows, np.empty(0, dtype), starts[q], feet[q], views.v[q], views.source is None, voxel,
+            q.size * columns, np.empty(0, dtype), starts[q], feet[q], views.v[q], views.source is None, voxel,
             np.array(rays.shape), rows, BITS[dtype.itemsize], path, lines, bounds,
         )  # fmt: skip
         yield q, path, lines, bounds
@@ -180,11 +194,12 @@ def batches(rays, some, dtype):
 
 def project_rays(x, rays, some, out):
     """Fill out[q] for the views q in `some`."""
-    flat, shape = np.pad(x, 1).reshape(-1), np.array(x.shape)
+    flat, shape = np.pad(x.transpose(1, 2, 0), 1).reshape(-1), np.array(x.shape)
+    rows, columns = rays.views.shape
     for q, path, lines, bounds in batches(rays, some, x.dtype):
         found = np.empty(path.size, x.dtype)
-        read_rays(-(-path.size // RAYS), flat, shape, BITS[x.dtype.itemsize], path, lines, bounds, found)
-        out[q] = found.reshape(q.size, *rays.views.shape)
+        read_rays(q.size * columns, flat, shape, BITS[x.dtype.itemsize], rows, path, lines, bounds, found)
+        out[q] = found.reshape(q.size, columns, rows).transpose(0, 2, 1)
 
 
 def adjoint_rays(y, rays, some, out):
@@ -192,10 +207,10 @@ def adjoint_rays(y, rays, some, out):
     S, R, C = out.shape
     flat, shape = np.zeros((S + 2) * (R + 2) * (C + 2), y.dtype), np.array(out.shape)
     for q, path, lines, bounds in batches(rays, some, y.dtype):
-        data = np.ascontiguousarray(y[q]).reshape(-1)
+        data = np.ascontiguousarray(y[q].transpose(0, 2, 1)).reshape(-1)
         for axis in range(3):
             if (bounds[:, 0] == axis).any():
                 write_rays(
                     -(-out.shape[axis] // STRIP), data, shape, BITS[y.dtype.itemsize], path, lines, bounds, axis, flat
                 )
-    out += flat.reshape(S + 2, R + 2, C + 2)[1:-1, 1:-1, 1:-1]
+    out += flat.reshape(R + 2, C + 2, S + 2)[1:-1, 1:-1, 1:-1].transpose(2, 0, 1)
