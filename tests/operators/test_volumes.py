@@ -250,6 +250,7 @@ def test_covering_and_the_warning():
         (lambda: vi.ConeBeam([0.0, 1.0], (2, 2), 1.0, 9.0, 1.0, rise=[1.0]), "one height for each of 2 angles, got 1"),
         (lambda: vi.Laminography([0.0, 1.0], (2, 2), tilt=30.0), "quarter of a turn"),
         (lambda: radon((9, 9), CIRCLE), r"needs a volume of shape \(slices, rows, columns\), got \(9, 9\)"),
+        (lambda: vi.fbp(radon((9, 9, 9), CIRCLE), np.zeros((32, 80, 96))), "scan of volumes.*SIRT"),
         (lambda: radon((9, 500, 9), CIRCLE), "the source is inside the volume .* view 0"),
     ],
 )  # fmt: skip

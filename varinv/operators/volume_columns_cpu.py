@@ -233,9 +233,9 @@ def write_strips(start, stop, data, lines, by_row, some, rowwise, rows, slices, 
                     a = (n + 1) * along + (j + 1) * beside
                     b = a + beside
                     for z in range(nb.uint64(z0), nb.uint64(z1)):
-                        flat[nb.uint64(a) + z] += (1 - w) * g[z]
-                    for z in range(nb.uint64(z0), nb.uint64(z1)):
-                        flat[nb.uint64(b) + z] += w * g[z]
+                        part = w * g[z]
+                        flat[nb.uint64(a) + z] += g[z] - part
+                        flat[nb.uint64(b) + z] += part
 
 
 def framed(x):

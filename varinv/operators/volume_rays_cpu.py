@@ -3,8 +3,8 @@
 Tables of the rays of a few views come first: axis, first and last plane, two places and two slopes, path.  Places are
 whole numbers, 2^32 to a voxel (float64: 2^48), counted from the frame of zeros around the volume: a step is one
 addition, which voxel is one shift, and which planes a ray meets is found exactly.  Upright lines of voxels are
-contiguous, and the rays of a detector column follow each other: neighbours read neighbours.  Forward, a job owns a
-detector column; back, a strip of planes, one pass for each axis.  Every number is summed by one job in a fixed order:
+contiguous, and the rays of a detector column follow each other: neighbours read neighbours.  Forward, a job owns some
+detector columns; back, a strip of planes, one pass for each axis.  Every number is summed by one job in a fixed order:
 the bits do not depend on the number of threads.
 """
 
@@ -21,6 +21,7 @@ from varinv.numba_tools import ro, rw, shared
 
 BATCH = 8  # views whose rays are tabulated at once
 STRIP = 16  # planes of one owner
+COLUMNS = 32  # of the detector: a job
 BITS = {4: 32, 8: 48}  # of a fraction of a voxel, by the bytes of a number
 
 SCALAR = {"contract", "nsz"}  # sums in order: the compiler's lanes gather, which is slower
@@ -111,11 +112,11 @@ def strides(shape, a):
     fastmath=SCALAR,
 )
 def read_rays(start, stop, flat, shape, bits, rows, path, lines, bounds, out):
-    """The integral along each ray, a detector column at a time; `flat` is the framed volume."""
+    """The integral along each ray, some detector columns at a time; `flat` is the framed volume."""
     mask, unit = (int64(1) << bits) - 1, flat.dtype.type(1.0 / float64(int64(1) << bits))
     planes = max(shape[0], shape[1], shape[2])
     for job in range(start, stop):
-        begin, end = int64(job) * rows, (int64(job) + 1) * rows
+        begin, end = int64(job) * COLUMNS * rows, min((int64(job) + 1) * COLUMNS * rows, path.size)
         for ray in range(begin, end):
             out[ray] = 0
         for low in range(0, planes, STRIP):
@@ -198,7 +199,9 @@ def project_rays(x, rays, some, out):
     rows, columns = rays.views.shape
     for q, path, lines, bounds in batches(rays, some, x.dtype):
         found = np.empty(path.size, x.dtype)
-        read_rays(q.size * columns, flat, shape, BITS[x.dtype.itemsize], rows, path, lines, bounds, found)
+        read_rays(
+            -(-q.size * columns // COLUMNS), flat, shape, BITS[x.dtype.itemsize], rows, path, lines, bounds, found
+        )
         out[q] = found.reshape(q.size, columns, rows).transpose(0, 2, 1)
 
 
