@@ -9,6 +9,7 @@ from typing import Any
 
 from varinv import check
 from varinv.backend import namespace
+from varinv.memory import remembered
 from varinv.operators.cone import ConeBeam, Laminography
 from varinv.operators.grid import UncoveredWarning, seen_height
 from varinv.operators.views import length, refuse
@@ -50,14 +51,19 @@ def voxel(A: Any) -> tuple[float, float, float]:
 
 
 def warn_uncovered(who: str, geometry: Any, shape: tuple[int, ...], h: tuple[float, float, float]) -> None:
-    """Warn where many rays that meet the volume leave it through its top or bottom."""
-    if (found := seen_height(geometry, shape, h)) is not None:
-        warnings.warn(
-            f"{who}: the detector sees {found} slices, the volume has {shape[0]}; what lies beyond is put into the "
-            "outermost slices; use Grid.covering(geometry, pixel_size) and crop",
-            UncoveredWarning,
-            stacklevel=check.outside(),
-        )
+    """Warn where many rays that meet the volume leave it through its top or bottom; once for a geometry."""
+
+    def look() -> bool:
+        if (found := seen_height(geometry, shape, h)) is not None:
+            warnings.warn(
+                f"{who}: the detector sees {found} slices, the volume has {shape[0]}; what lies beyond is put into the "
+                "outermost slices; use Grid.covering(geometry, pixel_size) and crop",
+                UncoveredWarning,
+                stacklevel=check.outside(),
+            )
+        return True
+
+    remembered(geometry, ("uncovered", shape, h), look)
 
 
 def volumes(make: Callable[..., Any]) -> Iterator[Any]:
