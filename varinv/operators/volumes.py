@@ -77,10 +77,10 @@ def _volumes(make: Callable[..., Any]) -> Iterator[Any]:
     turn = [0.0, 0.7, math.pi / 2, 2.2, math.pi, -1.1]
     circle = ConeBeam(turn, (4, 7), 1.5, 14.0, 7.0)
     yield make((5, 6, 7), circle, 1.0)
-    yield make((5, 4, 6), ConeBeam(turn, (5, 6), (1.1, 1.6), 12.0, 5.0, rise=6.0, row=1.3), (0.8, 1.1, 0.9))
+    yield make((13, 3, 5), ConeBeam(turn, (5, 6), (1.1, 1.6), 12.0, 5.0, rise=6.0, row=1.3), (0.8, 1.1, 0.9))
     yield make((4, 5, 5), ConeBeam(turn[:4], (3, 6), 1.4, 12.0, 6.0, axis=0.4), 1.0)
-    yield make((3, 6, 5), ConeBeam(turn[:4], (4, 5), 1.6, 12.0, 6.0, axis=[2.2, 1.9, 2.0, 2.4], curved=True), 1.0)
-    yield make((4, 5, 6), circle.views()[:4].turned("x", math.radians(20)), 1.0)
+    yield make((6, 6, 5), ConeBeam(turn[:4], (4, 5), 1.6, 12.0, 6.0, axis=[2.2, 1.9, 2.0, 2.4], curved=True), 1.0)
+    yield make((8, 5, 5), circle.views()[:4].turned("x", math.radians(20)), 1.0)
     yield make((4, 4, 5), ConeBeam(turn[:3], (4, 5), 3.1, 14.0, 7.0), 1.0)
     yield make((1, 1, 1), ConeBeam(turn[:3], (1, 1), 1.5, 14.0, 7.0), 1.0)
     for tilt in (0.0, 30.0, 60.0):
