@@ -24,7 +24,9 @@ LAYERS: list[tuple[str, ...]] = [
     (
         "operators.degrees",
         "operators.toolboxes",
+        "operators.views",
         "operators.geometry",
+        "operators.cone",
         "operators.grid",
         "operators.fbp_weights",
         "operators.fbp",
