@@ -6,7 +6,10 @@ import copy
 import dataclasses
 import math
 import os
-from collections.abc import Callable
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 from varinv import check
@@ -40,6 +43,23 @@ def last_finite(problem: Problem, solver: Solver, state: Any, x: Array, k: int) 
         fresh = state
     fresh = fresh if finite(fresh) else state._replace(x=x, k=k)
     return fresh, words + f"the iterate of iteration {k}, which was finite, is returned" + why
+
+
+@contextmanager
+def whole() -> Iterator[None]:
+    """Inside, Ctrl-C waits for the end: a state that is being written over is no image of any iteration."""
+    before = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(before):
+        yield
+        return
+    pressed: list[Any] = []
+    signal.signal(signal.SIGINT, lambda *press: pressed.append(press))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if pressed:
+        before(*pressed[0])
 
 
 def _but(problem: Problem, x: Any, rows: Any, used_up: bool) -> str:
@@ -124,7 +144,7 @@ def solve(
     state = state if found is None else found.state
     if not finite(state):
         raise ValueError(f"solve: the first image of {solver} is NaN or infinite{culprit(problem, x)}")
-    watch = Watch(problem, rule, observe, state, found, alone)
+    watch = Watch(problem, rule, observe, state, found, alone, lean=keeper is None)
     finished, interrupted = watch.why is not None, False
 
     def saved(state: Any) -> Saved:
@@ -138,7 +158,10 @@ def solve(
                 if keeper is not None:
                     keeper.offer(saved(state), finite)
                 most, spare = watch.ahead(state, kept=keeper is not None)
-                state = solver.advance(problem, state, most, spare)
+                with whole() if watch.lean else nullcontext():
+                    if watch.lean:
+                        state = state._replace(**dict.fromkeys(solver.unread))
+                    state = solver.advance(problem, state, most, spare)
                 watch.stepped(state)
                 show(state.k, readings_of(rule))
         except KeyboardInterrupt:
@@ -149,7 +172,7 @@ def solve(
     notes = {"proof": f"none: {unproved}"} if unproved else {}
     ended = finite(state)
     if not ended:
-        state, watch.why = last_finite(problem, solver, state, *watch.good)
+        state, watch.why = last_finite(problem, solver, state, *(watch.good or (state.x, state.k)))
     elif keeper is not None and not finished and not interrupted:
         keeper.close(saved(state))
     if keeper is not None and keeper.failed:
