@@ -26,6 +26,7 @@ from varinv.solvers.checkpoint import Checkpoint, Keeper, Saved
 from varinv.solvers.default_solver import choose
 from varinv.solvers.doubt import doubt
 from varinv.solvers.probes import culprit, refuted
+from varinv.solvers.rehearsal import afford
 from varinv.solvers.rules import default_stop, gap, leaves, readings_of, spent
 from varinv.solvers.watch import Watch, finite
 from varinv.views import seen
@@ -78,6 +79,7 @@ def solve(
     observe: Callable[[Any], Any] | None = None,
     progress: bool | Callable[[int, Any], None] = False,
     checkpoint: str | os.PathLike[str] | Checkpoint | None = None,
+    memory: str | None = None,
 ) -> Result:
     """Minimise a problem: reconstruct an image, and say why the solver stopped.
 
@@ -92,6 +94,8 @@ def solve(
     progress : show a progress line; or a function that is called with the iteration number and what the rules read.
     checkpoint : a file from which a run that was killed goes on when the same call is made again, bit for bit as if
         it had never stopped; a path, or a Checkpoint that says how often it is written.
+    memory : None: a volume above 1 GB (16 images) whose run would not fit into memory is refused before it starts, see
+        `forecast`; "ignore": it is tried.
 
     Returns
     -------
@@ -103,6 +107,8 @@ def solve(
     ------
     TypeError, ValueError
         A problem that is none, a start image of another shape or with NaN, a checkpoint of another run.
+    MemoryError
+        A volume whose run does not fit; the message has the numbers.
     OSError
         A checkpoint that cannot be written at the start (later it is a warning).
     """
@@ -115,12 +121,25 @@ def solve(
     problem = given
     if solver is not None and not isinstance(solver, Solver):
         raise TypeError(f"solve: solver must be a Solver such as ChambollePock(), got {check.describe(solver)}")
+    if memory not in (None, "ignore"):
+        raise ValueError(f'solve: memory must be None or "ignore", got {memory!r}')
+    if memory is None:
+        afford(solve, problem, solver, stop, seen=observe is not None or callable(progress) or checkpoint is not None)
     x0 = check.taken("solve", "x0", x0)
     like = x0 if (data := problem.data()) is None else data
     if (inside := seen(like, problem, solver, x0, stop)) is not None:
         shown = observe if observe is None else lambda state: observe(given_back(state, like))
         viewed, method, begin, until = inside
-        done = solve(viewed, method, x0=begin, stop=until, observe=shown, progress=progress, checkpoint=checkpoint)
+        done = solve(
+            viewed,
+            method,
+            x0=begin,
+            stop=until,
+            observe=shown,
+            progress=progress,
+            checkpoint=checkpoint,
+            memory="ignore",
+        )
         x, state = given_back(done.x, like), given_back(done.state, like)
         return dataclasses.replace(done, x=x, state=state, problem=problem, solver=solver or done.solver)
     x = start(problem, x0)

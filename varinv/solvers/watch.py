@@ -6,6 +6,7 @@ import math
 import sys
 import time
 from collections.abc import Callable
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -15,6 +16,7 @@ from varinv.linalg import distance, dot, norm
 from varinv.solvers.rules import FAR, ONE_STATE, Periodic, gap, leaves, reason, residual, seconds
 
 EVERY = 10
+REHEARSED: ContextVar[bool | None] = ContextVar("REHEARSED", default=None)  # a forecast: whether the whole is large
 VOXELS = 1 << 18  # from here on `solve` holds one state of a volume and no other image (docs/decisions/0022)
 
 
@@ -114,8 +116,8 @@ class Watch:
 
 def large(state: Any) -> bool:
     """Whether the image is a volume so large that memory is what counts."""
-    x = state.x
-    return x.ndim >= 3 and math.prod(x.shape) >= VOXELS
+    x, rehearsed = state.x, REHEARSED.get()
+    return x.ndim >= 3 and (math.prod(x.shape) >= VOXELS if rehearsed is None else rehearsed)
 
 
 def finite(state: Any) -> bool:
