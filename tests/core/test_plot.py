@@ -156,7 +156,7 @@ def test_nothing_global_is_touched():
 def test_a_volume_is_shown_in_three_planes_that_meet():
     x = rand(np, (5, 8, 6), 1)
     solved = vi.solve(vi.L2Squared(x), stop=vi.iterations(3))
-    figure = plot.result(solved, unit="1/mm")
+    figure = solved.plot(unit="1/mm")
     drawn = [np.asarray(shown(figure, k).get_array()) for k in range(3)]
     assert np.array_equal(drawn[0], solved.x[2])
     assert np.array_equal(drawn[1], solved.x[:, :, 3].T)
