@@ -148,6 +148,7 @@ from .solvers.chambolle_pock import ChambollePock as ChambollePock
 from .solvers.checkpoint import Checkpoint as Checkpoint
 from .solvers.condat_vu import CondatVu as CondatVu
 from .solvers.fista import FISTA as FISTA
+from .solvers.forecast import forecast as forecast
 from .solvers.hadamard import HadamardGradient as HadamardGradient
 from .solvers.hybrid_lsqr import HybridLSQR as HybridLSQR
 from .solvers.landweber import Landweber as Landweber
@@ -162,6 +163,7 @@ from .solvers.mmgks import MMGKS as MMGKS
 from .solvers.pd3o import PD3O as PD3O
 from .solvers.preconditioned import PreconditionedChambollePock as PreconditionedChambollePock
 from .solvers.proximal_gradient import ProximalGradient as ProximalGradient
+from .solvers.rehearsal import Forecast as Forecast
 from .solvers.restarted_chambolle_pock import RestartedChambollePock as RestartedChambollePock
 from .solvers.rules import gap as gap
 from .solvers.rules import iterations as iterations
