@@ -134,16 +134,18 @@ def planes(x: Any, sizes: Sequence[float], unit: str, what: str) -> list[dict[st
     if x.ndim == 2:
         side = " × ".join(f"{n}" for n in x.shape)
         return [
-            picture(x, sizes, unit, f"{what}: {side} pixels of {sizes[-1]:.4g} {unit}; x to the right, y down", what)
+            picture(
+                x, sizes, unit, f"{what}: {side} pixels of {sizes[-1]:.4g} {unit}; x right, y up (row 0 on top)", what
+            )
         ]
     whole = [k for k in range(x.shape[0]) if np.isfinite(x[k]).any()] or [0]
     z = min(whole, key=lambda k: abs(k - x.shape[0] // 2))
     y, c = x.shape[1] // 2, x.shape[2] // 2
-    found = [picture(x[z], sizes[1:], unit, f"{what}, slice {z}: x to the right, y down", f"{what}, slice {z}")]
+    found = [picture(x[z], sizes[1:], unit, f"{what}, slice {z}: x right, y up (row 0 on top)", f"{what}, slice {z}")]
     if x.shape[0] > 1:
         words = f"{what}, row {y} of all slices: x to the right, slices down"
         found.append(picture(x[:, y], (sizes[0], sizes[2]), unit, words, f"{what}, plane x and z"))
-        words = f"{what}, column {c} of all slices: y to the right, slices down"
+        words = f"{what}, column {c} of all slices: rows to the right, slices down"
         found.append(picture(x[:, :, c], (sizes[0], sizes[1]), unit, words, f"{what}, plane y and z"))
     return found
 

@@ -84,7 +84,7 @@ def preview(
 
 
 def _caption(n: int, pixel: float, unit: str) -> str:
-    return f"{n} × {n} pixels of {pixel:.4g} {unit}; x to the right, y down"
+    return f"{n} × {n} pixels of {pixel:.4g} {unit}; x right, y up (row 0 on top)"
 
 
 def _facts(scan: Any, small: Any, choice: parts.Choice, prior: str) -> list[tuple[str, str]]:
