@@ -91,14 +91,14 @@ def open_tiff(path: Path) -> SavedResult | None:
 
 def open_zarr(path: Path) -> SavedResult | None:
     """The same of an OME-Zarr folder: its finest level, and the settings beside it."""
-    from varinv.scan import sources
+    from varinv.scan import trees
     from varinv.scan.formats import ome_zarr
 
     said = ome_zarr.attributes(path).get("varinv")
     level = ome_zarr.level(path)
     if level is None or not isinstance(said, dict) or MARK not in said:
         return None
-    image = sources.open_zarr(path)[level.name]
+    image = trees.open_zarr(path)[level.name]
     afford(path, "the image", int(np.prod(image.shape)) * image.dtype.itemsize)
     return _saved(path, np.asarray(image[...]), dict(said))
 

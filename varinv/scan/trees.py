@@ -175,6 +175,15 @@ def hdf5_tree(group: Any, path: Path) -> Tree:
     return Tree(shapes, opened)
 
 
+def open_zarr(path: Path) -> Any:
+    """The zarr array or group in this folder."""
+    try:
+        import zarr
+    except ImportError:
+        raise ScanError(f"{path}: a zarr folder; reading it needs zarr: pip install zarr") from None
+    return zarr.open(path, mode="r")
+
+
 def zarr_tree(group: Any, path: Path) -> Tree:
     """The arrays of a zarr group."""
 
