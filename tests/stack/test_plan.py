@@ -14,7 +14,8 @@ def test_every_slice_once_and_halos_inside(count, height, halo):
     assert len(cut) == -(-count // height)  # none too many, whatever the halo
     for slab in cut:
         assert slab.stop - slab.start == height or slab is cut[-1]
-        assert slab.low == max(0, slab.start - halo) and slab.high == min(count, slab.stop + halo)
+        assert slab.low == max(0, slab.start - halo)
+        assert slab.high == min(count, slab.stop + halo)
         assert list(range(slab.low, slab.high))[slab.inner] == list(range(slab.start, slab.stop))
 
 
