@@ -129,3 +129,15 @@ def test_a_task_is_small(scan, tmp_path):
     work = stack.Reconstruction(SETTINGS, stack.single.Scale(), N, 1.0)
     piece = Piece(work, Kept(tmp_path), range(ROWS), slabs(1, 1)[0], job.store)
     assert len(pickle.dumps(piece)) <= 100_000
+
+
+def test_coupled_slabs_are_near_the_coupled_solution(scan, tmp_path):
+    exact = vi.Settings(weight=0.05, iterations=60, gap=1e-5)
+    whole = vi.reconstruct(scan, tmp_path / "w.zarr", exact, coupled=True, slab=ROWS, halo=0).volume()[...]
+
+    def far(halo):
+        job = vi.reconstruct(scan, tmp_path / f"{halo}.zarr", exact, coupled=True, slab=4, halo=halo)
+        return float(np.linalg.norm(job.volume()[...] - whole) / np.linalg.norm(whole))
+
+    distances = [far(0), far(4)]
+    assert distances[1] <= 2e-4 < distances[0]

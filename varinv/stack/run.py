@@ -95,7 +95,8 @@ def map_slabs(
     out : the folder, by custom .zarr.
     rows, shape, dtype : rows of the source, shape of one slice, numbers of the volume.
     slab, halo : slices in a slab, further ones on each side that the task is given and that are cut off.
-    executor : None: threads, one a core; any concurrent.futures executor (processes: "spawn"); a Dask client.
+    executor : None: threads, one a core; any concurrent.futures executor (processes: "spawn"); a Dask client
+        (written for, but not yet run on one).
     rounds : how often slabs whose worker died are handed out; errors of the task itself are not tried again.
     verify : compare the bytes of what is done with its marker, after a power failure.
     """
