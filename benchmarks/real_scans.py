@@ -17,7 +17,9 @@ from typing import Any
 import numpy as np
 
 import varinv as vi
+from varinv.tomography import models
 from varinv.tomography import reconstruct as parts
+from varinv.tomography.settings import Settings
 
 DATA = Path(os.environ.get("VARINV_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
 Row = tuple[str, float, str, float]  # what, measured, ≤ or >, threshold
@@ -38,7 +40,7 @@ def solved(
     A = vi.Radon((side, side), geometry, h)
     valid = scan.valid(row)
     problem = parts.problem(A, y, weight * parts.unit_weight(A, y), 1.0 if valid.all() else valid.astype(np.float32))
-    result = vi.solve(problem, stop=parts.stop(1e-3, n))
+    result = vi.solve(problem, stop=models.stop(Settings(gap=1e-3, iterations=n)))
     return A, result
 
 

@@ -65,6 +65,8 @@ from .metrics import relative_error as relative_error
 from .metrics import ssim as ssim
 from .operators.base import LinearOperator as LinearOperator
 from .operators.blur import Blur as Blur
+from .operators.cone import ConeBeam as ConeBeam
+from .operators.cone import Laminography as Laminography
 from .operators.convolution_bank import ConvolutionBank as ConvolutionBank
 from .operators.directional import Damping as Damping
 from .operators.elementary import Diagonal as Diagonal
@@ -81,6 +83,8 @@ from .operators.geometry import GeometryWarning as GeometryWarning
 from .operators.geometry import ParallelBeam as ParallelBeam
 from .operators.gradient import Gradient as Gradient
 from .operators.graph import GraphLaplacian as GraphLaplacian
+from .operators.grid import Grid as Grid
+from .operators.grid import UncoveredWarning as UncoveredWarning
 from .operators.matrix import Matrix as Matrix
 from .operators.patches import NonlocalGradient as NonlocalGradient
 from .operators.pinv import InexactInverseWarning as InexactInverseWarning
@@ -92,6 +96,7 @@ from .operators.sampling import Downsampling as Downsampling
 from .operators.sampling import Subsampling as Subsampling
 from .operators.sobolev import Sobolev as Sobolev
 from .operators.symmetrised import SymmetrisedGradient as SymmetrisedGradient
+from .operators.views import Views as Views
 from .operators.wavelet import StationaryWavelet as StationaryWavelet
 from .operators.wavelet import Wavelet as Wavelet
 from .priors.bridges import from_jax as from_jax
@@ -143,6 +148,7 @@ from .solvers.chambolle_pock import ChambollePock as ChambollePock
 from .solvers.checkpoint import Checkpoint as Checkpoint
 from .solvers.condat_vu import CondatVu as CondatVu
 from .solvers.fista import FISTA as FISTA
+from .solvers.forecast import forecast as forecast
 from .solvers.hadamard import HadamardGradient as HadamardGradient
 from .solvers.hybrid_lsqr import HybridLSQR as HybridLSQR
 from .solvers.landweber import Landweber as Landweber
@@ -157,6 +163,7 @@ from .solvers.mmgks import MMGKS as MMGKS
 from .solvers.pd3o import PD3O as PD3O
 from .solvers.preconditioned import PreconditionedChambollePock as PreconditionedChambollePock
 from .solvers.proximal_gradient import ProximalGradient as ProximalGradient
+from .solvers.rehearsal import Forecast as Forecast
 from .solvers.restarted_chambolle_pock import RestartedChambollePock as RestartedChambollePock
 from .solvers.rules import gap as gap
 from .solvers.rules import iterations as iterations

@@ -120,7 +120,8 @@ def _real(who: object, name: str, value: Array) -> Array:
     except TypeError:
         raise TypeError(
             f"{who}: {name} must be a real array, got dtype {value.dtype}; "
-            "for complex data pass the real and imaginary parts as separate channels"
+            "for complex data pass the real and imaginary parts as separate channels, stack([x.real, x.imag]); "
+            "Fourier(n, complex_images=True) transforms such images"
         ) from None
     if value.dtype not in (xp.float32, xp.float64):  # longdouble, bfloat16, foreign byte order
         value = xp.astype(value, xp.float32 if getattr(value.dtype, "itemsize", 8) == 4 else xp.float64)

@@ -76,7 +76,7 @@ def info(
             if found.raw.angles is not None:
                 line.show("rotation axis")
                 _ = found.axis  # estimates it, so that the report has it
-        low, high = float(y.min()), float(y.max())
+        low, high = float(y.min()) + 0.0, float(y.max()) + 0.0  # no -0
         print(found)
         if found.raw.counts:
             print(f"row {middle}: transmission {math.exp(-high):.4g} to {math.exp(-low):.4g}")

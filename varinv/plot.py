@@ -114,7 +114,8 @@ def result(
 ) -> Any:
     """Plot the image of a result and, where its history has figures, their course over the iterations.
 
-    Beside the image: objective and certified lower bound, below them gap, residual or change on a logarithmic axis,
+    Of a volume three planes through its middle are shown in one grey scale, each with its number.
+    Beside an image: objective and certified lower bound, below them gap, residual or change on a logarithmic axis,
     below those what `observe` returned.  With `truth`: its range is the grey scale, and the PSNR is in the title.
 
     Returns
@@ -127,8 +128,10 @@ def result(
         As `image`; a truth of another shape.
     """
     shown, note = _slice("result", result.x)
-    words = (title or "reconstruction") + note
     limits = _limits(shown)
+    if len(result.x.shape) == 3 and min(result.x.shape) > 1:
+        return _finish(_planes(result, shown, limits, truth, unit, title), path)
+    words = (title or "reconstruction") + note
     if truth is not None:
         reference = _slice("result", truth)[0]
         limits = _range(reference)
@@ -143,6 +146,43 @@ def result(
     told = f"stopped: {result.why}; {result.state.k} iterations in {result.seconds:.3g} s"
     figure.suptitle(told, fontsize=9, color="0.35")
     return _finish(figure, path)
+
+
+def _planes(result: Any, shown: Any, limits: tuple[float, float], truth: Any, unit: str | None, title: Any) -> Any:
+    """Three orthogonal planes through the middle: a slice, and below it and beside it the planes of a row and a column.
+
+    Voxels are drawn as squares, all three at one scale, so that edges meet.
+    """
+    x = to_numpy(result.x)
+    slices, rows, cols = x.shape
+    words = title or "reconstruction"
+    if truth is not None:
+        limits = _range(_slice("result", truth)[0])
+        words += f", PSNR {psnr(x, to_numpy(truth)):.1f} dB"
+    wide, high = cols + slices, rows + slices
+    figure = _figure(1.6 + 6.4 * min(wide / high, 1.6), 1.5 + 6.4 * min(high / wide, 1.6))
+    grid = figure.add_gridspec(2, 2, width_ratios=[cols, slices], height_ratios=[rows, slices])
+    i, j, k = slices // 2, rows // 2, cols // 2
+    planes = (
+        (grid[0, 0], shown, f"slice {i} of {slices}", "column", "row", (k, j)),
+        (grid[0, 1], x[:, :, k].T, f"column {k} of {cols}", "slice", "row", (i, j)),
+        (grid[1, 0], x[:, j, :], f"row {j} of {rows}", "column", "slice", (k, i)),
+    )
+    axes = []
+    for place, values, name, across, down, (a, b) in planes:
+        ax = figure.add_subplot(place)
+        drawn = ax.imshow(values, cmap="gray", vmin=limits[0], vmax=limits[1], origin="upper")
+        ax.axvline(a, color="tab:orange", linewidth=0.6, alpha=0.7)  # where the other two planes cut this one
+        ax.axhline(b, color="tab:orange", linewidth=0.6, alpha=0.7)
+        ax.set_title(name, fontsize=9)
+        ax.set_xlabel(across, fontsize=8)
+        ax.set_ylabel(down, fontsize=8)
+        ax.tick_params(labelsize=7)
+        axes.append(ax)
+    _bar(figure, drawn, axes, [values for _, values, *_ in planes], limits, unit)
+    told = f"{words}\nstopped: {result.why}; {result.state.k} iterations in {result.seconds:.3g} s"
+    figure.suptitle(told, fontsize=9, color="0.35")
+    return figure
 
 
 # ------------------------------------------------------------------------------------------------------------- pieces

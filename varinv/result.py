@@ -122,11 +122,13 @@ class Result:
             **self.notes,
         }
 
-    def plot(self, path: str | os.PathLike[str] | None = None, *, truth: Array | None = None) -> Any:
-        """The image and its convergence as a picture; see varinv.plot.result."""
+    def plot(
+        self, path: str | os.PathLike[str] | None = None, *, truth: Array | None = None, unit: str | None = None
+    ) -> Any:
+        """The image and its convergence, or three planes of a volume, as a picture; see varinv.plot.result."""
         from varinv import plot
 
-        return plot.result(self, path, truth=truth)
+        return plot.result(self, path, truth=truth, unit=unit)
 
     def report(self, path: str | os.PathLike[str], **metadata: Any) -> Path:
         """Write a page to look at in a browser: image or three planes, data, convergence, proof and settings.

@@ -151,3 +151,16 @@ def test_nothing_global_is_touched():
         "assert 'matplotlib.pyplot' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", script], check=True, timeout=120)
+
+
+def test_a_volume_is_shown_in_three_planes_that_meet():
+    x = rand(np, (5, 8, 6), 1)
+    solved = vi.solve(vi.L2Squared(x), stop=vi.iterations(3))
+    figure = solved.plot(unit="1/mm")
+    drawn = [np.asarray(shown(figure, k).get_array()) for k in range(3)]
+    assert np.array_equal(drawn[0], solved.x[2])
+    assert np.array_equal(drawn[1], solved.x[:, :, 3].T)
+    assert np.array_equal(drawn[2], solved.x[:, 4])
+    assert len({shown(figure, k).get_clim() for k in range(3)}) == 1
+    assert titles(figure) == ["slice 2 of 5", "column 3 of 6", "row 4 of 8"]
+    assert any("1/mm" in ax.get_ylabel() for ax in figure.axes)

@@ -11,9 +11,11 @@ import numpy as np
 
 import varinv
 from varinv.forms import Differences, Magnitudes, Quadratic
+from varinv.operators.cone import ConeBeam, Laminography
 from varinv.operators.fbp import Grid
 from varinv.operators.geometry import FanBeam, ParallelBeam
 from varinv.operators.radon import Rays
+from varinv.operators.volume_radon import VolumeRays
 
 for _, _name, _ in pkgutil.walk_packages(varinv.__path__, "varinv."):
     if _name.startswith(
@@ -69,6 +71,30 @@ def _project(shape, make):
 def _backproject(shape, make):
     for rays in _rays(_stack(shape)[1:]):
         yield make(_stack(shape)[0], *rays.geometry.shape), rays
+
+
+def _volumes(shape):
+    """Upright detector columns, a helix through voxels with three edges, a leaning scan, rays along the slices."""
+    if math.prod(shape) > 300:
+        return
+    turn, far = [0.0, 0.3, math.pi / 4, math.pi / 2, 2.1, -2.5], 3.0 * max(shape) + 6
+    circle = ConeBeam(turn, (shape[0] + 2, shape[2] + 1), 1.5, far, far / 2)
+    for views, voxel in (
+        (circle, (1.0, 1.0, 1.0)),
+        (ConeBeam(turn, (4, 5), (1.1, 1.9), far, 2.0, axis=1.3, rise=2.0, curved=True), (0.9, 1.1, 0.7)),
+        (Laminography(turn, (4, 5), tilt=0.5), (1.0, 1.0, 1.0)),
+        (circle.views()[:3].turned("x", 0.4), (1.0, 0.8, 1.0)),
+        (circle.views()[:3].turned("x", 1.4), (1.0, 1.0, 1.0)),
+    ):
+        yield VolumeRays(shape, views.views(), voxel)
+
+
+def _project_volume(shape, make):
+    return ((make(*_stack(shape)), rays) for rays in _volumes(_stack(shape)))
+
+
+def _adjoint_volume(shape, make):
+    return ((make(*rays.views.projections), rays) for rays in _volumes(_stack(shape)))
 
 
 def _back_project(shape, make):
@@ -223,6 +249,8 @@ CASES = {
     "convolve": _convolve,
     "project": _project,
     "adjoint": _backproject,
+    "project_volume": _project_volume,
+    "adjoint_volume": _adjoint_volume,
     "interpolate_back": _back_project,
     "interpolate_back_curved": _back_project_curved,
     "quadratic_ascent": _quadratic_ascent,

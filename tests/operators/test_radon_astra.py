@@ -45,7 +45,7 @@ def test_parallel_disc(h: float, axis: float | None) -> None:
 
 @pytest.mark.parametrize(("size", "kind", "bound"), [(512, "non-negative", 3e-4), (64, "signed", 1e-3)])
 def test_parallel_noise(size: int, kind: str, bound: float) -> None:
-    """ASTRA rounds positions to float32 (3e-5 pixel at 512), which noise shows most: bounds of the issue."""
+    """ASTRA rounds positions to float32 (3e-5 pixel at 512), which noise shows most: the bounds asked of it."""
     A, B = both((size, size), ParallelBeam(np.linspace(0, math.pi, 90, endpoint=False), int(1.42 * size)))
     x = rand(np, A.domain, 2, "float32", kind)
     assert relative(A(x), B(x)) <= bound

@@ -58,7 +58,7 @@ def test_p_of_one_is_total_variation_bit_for_bit():
     y = step_image(0.2)
     A = vi.Blur(y.shape, np.ones((3, 3)) / 9)
     w = vi.tv_weights(y, p=1.0)
-    for data in (vi.L2Squared(y), vi.L2Squared(y) @ A, vi.L2Ball(y, 1.0) @ A):
+    for data in (vi.L2Squared(y), vi.L2Squared(y) @ A, vi.L2Ball(y, 4.0) @ A):
         plain, weighted = (
             vi.solve(data + 0.1 * vi.TV(y.shape, weight=v) + vi.NonNegative(), stop=vi.iterations(50)).x
             for v in (None, w)

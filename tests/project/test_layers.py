@@ -16,7 +16,7 @@ PACKAGE = Path(varinv.__file__).parent
 # is named apart stands before its folder
 LAYERS: list[tuple[str, ...]] = [
     ("varinv",),
-    ("arrays", "pool", "memory", "threads", "first_use"),
+    ("arrays", "pool", "memory", "limits", "threads", "first_use"),
     ("backend", "numba_tools", "cuda_tools", "progress", "files", "image_files", "views"),
     ("check", "capabilities", "returned", "linalg", "linalg_*", "roots"),
     ("forms",),
@@ -24,7 +24,9 @@ LAYERS: list[tuple[str, ...]] = [
     (
         "operators.degrees",
         "operators.toolboxes",
+        "operators.views",
         "operators.geometry",
+        "operators.cone",
         "operators.grid",
         "operators.fbp_weights",
         "operators.fbp",

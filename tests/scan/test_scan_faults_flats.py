@@ -55,7 +55,7 @@ def test_flats_before_and_after_are_interpolated_in_time(
     scan = nxtomo(tmp_path, lines, lambda v: 1 - 0.3 * v / VIEWS, flats, seed)
     assert told(scan) == []
     bias = np.median(scan.sinogram() - lines, axis=1)
-    assert np.abs(bias).max() < 0.03  # the figure; ±0.16 with the mean of all flats
+    assert np.abs(bias).max() < 0.03  # asked; ±0.16 with the mean of all flats
     assert f"flats interpolated in time (level changes by 43 %), groups: {len(flats)}" in scan.report
     assert scan.valid().all()
 

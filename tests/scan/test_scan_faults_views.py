@@ -150,7 +150,7 @@ def test_zingers_are_found_and_nothing_else(
 
 
 def test_the_image_takes_no_harm_from_zingers(tmp_path: Path) -> None:
-    """The issue's measure, 13 of 15 360 struck: image error 0.12 where clean is 0.10 (0.44 without repair)."""
+    """Asked: 13 of 15 360 struck: image error 0.12 where clean is 0.10 (0.44 without repair)."""
     lines, n = phantom("ellipses"), 96
     data, errors = counts(lines), []
     hit = np.random.default_rng(7).random(data.shape) < 1e-3

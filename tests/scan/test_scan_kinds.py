@@ -13,7 +13,7 @@ import tifffile
 
 import varinv as vi
 from varinv import phantom
-from varinv.scan import ScanError, ScanWarning, read
+from varinv.scan import ScanError, ScanWarning, kinds, read
 
 COUNTS, TRANSMISSION, LINES, EMISSION = "counts", "transmission", "line integrals", "emission"
 VIEWS = 60
@@ -254,3 +254,12 @@ def test_looking_is_cheap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         big[0, 0] = 7
     read(tmp_path / "a.h5")
     assert seen == [12 * 5 * 1000]
+
+
+@pytest.mark.parametrize("seen", [True, False])
+def test_transmissions_are_sure_where_air_is_seen_at_one(seen):
+    """Edges near 1 that are no air may be those of truncated line integrals: taken, but not without a word."""
+    evidence = kinds.Evidence(low=0.2, high=1.05, air=1.0, seen=seen, darker=0.6, brighter=0.0, noise=0.01, whole=False)
+    found = kinds.decide(evidence, whole=False)
+    assert found.kind == TRANSMISSION
+    assert bool(found.others) != seen

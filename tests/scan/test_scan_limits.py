@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from varinv.scan import limits
+from varinv import limits
 
 GB = 1 << 30
 

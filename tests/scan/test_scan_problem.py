@@ -11,7 +11,7 @@ import pytest
 
 import varinv as vi
 from varinv import phantom
-from varinv.operators.grid import covering
+from varinv.operators.grid import Grid
 from varinv.scan import ScanWarning, demo, read
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
@@ -40,7 +40,8 @@ def test_the_field_is_what_the_detector_sees() -> None:
         (vi.ParallelBeam(turn, 50, 1.0, axis=10 + np.sin(turn)), None, None, (79, 1.0)),
         (vi.FanBeam(turn, 50, 1.5, 100.0, 50.0), None, None, (50, 1.0)),
     ):
-        assert covering(g, size, pixel) == pytest.approx(expected, rel=1e-12)
+        grid = Grid.covering(g, pixel, size=size)
+        assert (grid.shape[0], grid.pixel_size) == pytest.approx(expected, rel=1e-12)
 
 
 @pytest.mark.parametrize("k", [1, 2, 4])

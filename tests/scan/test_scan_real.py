@@ -48,7 +48,7 @@ def test_i13_is_the_same_as_tiff_and_as_nxtomo(data: Path) -> None:
         # its README: the flat was taken at another intensity; said once a scan
         assert len(caught) == (3 if row == 0 else 0)
         assert all("taken at another exposure or intensity" in str(w.message) for w in caught)
-        assert np.abs(a - b).max() <= 1e-5  # the tolerance
+        assert np.abs(a - b).max() <= 1e-5  # asked
         np.testing.assert_array_equal(b, c)
     np.testing.assert_allclose(nxtomo.angles, tiff.angles, atol=1e-9)
     first, doubt = nxtomo.repairs(0)
@@ -56,7 +56,7 @@ def test_i13_is_the_same_as_tiff_and_as_nxtomo(data: Path) -> None:
     assert "using(air=True)" in doubt
     assert "wider than the detector" not in nxtomo.report
     print(f"I13: rotation axis {tiff.find_axis():.2f}, README 85.7")
-    assert abs(tiff.find_axis() - 85.7) < 0.5  # the tolerance
+    assert abs(tiff.find_axis() - 85.7) < 0.5  # asked
     # air is 0.3 to 0.4 after the logarithm, and bowed by 0.05
     assert np.median(tiff.sinogram(67)[:, :5]) > 0.3
     flat = tiff.using(air=True)

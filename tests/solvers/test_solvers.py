@@ -48,7 +48,7 @@ def test_every_solver_has_examples_that_it_solves() -> None:
     for cls in kinds:
         cls()  # every solver constructs without arguments
         for solver, problem in cls.examples():
-            x = vi.solve(problem, solver, stop=vi.iterations(3000)).x
+            x = vi.solve(problem, solver, stop=vi.iterations(1000)).x
             assert np.isfinite(problem(x))
             rng = np.random.default_rng(0)
             for scale in np.logspace(-4, 0, 20):  # nothing nearby is better

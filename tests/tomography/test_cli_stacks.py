@@ -119,7 +119,7 @@ def test_columns_that_cut_the_object_off_warn_and_make_room(tmp_path):
     inner = full[64:192, 64:192]
     disc = np.hypot(*np.ogrid[-63.5:64, -63.5:64]) < 55
     error = np.abs((x - inner)[disc]).mean() / np.abs(inner[disc]).mean()
-    assert error < 0.15  # measured 0.06; without room 0.33
+    assert error < 0.15  # measured 0.08; without room 0.39
 
 
 def test_columns_in_the_air_are_no_truncation(tmp_path):
@@ -154,7 +154,7 @@ def test_methods_without_a_prior(tmp_path, solver):
     out = tmp_path / "x.h5"
     done = call("reconstruct", SCAN, "-o", out, "--views", "::6", "--bin", "4", "--prior", "none", "--solver", solver)
     assert done.exit_code == 0, done.output
-    assert vi.psnr(image(out), truth) > 26.5  # 27.7 to 29.5 measured, one of them stopped far too late 26.4
+    assert vi.psnr(image(out), truth) > 26.5  # 28.2 to 29.5 measured; CGLS after 100 steps 26.4
     with h5py.File(out) as f:
         assert f["settings"].attrs["solver"] == solver
 
@@ -208,7 +208,8 @@ def test_distances_are_two_lengths():
     assert distances("400, 100.5") == (400.0, 100.5)
 
 
-def test_tiff_and_hdf5_of_a_stack_carry_its_scale(tmp_path):
+def test_tiff_and_hdf5_of_a_stack_carry_its_scale(tmp_path, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["varinv", "reconstruct", "scan.h5"])
     assert call("reconstruct", SCAN, "-o", tmp_path / "x.tif", *SHORT, "--rows", "0:3:2").exit_code == 0
     with tifffile.TiffFile(tmp_path / "x.tif") as f:
         told = f.imagej_metadata
@@ -219,7 +220,7 @@ def test_tiff_and_hdf5_of_a_stack_carry_its_scale(tmp_path):
         assert list(f["image"].attrs["pixel_size"]) == [2, 4, 4]
         assert list(f["image"].attrs["axes"]) == ["z", "y", "x"]
         assert f.attrs["value_unit"] == "1/pixel"
-        assert f.attrs["command"].startswith("varinv ")
+        assert f.attrs["command"] == "varinv reconstruct scan.h5"
 
 
 def test_an_image_that_cannot_be_written_is_not_lost(tmp_path, monkeypatch):

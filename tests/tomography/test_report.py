@@ -129,7 +129,7 @@ def test_the_slider_over_weights_moves_the_image_and_the_mark(pages, wide):
     def rough(grey):
         return np.abs(np.diff(grey[..., 0].astype(float))).sum()
 
-    assert rough(pixels(wide)) > 1.3 * rough(heavy)  # little weight: noise; measured 1.9
+    assert rough(pixels(wide)) > 1.3 * rough(heavy)  # little weight: noise; measured 2.1
     assert "held-out residual" in text(wide)
 
 

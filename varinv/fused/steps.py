@@ -24,12 +24,12 @@ def dual_step(f: Any, K: Any, y: Array, x: Array, step: Any, relaxation: float =
         if fast is not None:
             return fast
     new = f.prox_conj(add_scaled(y, step, K.forward(x)), step)
-    return new if relaxation == 1 else relaxed(y, new, relaxation)
+    return new if relaxation == 1 else relaxed(y, new, relaxation, spare)
 
 
 @kernel
-def relaxed(old: Array, new: Array, relaxation: float) -> Array:
-    """(1 − ρ) old + ρ new."""
+def relaxed(old: Array, new: Array, relaxation: float, spare: bool = False) -> Array:
+    """(1 − ρ) old + ρ new; a twin may write over a `spare` old."""
     return (1 - relaxation) * old + relaxation * new
 
 

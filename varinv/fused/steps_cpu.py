@@ -86,8 +86,22 @@ def _relaxed(old, new, rho, out):
             to[i] = keep * a[i] + rho * b[i]
 
 
-def relaxed(old, new, relaxation):
+@compiled(lambda f: void(ro(f, 1), f, rw(f, 1)))
+def _drawn(new, rho, out):
+    """The same in place; its own kernel, as arrays that overlap are not vectorised."""
+    keep = out.dtype.type(1) - rho
+    for c in nb.prange((out.size + CHUNK - 1) // CHUNK):
+        here = slice(c * CHUNK, (c + 1) * CHUNK)
+        b, to = new[here], out[here]
+        for i in range(to.size):
+            to[i] = keep * to[i] + rho * b[i]
+
+
+def relaxed(old, new, relaxation, spare=False):
     old, new = plain(old, new)
+    if spare and old.flags.writeable:
+        _drawn(new.reshape(-1), relaxation, old.reshape(-1))
+        return old
     out = empty(old.shape, old.dtype, old)
     _relaxed(old.reshape(-1), new.reshape(-1), relaxation, out.reshape(-1))
     return out

@@ -13,7 +13,7 @@ def _fits(x, *images):
     return all(a.shape == x.shape for a in images if is_array(a))
 
 
-def relaxed(old, new, relaxation):
+def relaxed(old, new, relaxation, spare=False):
     if not _fits(old, new) or is_array(relaxation):
         return steps.relaxed.reference(old, new, relaxation)
     old, new = cuda_tools.plain(old, new)

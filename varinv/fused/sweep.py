@@ -24,14 +24,15 @@ def primal_dual_steps(
     relaxation: float,
     count: int = 1,
     spare: bool = False,
+    alone: bool = False,
 ) -> tuple[Array, Array, tuple[Array, ...], int]:
     """x, and (u, y) relaxed towards (x, z), after as many iterations as can be made at once; how many (up to `count`).
 
     x = prox_{τg}(u − τ Σ K_iᵀ y_i),  z_i = prox_{σ_i f_i*}(y_i + σ_i K_i(2x − u)),
     (u, y) + ρ((x, z) − (u, y)).  Several where the table has them for g and the only term, else one.  What comes out
-    may be written over a `spare` y.
+    may be written over a `spare` y.  `alone`: over u as well, and no second set of arrays is made: one iteration.
     """
-    if len(terms) == 1:
+    if len(terms) == 1 and not alone:
         forms = Quadratic() if g is None else g.form(), terms[0].f.form(), terms[0].K.form()
         entry = TABLE.get(("several", *map(type, forms)))
         found = None if entry is None else entry(*forms, u, y[0], tau, sigma[0], relaxation, count)
@@ -41,7 +42,7 @@ def primal_dual_steps(
     x, x_bar = primal_step(g, [t.K for t in terms], y, u, tau, 1.0)
     y = tuple(dual_step(t.f, t.K, a, x_bar, s, relaxation, spare) for t, a, s in zip(terms, y, sigma, strict=True))
     del x_bar  # u' takes its place
-    return x, relaxed(u, x, relaxation), y, 1
+    return x, relaxed(u, x, relaxation, alone), y, 1
 
 
 @several(Quadratic, Magnitudes, Differences)

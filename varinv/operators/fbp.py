@@ -113,6 +113,11 @@ def fbp(
     1.00 inside, -0.00 outside
     """
     geometry = A.scan_geometry() if hasattr(A, "scan_geometry") else None
+    if hasattr(geometry, "projections"):
+        raise TypeError(
+            f"fbp: {geometry!r} is a scan of volumes, for which there is no filtered back-projection here yet; "
+            "vi.solve(vi.L2Squared(y) @ A + vi.NonNegative(), vi.SIRT(), stop=vi.iterations(50)) gives a start image"
+        )
     if not isinstance(geometry, (ParallelBeam, FanBeam)):
         raise TypeError(
             f"fbp: A must be a Radon or AstraRadon operator, got {check.describe(A)}; "

@@ -1,4 +1,4 @@
-"""The unitary discrete Fourier transform of real images, as a real operator."""
+"""The unitary discrete Fourier transform of real and complex images, as a real operator."""
 
 from __future__ import annotations
 
@@ -27,10 +27,14 @@ class Fourier(LinearOperator):
     Magnetic resonance and other sampling of the spectrum: a boolean mask m of the image's shape keeps coefficients by
     ``Subsampling((2, *n), m) @ Fourier(n)``.
 
+    Complex images are two real ones, x = x₀ + i x₁, in an array of shape (2, *n): with ``complex_images=True`` the
+    transform maps (2, *n) → (2, *n), Kᵀ = K⁻¹.
+
     Parameters
     ----------
-    shape : image shape.
-    axes : axes to transform; None: all.
+    shape : shape n of the image, without its real and imaginary part.
+    axes : axes of n to transform; None: all.
+    complex_images : the image has a real and an imaginary part, along a first axis of length 2.
 
     Raises
     ------
@@ -47,28 +51,31 @@ class Fourier(LinearOperator):
 
     shape: Shape
     axes: tuple[int, ...] | None = None
+    complex_images: bool = False
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "shape", check.shape("Fourier", self.domain))
-        object.__setattr__(self, "axes", check.axes("Fourier", self.axes, self.domain))
+        object.__setattr__(self, "shape", check.shape("Fourier", self.shape))
+        object.__setattr__(self, "axes", check.axes("Fourier", self.axes, self.shape))
+        if not isinstance(self.complex_images, bool):
+            raise TypeError(f"Fourier: complex_images must be True or False, got {check.describe(self.complex_images)}")
 
     @property
     def domain(self) -> Shape:
-        return self.shape
+        return (2, *self.shape) if self.complex_images else self.shape
 
     @property
     def codomain(self) -> Shape:
-        return (2, *self.domain)
+        return (2, *self.shape)
 
     def forward(self, x: Array) -> Array:
         xp = namespace(x)
-        spectrum = xp.fft.fftn(_complex(x), axes=self.axes, norm="ortho")
-        return xp.astype(xp.stack([xp.real(spectrum), xp.imag(spectrum)]), x.dtype, copy=False)
+        image = _complex(x[0, ...], x[1, ...]) if self.complex_images else _complex(x)
+        return _parts(xp.fft.fftn(image, axes=self.axes, norm="ortho"), x)
 
     def adjoint(self, y: Array) -> Array:
         xp = namespace(y)
-        spectrum = _complex(y[0, ...]) + 1j * _complex(y[1, ...])
-        return xp.astype(xp.real(xp.fft.ifftn(spectrum, axes=self.axes, norm="ortho")), y.dtype, copy=True)
+        image = xp.fft.ifftn(_complex(y[0, ...], y[1, ...]), axes=self.axes, norm="ortho")
+        return _parts(image, y) if self.complex_images else xp.astype(xp.real(image), y.dtype, copy=True)
 
     def norm(self) -> float:
         return 1.0
@@ -81,16 +88,20 @@ class Fourier(LinearOperator):
         yield cls((6,))
         yield cls((5, 4))
         yield cls((3, 4, 2), axes=(0, -1))
+        yield cls((5, 4), complex_images=True)
         yield cls((512, 300))
 
     def __repr__(self) -> str:
-        return (
-            f"Fourier({self.domain})"
-            if len(self.axes or ()) == len(self.domain)
-            else (f"Fourier({self.domain}, axes={self.axes})")
-        )
+        axes = "" if len(self.axes or ()) == len(self.shape) else f", axes={self.axes}"
+        return f"Fourier({self.shape}{axes}{', complex_images=True' if self.complex_images else ''})"
 
 
-def _complex(x: Array) -> Array:
+def _complex(x: Array, imaginary: Array | None = None) -> Array:
     xp = namespace(x)
-    return xp.astype(x, xp.complex64 if x.dtype == xp.float32 else xp.complex128)
+    dtype = xp.complex64 if x.dtype == xp.float32 else xp.complex128
+    return xp.astype(x, dtype) if imaginary is None else xp.astype(x, dtype) + 1j * xp.astype(imaginary, dtype)
+
+
+def _parts(z: Array, like: Array) -> Array:
+    xp = namespace(like)
+    return xp.astype(xp.stack([xp.real(z), xp.imag(z)]), like.dtype, copy=False)

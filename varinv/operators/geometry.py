@@ -6,7 +6,6 @@ at ((rows-1)/2, (columns-1)/2) unless an operator has an `origin`.  All lengths 
 
 from __future__ import annotations
 
-import copy
 import math
 import warnings
 from collections.abc import Sequence
@@ -18,6 +17,7 @@ from varinv.backend import Array, is_array, namespace, to_numpy
 from varinv.operators import toolboxes
 from varinv.operators.degrees import NOTICE, verdict
 from varinv.operators.degrees import refuse_degrees as refuse_degrees
+from varinv.operators.views import Views, some
 
 
 class GeometryWarning(UserWarning):
@@ -47,6 +47,18 @@ class _Beam:
         """The bin index of the rotation axis in every view, shape (angles,)."""
         xp = namespace(self.angles)
         return xp.zeros(len(self.angles)) + self.axis
+
+    def views(self) -> Views:
+        """The same scan as vectors, with one detector row, for a volume of one slice."""
+        xp, angles = namespace(self.angles), self.angles
+        c, s, zero = xp.cos(angles), xp.sin(angles), xp.zeros(len(angles))
+        right, ahead = xp.stack([c, s, zero], axis=1), xp.stack([-s, c, zero], axis=1)
+        down = xp.stack([zero, zero, zero - self.spacing], axis=1)
+        offset = (((self.detectors - 1) / 2 - self.axes) * self.spacing)[:, None]
+        return self._vectors(right, ahead, down, offset)
+
+    def _vectors(self, right: Array, ahead: Array, down: Array, offset: Array) -> Views:
+        raise NotImplementedError
 
     def to_astra(self, unit: float = 1.0) -> dict[str, Any]:
         """As `astra.create_proj_geom` returns it, lengths divided by `unit` (varinv.operators.toolboxes)."""
@@ -103,6 +115,9 @@ class ParallelBeam(_Beam):
 
     def __post_init__(self) -> None:
         _common(self)
+
+    def _vectors(self, right: Array, ahead: Array, down: Array, offset: Array) -> Views:
+        return Views(offset * right, self.spacing * right, down, (1, self.detectors), direction=ahead)
 
     @classmethod
     def from_astra(cls, given: dict[str, Any]) -> ParallelBeam:
@@ -174,6 +189,15 @@ class FanBeam(_Beam):
         """Distance of neighbouring rays at the rotation axis: spacing / magnification."""
         return self.spacing / self.magnification
 
+    def _vectors(self, right: Array, ahead: Array, down: Array, offset: Array) -> Views:
+        xp, D, shape = namespace(right), self.source_to_axis + self.axis_to_detector, (1, self.detectors)
+        source, u = -self.source_to_axis * ahead, self.spacing * right
+        if not self.curved:
+            return Views(source + D * ahead + offset * right, u, down, shape, source=source)
+        c, s = xp.cos(offset / D), xp.sin(offset / D)
+        u = self.spacing * (c * right - s * ahead)
+        return Views(source + D * (c * ahead + s * right), u, down, shape, source=source, curved=True)
+
     @classmethod
     def from_astra(cls, given: dict[str, Any]) -> FanBeam:
         """The beam of ASTRA's "fanflat" or "fanflat_vec"; a ValueError for others (varinv.operators.toolboxes)."""
@@ -211,32 +235,30 @@ def _rest(g: Any) -> str:
 
 def some_views(geometry: Beam, indices: Sequence[int]) -> Beam:
     """The same beam at some of its angles, in the order of the indices."""
-    some = copy.copy(geometry)  # not through __init__: a part of an accepted scan may look like degrees
-    for name in ("angles", "axis"):
-        if not isinstance(value := getattr(geometry, name), float):
-            value = value[list(indices)]
-            value.flags.writeable = False
-            object.__setattr__(some, name, value)
-    return some
+    return some(geometry, indices)  # type: ignore[no-any-return]
 
 
 def _common(g: Any) -> None:
     """Check and normalise what both beams have; angles become a read-only float64 array of the host."""
-    who = type(g).__name__
-    angles = _a_view(who, "angles", g.angles)
+    who, set_ = type(g).__name__, object.__setattr__
+    set_(g, "angles", checked_angles(who, g.angles))
+    set_(g, "detectors", check.integer(who, "detectors", g.detectors, low=1))
+    set_(g, "spacing", check.number(who, "spacing", g.spacing, low=0, strict=True))
+    set_(g, "axis", checked_axis(who, g.axis, len(g.angles), g.detectors))
+
+
+def checked_angles(who: str, given: Any) -> Array:
+    """Angles in radians as a read-only float64 array of the host; degrees are refused, or doubted."""
+    angles = a_view(who, "angles", given)
     refuse_degrees(who, angles)
     found, why = verdict(angles)
     if found == "doubtful":
         text = f"{who}: angles {why}, which is unusual in radians; {NOTICE}"
         warnings.warn(text, GeometryWarning, stacklevel=check.outside())
-    set_ = object.__setattr__
-    set_(g, "angles", angles)
-    set_(g, "detectors", check.integer(who, "detectors", g.detectors, low=1))
-    set_(g, "spacing", check.number(who, "spacing", g.spacing, low=0, strict=True))
-    set_(g, "axis", _axis(who, g.axis, len(angles), g.detectors))
+    return angles
 
 
-def _a_view(who: str, name: str, values: Any) -> Array:
+def a_view(who: str, name: str, values: Any) -> Array:
     """A read-only float64 array of the host, of one dimension."""
     values = check.real_array(who, name, values)
     if values.ndim != 1:
@@ -246,14 +268,14 @@ def _a_view(who: str, name: str, values: Any) -> Array:
     return values
 
 
-def _axis(who: str, given: Any, views: int, detectors: int) -> float | Array:
+def checked_axis(who: str, given: Any, views: int, detectors: int) -> float | Array:
     """The axis as a number, or an array of one a view where they differ."""
     if given is None:
         return (detectors - 1) / 2
     if not isinstance(given, (list, tuple)) and not (is_array(given) and given.ndim > 0):
         axis = low = high = check.number(who, "axis", given)
     else:
-        axis = _a_view(who, "axis", given)
+        axis = a_view(who, "axis", given)
         if len(axis) != views:
             raise ValueError(f"{who}: axis must be one number, or one for each of {views} angles, got {len(axis)}")
         low, high = float(axis.min()), float(axis.max())

@@ -14,21 +14,23 @@ from varinv.linalg import add_scaled, dot, norm, slabs
 from varinv.memory import own
 
 
-def collatz_wielandt(A: Any, ratio: float = 1.01, most: int = 30, floor: float = 1e-200) -> float:
+def collatz_wielandt(A: Any, ratio: float = 1.01, most: int = 30, floor: float = 1e-200, single: bool = False) -> float:
     """A certified upper bound of ‖A‖ for an operator without negative entries.
 
     For M = AᵀA ≥ 0 and any x > 0 on the pixels that A reads, max_j (Mx)_j / x_j bounds the largest eigenvalue from
     above (Collatz 1942, Wielandt 1950) and ⟨x, Mx⟩/⟨x, x⟩ from below.  x ← Mx / max from ones, in float64, until
     upper/lower ≤ `ratio` or `most` applications; returns √upper·(1 + 1e-6).  Pixels no entry of A touches drop out;
     an all-zero operator gives 0.  x stays above `floor` (any x > 0 certifies): 1e-8 where A goes through FFTs, whose
-    rounding is absolute.
+    rounding is absolute.  `single`: in float32, where the caller allows for its rounding.
     """
     place = _place(A)
     xp = namespace(place)
-    seen = A.adjoint(xp.ones(A.codomain, dtype=xp.float64, device=device(place))) > 0
+    dtype = xp.float32 if single else xp.float64
+    floor = max(floor, 1e-30) if single else floor
+    seen = A.adjoint(xp.ones(A.codomain, dtype=dtype, device=device(place))) > 0
     if not bool(xp.any(seen)):
         return 0.0
-    x = xp.astype(seen, xp.float64)
+    x = xp.astype(seen, dtype)
     upper = math.inf
     for _ in range(most):
         Mx = A.adjoint(A.forward(x))

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from varinv import check
-from varinv.scan.limits import memory_limit
+from varinv.limits import memory_limit
 
 
 class ScanError(ValueError):

@@ -128,7 +128,9 @@ def judge(lines: NDArray[np.float64], views: int, whole: bool) -> Evidence | Non
     values = median_filter(values, (1, 5 if columns >= 20 else 1), mode="nearest")  # dead and hot pixels
     wide = max(1, round(0.04 * columns))
     outer = np.stack([np.median(values[:, :wide], 1), np.median(values[:, -wide:], 1)], 1)
-    inner = np.stack([np.median(values[:, wide : 2 * wide], 1), np.median(values[:, -2 * wide : -wide], 1)], 1)
+    inner = outer
+    if columns >= 2 * wide:
+        inner = np.stack([np.median(values[:, wide : 2 * wide], 1), np.median(values[:, -2 * wide : -wide], 1)], 1)
     bottom, top = np.percentile(values, [1, 99], axis=1)
     depth = top - bottom
     rich = full & (depth >= 0.5 * np.percentile(depth[full], 90))

@@ -162,6 +162,9 @@ def _read(path: Path, want: Want, angles: Any, notes: list[str]) -> Raw | saved.
     links.regular(path)
     if path.is_dir():
         if sources.is_zarr(path):
+            ours = saved.open_zarr(path) if want == (None, None) else None
+            if ours is not None:
+                return ours
             level = ome_zarr.level(path) if want[0] is None else None
             raw = sources.read_zarr(path, want if level is None else (level.name, want[1]), angles, notes)
             return raw if level is None else level.scaled(raw)

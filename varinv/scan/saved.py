@@ -76,7 +76,7 @@ def open_tiff(path: Path) -> SavedResult | None:
 
     try:
         with tifffile.TiffFile(path) as tiff:
-            words = str(tiff.pages[0].description)  # type: ignore[union-attr]
+            words = str((tiff.imagej_metadata or {}).get("Info") or tiff.pages[0].description)  # type: ignore[union-attr]
             if MARK not in words or not words.lstrip().startswith("{"):
                 return None
             settings = json.loads(words)
@@ -86,4 +86,25 @@ def open_tiff(path: Path) -> SavedResult | None:
         raise
     except Exception:  # damaged, or not ours: the reader of stacks says what is wrong
         return None
-    return SavedResult(path, image, str(settings.pop("why", "")), settings)
+    return _saved(path, image, settings)
+
+
+def open_zarr(path: Path) -> SavedResult | None:
+    """The same of an OME-Zarr folder: its finest level, and the settings beside it."""
+    from varinv.scan import sources
+    from varinv.scan.formats import ome_zarr
+
+    said = ome_zarr.attributes(path).get("varinv")
+    level = ome_zarr.level(path)
+    if level is None or not isinstance(said, dict) or MARK not in said:
+        return None
+    image = sources.open_zarr(path)[level.name]
+    afford(path, "the image", int(np.prod(image.shape)) * image.dtype.itemsize)
+    return _saved(path, np.asarray(image[...]), dict(said))
+
+
+def _saved(path: Path, image: AnyArray, settings: dict[str, Any]) -> SavedResult:
+    """From settings as JSON holds them, whose "history" and "why" have places of their own."""
+    kept = settings.pop("history", {})
+    history = {k: np.asarray(v, np.float64) for k, v in kept.items()} if isinstance(kept, dict) else {}
+    return SavedResult(path, image, str(settings.pop("why", "")), settings, history)

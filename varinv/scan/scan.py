@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from varinv import check
 from varinv.operators.geometry import FanBeam, ParallelBeam
-from varinv.operators.grid import covering
+from varinv.operators.grid import Grid
 from varinv.operators.radon import Radon
 from varinv.problem import Problem
 from varinv.scan import levels, measure
@@ -358,8 +358,8 @@ class Scan:
         in `unit`: as many as cover the field; both: as they are.
         """
         geometry = self.geometry
-        n, pixel = covering(geometry, size, pixel_size, "operator")
-        return Radon((n, n), geometry, pixel)
+        grid = Grid.covering(geometry, pixel_size, size=size, who="operator")
+        return Radon(grid.shape, geometry, grid.pixel_size)
 
     def problem(
         self,

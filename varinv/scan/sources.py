@@ -90,11 +90,16 @@ def _zarr(source: Any, want: Want, angles: Angles | None, notes: list[str]) -> R
 
 def read_zarr(path: Path, want: Want, angles: Angles | None, notes: list[str]) -> Raw:
     """A folder that is a zarr array or group."""
+    return _zarr(open_zarr(path), want, angles, notes)
+
+
+def open_zarr(path: Path) -> Any:
+    """The zarr array or group in this folder."""
     try:
         import zarr
     except ImportError:
         raise ScanError(f"{path}: a zarr folder; reading it needs zarr: pip install zarr") from None
-    return _zarr(zarr.open(path, mode="r"), want, angles, notes)
+    return zarr.open(path, mode="r")
 
 
 def is_zarr(path: Path) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from varinv.backend import Array, namespace
 from varinv.fused.sweep import primal_dual_steps
@@ -80,6 +80,8 @@ class AdaptiveChambollePock(Solver):
         In `init`: a term without a prox, or that is not convex.
     """
 
+    unread: ClassVar[tuple[str, ...]] = ("x",)
+
     def init(self, problem: Problem, x: Array) -> AdaptiveState:
         refuse("AdaptiveChambollePock", [problem.simple, *(t.f for t in problem.coupled)])
         tau, sigma, _ = joint_steps(problem)
@@ -103,7 +105,7 @@ def _ahead(problem: Problem, s: AdaptiveState, most: int, spare: bool = False) -
     turn, m = _turn(s.k)
     sigma = joint_steps(problem).filtered(s.sigma)
     x, u, y, made = primal_dual_steps(
-        problem.simple, problem.coupled, s.y, s.u, s.tau, sigma, RELAXATION, min(most, turn - s.k), spare
+        problem.simple, problem.coupled, s.y, s.u, s.tau, sigma, RELAXATION, min(most, turn - s.k), spare, s.x is None
     )
     if s.k + made < turn:
         return s._replace(x=x, u=u, y=y, k=s.k + made)

@@ -30,6 +30,7 @@ class Solver(ABC):
     """
 
     kinds: ClassVar[list[type[Solver]]] = []
+    unread: ClassVar[tuple[str, ...]] = ()  # fields of a state that `advance` does not read: None for large volumes
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -50,6 +51,7 @@ class Solver(ABC):
         """At least one step, up to `most` where a method can make several at once: to the bit what `step` gives.
 
         `spare`: nobody reads the duals of `state` again, and they may be written over; its image is not.
+        Where the fields named `unread` are None, nobody reads any other array of `state` again either.
         """
         return self.step(problem, state)
 

@@ -95,10 +95,19 @@ class ChambollePock(Solver):
         return ChambollePockState(x, x, zero_duals(problem, x), *self.steps(problem))
 
     def step(self, problem: Problem, s: ChambollePockState) -> ChambollePockState:
+        return self._next(problem, s, False)
+
+    def advance(
+        self, problem: Problem, state: ChambollePockState, most: int, spare: bool = False
+    ) -> ChambollePockState:
+        return self._next(problem, state, spare)
+
+    def _next(self, problem: Problem, s: ChambollePockState, spare: bool) -> ChambollePockState:
         gamma = self.strength(problem) if problem.coupled else 0.0
         theta = 1 / math.sqrt(1 + 2 * gamma * s.tau)
         y = tuple(
-            dual_step(t.f, t.K, y, s.x_bar, sigma) for t, y, sigma in zip(problem.coupled, s.y, s.sigma, strict=True)
+            dual_step(t.f, t.K, y, s.x_bar, sigma, spare=spare)
+            for t, y, sigma in zip(problem.coupled, s.y, s.sigma, strict=True)
         )
         x, x_bar = primal_step(problem.simple, [t.K for t in problem.coupled], y, s.x, s.tau, theta)
         return ChambollePockState(x, x_bar, y, theta * s.tau, tuple(sigma / theta for sigma in s.sigma), s.k + 1)

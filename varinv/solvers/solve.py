@@ -6,7 +6,10 @@ import copy
 import dataclasses
 import math
 import os
-from collections.abc import Callable
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 from varinv import check
@@ -23,6 +26,7 @@ from varinv.solvers.checkpoint import Checkpoint, Keeper, Saved
 from varinv.solvers.default_solver import choose
 from varinv.solvers.doubt import doubt
 from varinv.solvers.probes import culprit, refuted
+from varinv.solvers.rehearsal import afford
 from varinv.solvers.rules import default_stop, gap, leaves, readings_of, spent
 from varinv.solvers.watch import Watch, finite
 from varinv.views import seen
@@ -42,6 +46,23 @@ def last_finite(problem: Problem, solver: Solver, state: Any, x: Array, k: int) 
     return fresh, words + f"the iterate of iteration {k}, which was finite, is returned" + why
 
 
+@contextmanager
+def whole() -> Iterator[None]:
+    """Inside, Ctrl-C waits for the end: a state that is being written over is no image of any iteration."""
+    before = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(before):
+        yield
+        return
+    pressed: list[Any] = []
+    signal.signal(signal.SIGINT, lambda *press: pressed.append(press))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if pressed:
+        before(*pressed[0])
+
+
 def _but(problem: Problem, x: Any, rows: Any, used_up: bool) -> str:
     """What stands against the reason of a run that ended by itself; '' where nothing does."""
     if rows and not rows[-1].get("objective", 0.0) < math.inf:
@@ -58,6 +79,7 @@ def solve(
     observe: Callable[[Any], Any] | None = None,
     progress: bool | Callable[[int, Any], None] = False,
     checkpoint: str | os.PathLike[str] | Checkpoint | None = None,
+    memory: str | None = None,
 ) -> Result:
     """Minimise a problem: reconstruct an image, and say why the solver stopped.
 
@@ -72,6 +94,8 @@ def solve(
     progress : show a progress line; or a function that is called with the iteration number and what the rules read.
     checkpoint : a file from which a run that was killed goes on when the same call is made again, bit for bit as if
         it had never stopped; a path, or a Checkpoint that says how often it is written.
+    memory : None: a volume above 1 GB (16 images) whose run would not fit into memory is refused before it starts, see
+        `forecast`; "ignore": it is tried.
 
     Returns
     -------
@@ -83,6 +107,8 @@ def solve(
     ------
     TypeError, ValueError
         A problem that is none, a start image of another shape or with NaN, a checkpoint of another run.
+    MemoryError
+        A volume whose run does not fit; the message has the numbers.
     OSError
         A checkpoint that cannot be written at the start (later it is a warning).
     """
@@ -95,12 +121,25 @@ def solve(
     problem = given
     if solver is not None and not isinstance(solver, Solver):
         raise TypeError(f"solve: solver must be a Solver such as ChambollePock(), got {check.describe(solver)}")
+    if memory not in (None, "ignore"):
+        raise ValueError(f'solve: memory must be None or "ignore", got {memory!r}')
+    if memory is None:
+        afford(solve, problem, solver, stop, seen=observe is not None or callable(progress) or checkpoint is not None)
     x0 = check.taken("solve", "x0", x0)
     like = x0 if (data := problem.data()) is None else data
     if (inside := seen(like, problem, solver, x0, stop)) is not None:
         shown = observe if observe is None else lambda state: observe(given_back(state, like))
         viewed, method, begin, until = inside
-        done = solve(viewed, method, x0=begin, stop=until, observe=shown, progress=progress, checkpoint=checkpoint)
+        done = solve(
+            viewed,
+            method,
+            x0=begin,
+            stop=until,
+            observe=shown,
+            progress=progress,
+            checkpoint=checkpoint,
+            memory="ignore",
+        )
         x, state = given_back(done.x, like), given_back(done.state, like)
         return dataclasses.replace(done, x=x, state=state, problem=problem, solver=solver or done.solver)
     x = start(problem, x0)
@@ -124,7 +163,7 @@ def solve(
     state = state if found is None else found.state
     if not finite(state):
         raise ValueError(f"solve: the first image of {solver} is NaN or infinite{culprit(problem, x)}")
-    watch = Watch(problem, rule, observe, state, found, alone)
+    watch = Watch(problem, rule, observe, state, found, alone, lean=keeper is None)
     finished, interrupted = watch.why is not None, False
 
     def saved(state: Any) -> Saved:
@@ -138,7 +177,10 @@ def solve(
                 if keeper is not None:
                     keeper.offer(saved(state), finite)
                 most, spare = watch.ahead(state, kept=keeper is not None)
-                state = solver.advance(problem, state, most, spare)
+                with whole() if watch.lean else nullcontext():
+                    if watch.lean:
+                        state = state._replace(**dict.fromkeys(solver.unread))
+                    state = solver.advance(problem, state, most, spare)
                 watch.stepped(state)
                 show(state.k, readings_of(rule))
         except KeyboardInterrupt:
@@ -149,7 +191,7 @@ def solve(
     notes = {"proof": f"none: {unproved}"} if unproved else {}
     ended = finite(state)
     if not ended:
-        state, watch.why = last_finite(problem, solver, state, *watch.good)
+        state, watch.why = last_finite(problem, solver, state, *(watch.good or (state.x, state.k)))
     elif keeper is not None and not finished and not interrupted:
         keeper.close(saved(state))
     if keeper is not None and keeper.failed:

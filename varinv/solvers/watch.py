@@ -6,6 +6,7 @@ import math
 import sys
 import time
 from collections.abc import Callable
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -15,6 +16,8 @@ from varinv.linalg import distance, dot, norm
 from varinv.solvers.rules import FAR, ONE_STATE, Periodic, gap, leaves, reason, residual, seconds
 
 EVERY = 10
+REHEARSED: ContextVar[bool | None] = ContextVar("REHEARSED", default=None)  # a forecast: whether the whole is large
+VOXELS = 1 << 18  # from here on `solve` holds one state of a volume and no other image (docs/decisions/0022)
 
 
 class Watch:
@@ -26,6 +29,7 @@ class Watch:
     state : the first one.
     found : what the checkpoint holds, if there is one.
     alone : whether nobody else sees each state, so that a solver may make several steps at once.
+    lean : whether large volumes may be run with a single state in memory, written over from step to step.
 
     Attributes
     ----------
@@ -35,7 +39,14 @@ class Watch:
     """
 
     def __init__(
-        self, problem: Any, rule: Any, observe: Any, state: Any, found: Any = None, alone: bool = True
+        self,
+        problem: Any,
+        rule: Any,
+        observe: Any,
+        state: Any,
+        found: Any = None,
+        alone: bool = True,
+        lean: bool = False,
     ) -> None:
         self.problem, self.rule, self.alone = problem, rule, alone
         self.words = repr(rule)
@@ -44,7 +55,8 @@ class Watch:
             recall(rule, found.memory, self.judged)
         self.why: str | None = found.why if self.judged else None
         self.history = History(problem, rule, observe, found)
-        self.good: Any = state.x, state.k
+        self.lean = lean and alone and large(state) and not reads_previous(rule, state)
+        self.good: Any = None if self.lean else (state.x, state.k)
         self._previous: Any = None
         self._began, self._checked, self._cost = time.perf_counter(), 0, math.inf
 
@@ -58,7 +70,7 @@ class Watch:
         if self._check_due(state.k):
             if not self._finite(state):
                 return False
-            self.good = state.x, state.k
+            self.good = None if self.lean else (state.x, state.k)
         if self._previous is not None and self.history.due(state) and not reads_previous(self.rule, state):
             self.history.note_change(self._previous, state)
             self._previous = Past(self._previous.k)  # room for what an evaluation needs
@@ -69,13 +81,16 @@ class Watch:
 
     def ahead(self, state: Any, kept: bool) -> tuple[int, bool]:
         """(most steps at once, whether the duals of `state` may be written over); `kept`: somebody holds on to it."""
+        if self.lean:
+            self._previous = Past(state.k)
+            return 1, True
         self._previous = state  # the one before is let go first: two states at a time
         unseen = self.history.next(state.k) - 1 - state.k if self.alone else 1
         return max(unseen, 1), self.alone and not kept and not reads_previous(self.rule, state)
 
     def stepped(self, state: Any) -> None:
         """After a step, or several: then the state just before is not known."""
-        if state.k > self._previous.k + 1:
+        if self.lean or state.k > self._previous.k + 1:
             self._previous = None
 
     def forget(self) -> None:
@@ -97,6 +112,12 @@ class Watch:
         self._cost = min(self._cost, spent)  # of all checks: one that was disturbed says nothing of the next
         self._began, self._checked = now + spent, state.k
         return found
+
+
+def large(state: Any) -> bool:
+    """Whether the image is a volume so large that memory is what counts."""
+    x, rehearsed = state.x, REHEARSED.get()
+    return x.ndim >= 3 and (math.prod(x.shape) >= VOXELS if rehearsed is None else rehearsed)
 
 
 def finite(state: Any) -> bool:

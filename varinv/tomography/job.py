@@ -175,6 +175,9 @@ def _volume(scan: Any, rows: range, A: Radon, settings: Settings, scale: Scale, 
     work = Work()
     try:
         y, weight, work.excluded = _measured(scan, slice(rows.start, rows.stop, rows.step), settings)
+        if work.excluded and not bool(namespace(y).all(namespace(y).any(weight > 0, axis=(1, 2)))):
+            work.excluded = 0
+            raise ValueError("a row is nowhere valid: one by one, they say why")
     except Exception:
         ys: list[Any] = []
         weights: list[Any] = []

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from varinv.backend import Array, namespace
 from varinv.linalg import norm
 from varinv.operators.geometry import FanBeam, ParallelBeam, some_views
-from varinv.operators.grid import covering
+from varinv.operators.grid import Grid
 from varinv.operators.radon import Radon
 from varinv.progress import Line
 from varinv.scan.errors import room
@@ -35,9 +35,9 @@ MORE = 4  # candidates beyond the range, where the best is at its end
 def grid(
     geometry: ParallelBeam | FanBeam, size: int | None = None, pixel_size: float | None = None
 ) -> tuple[int, float]:
-    """Side n of the square image in pixels, and the pixel size (varinv.operators.grid.covering), if memory allows."""
-    n, pixel = covering(geometry, size, pixel_size, "reconstruct")
-    return _affordable(n), pixel
+    """Side n of the square image in pixels, and the pixel size (varinv.operators.grid.Grid), if memory allows."""
+    found = Grid.covering(geometry, pixel_size, size=size, who="reconstruct")
+    return _affordable(found.shape[0]), found.pixel_size
 
 
 def _affordable(n: int) -> int:

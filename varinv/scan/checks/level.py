@@ -41,13 +41,13 @@ def level(s: Sight) -> Iterator[Check]:
     inner = np.stack([np.median(s.lines[:, w : 2 * w], 1), np.median(s.lines[:, -2 * w : -w], 1)], 1)
     slope = float(np.median(np.abs(inner - s.edges)))
     flat = slope <= s.tolerance / 3 + 2 * s.edge_noise
-    exposure = (
-        "air is not at 0 at the edges: flats of another exposure or intensity (flats mixed up?); "
-        "pass the right flats, or scan.using(air=True)"
+    cause = "flats of another exposure (flats mixed up?)" if s.counts else "the logarithm had another white"
+    exposure = f"air is not at 0 at the edges: {cause}; " + (
+        "pass the right flats, or scan.using(air=True)" if s.counts else "scan.using(air=True) subtracts it"
     )
     wide = (
-        "neither edge is at air: the object is truncated, wider than the detector (or the flats are of another "
-        "exposure); the grey values are off by a smooth offset: use edge padding, look at differences only"
+        f"neither edge is at air: the object is truncated, wider than the detector (or {cause}); the grey values are "
+        "off by a smooth offset: use edge padding, look at differences only"
     )
     yield Check("air level", figure, limit, DOUBT, exposure if flat else wide)
 

@@ -46,6 +46,14 @@ def level(path: Path) -> Level | None:
 
 def _multiscales(path: Path) -> Any:
     """The list of images of version 0.5 (`zarr.json`) or older ones (`.zattrs`)."""
+    said = attributes(path)
+    said = said.get("ome", said)
+    scales = said.get("multiscales") if isinstance(said, dict) else None
+    return scales if isinstance(scales, list) else None
+
+
+def attributes(path: Path) -> dict[str, Any]:
+    """What a zarr folder says of itself, in either version of the format; nothing where it says nothing."""
     for name in ("zarr.json", ".zattrs"):
         place = path / name
         if place.is_file() and place.stat().st_size <= LARGEST:
@@ -54,7 +62,6 @@ def _multiscales(path: Path) -> Any:
             except ValueError as error:
                 raise ScanError(f"{path}: {name} is damaged ({error})") from None
             said = said.get("attributes", {}) if name == "zarr.json" and isinstance(said, dict) else said
-            said = said.get("ome", said) if isinstance(said, dict) else {}
-            if isinstance(said, dict) and isinstance(said.get("multiscales"), list):
-                return said["multiscales"]
-    return None
+            if isinstance(said, dict) and said:
+                return said
+    return {}

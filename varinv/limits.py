@@ -15,6 +15,15 @@ def memory_limit() -> int:
     return min(_machine(), *_groups(), *_rlimits(), 1 << 62)
 
 
+def memory_free() -> int:
+    """Bytes this process may still take: what its limits leave beyond what it uses, at most what is free."""
+    pages = _text(PROC / "statm").split()
+    used = int(pages[1]) * os.sysconf("SC_PAGE_SIZE") if len(pages) > 1 else 0
+    lines = (line.split() for line in _text(PROC / "meminfo").splitlines())
+    free = [int(words[1]) * 1024 for words in lines if words[:1] == ["MemAvailable:"]]
+    return max(min(min(_machine(), *_groups(), 1 << 62) - used, *_rlimits(), *free, 1 << 62), 0)
+
+
 def _machine() -> int:
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
