@@ -6,12 +6,14 @@ import multiprocessing
 import os
 import pickle
 import signal
+import threading
 
 import numpy as np
 import pytest
 
 import varinv as vi
 from varinv.stack import run as stack
+from varinv.stack import task
 from varinv.stack.plan import slabs
 from varinv.stack.task import Kept, Piece
 
@@ -19,15 +21,19 @@ pytest.importorskip("zarr", reason="stacks need zarr")
 ROWS, N, VIEWS = 12, 24, 20
 
 
-@pytest.fixture(scope="module")
-def scan():
+def stack_of(rows):
     angles = np.linspace(0, np.pi, VIEWS, endpoint=False)
-    s, i, j = np.mgrid[:ROWS, :N, :N]
+    s, i, j = np.mgrid[:rows, :N, :N]
     x = ((i - 11.5) ** 2 + (j - 11.5 + s / 3) ** 2 < 36).astype("f4")
     y = vi.Radon(x.shape, vi.ParallelBeam(angles, N))(x)
     y = y + np.random.default_rng(0).normal(0, 0.3, y.shape).astype("f4")
     frames = np.ascontiguousarray(np.swapaxes(y, 0, 1), dtype="f4")
     return vi.read(frames, kind="line integrals", angles=angles, axis=(N - 1) / 2)
+
+
+@pytest.fixture(scope="module")
+def scan():
+    return stack_of(ROWS)
 
 
 SETTINGS = vi.Settings(weight=0.05, iterations=30)
@@ -42,6 +48,14 @@ def once_deadly(mark, data, rows):
         open(mark, "w").close()
         os.kill(os.getpid(), signal.SIGKILL)
     return 2 * data
+
+
+def times(factor, data, rows):
+    return factor * data
+
+
+def runtime(data, rows):
+    raise RuntimeError("mine")
 
 
 def wrong(data, rows):
@@ -71,14 +85,18 @@ def test_an_error_of_the_task_is_named_and_the_others_go_on(tmp_path):
     assert np.isnan(job.volume(holes=True)[3:6]).all()
 
 
-def test_same_bits_in_threads_and_processes_and_when_resumed(scan, tmp_path):
+def test_same_bits_in_threads_and_processes_and_when_resumed(scan, tmp_path, monkeypatch):
     whole = vi.reconstruct(scan, tmp_path / "a.zarr", SETTINGS, slab=2)
     assert whole.done == whole.total == 6
     assert not whole.failed
+    monkeypatch.setattr(stack.tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(stack, "LARGEST", 20_000)  # the scan does not travel with the tasks
     with cf.ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as pool:
         other = vi.reconstruct(scan, tmp_path / "b.zarr", SETTINGS, slab=2, executor=pool)
     assert not other.failed
     assert bits(other) == bits(whole)
+    assert {p.suffix for p in other.store.notes.iterdir()} == {".json"}  # nothing to unpickle in the folder
+    assert not list(tmp_path.glob("varinv-*"))  # the private folder is gone
     plan = slabs(ROWS, 2)
     for slab in plan[1:3]:
         whole.store.forget(slab)
@@ -118,7 +136,8 @@ def test_a_worker_that_is_killed(tmp_path):
     with cf.ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
         job = vi.map_slabs(deadly, data, tmp_path / "a.zarr", executor=pool, **more)
     assert job.done < job.total
-    assert job.deaths
+    assert job.deaths == 1
+    assert "call again with a new executor" in job.failed[4]
     assert np.isfinite(job.volume(holes=True)[...]).sum() == 12 * job.done  # a marker without data there is not
     again = vi.map_slabs(deadly, data, tmp_path / "a.zarr", **more)
     assert np.array_equal(again.volume()[...], 2 * data)
@@ -127,17 +146,79 @@ def test_a_worker_that_is_killed(tmp_path):
 def test_a_task_is_small(scan, tmp_path):
     job = vi.reconstruct(scan, tmp_path / "a.zarr", SETTINGS, rows=slice(1))
     work = stack.Reconstruction(SETTINGS, stack.single.Scale(), N, 1.0)
-    piece = Piece(work, Kept(tmp_path), range(ROWS), slabs(1, 1)[0], job.store)
+    piece = Piece(work, Kept(tmp_path, ""), range(ROWS), slabs(1, 1)[0], job.store)
     assert len(pickle.dumps(piece)) <= 100_000
 
 
-def test_coupled_slabs_are_near_the_coupled_solution(scan, tmp_path):
-    exact = vi.Settings(weight=0.05, iterations=60, gap=1e-5)
-    whole = vi.reconstruct(scan, tmp_path / "w.zarr", exact, coupled=True, slab=ROWS, halo=0).volume()[...]
+def test_coupled_slabs_are_near_the_coupled_solution(tmp_path):
+    scan, exact = stack_of(24), vi.Settings(weight=0.05, iterations=100, gap=1e-6)
+    whole = vi.reconstruct(scan, tmp_path / "w.zarr", exact, coupled=True, slab=24, halo=0).volume()[...]
 
     def far(halo):
-        job = vi.reconstruct(scan, tmp_path / f"{halo}.zarr", exact, coupled=True, slab=4, halo=halo)
+        job = vi.reconstruct(scan, tmp_path / f"{halo}.zarr", exact, coupled=True, slab=8, halo=halo)
         return float(np.linalg.norm(job.volume()[...] - whole) / np.linalg.norm(whole))
 
-    distances = [far(0), far(4)]
-    assert distances[1] <= 2e-4 < distances[0]
+    assert far(4) <= 2e-4 < far(0)  # 1.1e-5 and 3.6e-3 measured; the whole is solved to about 1e-5 itself
+
+
+def test_an_error_of_any_kind_is_the_task_s_own(tmp_path):
+    data = np.ones((4, 2, 3), "f4")
+    job = vi.map_slabs(runtime, data, tmp_path / "a.zarr", rows=range(4), shape=(2, 3), slab=2)
+    assert job.failed == {0: "RuntimeError: mine", 2: "RuntimeError: mine"}
+    assert not job.deaths
+    pool = cf.ThreadPoolExecutor(1)
+    pool.shutdown()
+    with pytest.raises(RuntimeError, match="after shutdown"):
+        vi.map_slabs(double, data, tmp_path / "b.zarr", rows=range(4), shape=(2, 3), executor=pool)
+
+
+def test_an_interrupt_does_not_wait_for_ever(tmp_path, monkeypatch):
+    gate, began = threading.Event(), []
+
+    def slow(data, rows):
+        began.append(rows)
+        gate.wait(5)
+        return data
+
+    def interrupted(futures, dask):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(stack, "PATIENCE", 0.1)
+    monkeypatch.setattr(stack, "_some", interrupted)
+    job = vi.map_slabs(slow, np.ones((50, 1, 1), "f4"), tmp_path / "a.zarr", rows=range(50), shape=(1, 1), slab=1)
+    gate.set()
+    assert job.done == 0  # it came back while slabs were still at work
+    assert len(began) < 50
+    assert "the same call goes on" in job.why
+
+
+def test_a_partial_is_named_by_what_it_binds(tmp_path):
+    data, more = np.ones((4, 2, 3), "f4"), {"rows": range(4), "shape": (2, 3), "slab": 2}
+    vi.map_slabs(functools.partial(times, 2), data, tmp_path / "a.zarr", **more)
+    vi.map_slabs(functools.partial(times, 2), data, tmp_path / "a.zarr", **more)  # goes on: no addresses in the name
+    with pytest.raises(ValueError, match=r"task was .*times\(2\), is .*times\(3\)"):
+        vi.map_slabs(functools.partial(times, 3), data, tmp_path / "a.zarr", **more)
+    for change in ({"slab": 1}, {"shape": (2, 4)}, {"dtype": "float64"}, {"halo": 1}):
+        with pytest.raises(ValueError, match=f"{next(iter(change))} was"):
+            vi.map_slabs(functools.partial(times, 2), data, tmp_path / "a.zarr", **{**more, **change})
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"slab": 0}, {"halo": -1}, {"rounds": 0}, {"rows": range(0)}, {"rows": range(3, 0, -1)}]
+)
+def test_bad_numbers_are_named_before_a_folder_is_made(tmp_path, wrong):
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        vi.map_slabs(double, np.ones((4, 2, 3)), tmp_path / "a.zarr", **{"rows": range(4), "shape": (2, 3), **wrong})
+    assert not (tmp_path / "a.zarr").exists()
+
+
+def test_a_source_that_another_wrote_is_not_unpickled(tmp_path):
+    (tmp_path / "source").write_bytes(pickle.dumps(1))
+    with pytest.raises(ValueError, match="not what this run wrote"):
+        task._loaded(Kept(tmp_path / "source", "0" * 64))
+
+
+def test_failed_slices_are_named_by_row_whatever_the_slabs(tmp_path):
+    data = np.ones((8, 2, 3), "f4")
+    job = vi.map_slabs(wrong, data, tmp_path / "a.zarr", rows=range(3, 8), shape=(2, 3), slab=2)
+    assert job.failed == {3: "ValueError: bad row"}

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import concurrent.futures as cf
 import dataclasses
+import functools
 import hashlib
+import json
 import os
 import pickle
+import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +26,8 @@ from varinv.tomography import job as single
 from varinv.tomography import reconstruct as parts
 from varinv.tomography.settings import Settings
 
-LARGEST = 100_000  # bytes of a pickled task
+LARGEST = 100_000  # bytes of a pickled task; a source of up to half of it travels with it
+PATIENCE = 30.0  # seconds that Ctrl-C waits for slabs that are being made
 
 
 @dataclass
@@ -30,8 +35,8 @@ class Job:
     """How a run over a stack ended: slabs done, slices that failed and why, the volume.
 
     done : slabs that are on the disk; total: all.
-    failed : first slice of a slab without data, or the row of a slice that is NaN → the reason.
-    deaths : slabs whose worker died, each of them counted as often as it happened.
+    failed : first row of a slab without data, or the row of a slice that is NaN → the reason.
+    deaths : slabs whose worker died, each of them counted as often as it happened; a broken pool counts once.
     """
 
     store: Store
@@ -58,7 +63,7 @@ class Job:
         if self.coupled:
             lines.append(f"coupled     slab-wise with halo {self.halo}: no certificate across slabs")
         if self.deaths:
-            lines.append(f"deaths      {self.deaths} slabs lost their worker")
+            lines.append(f"deaths      {self.deaths} times a worker was lost")
         return "\n".join(lines + [f"failed      {k}: {v}" for k, v in sorted(self.failed.items())])
 
     def volume(self, holes: bool = False) -> Any:
@@ -95,14 +100,24 @@ def map_slabs(
     out : the folder, by custom .zarr.
     rows, shape, dtype : rows of the source, shape of one slice, numbers of the volume.
     slab, halo : slices in a slab, further ones on each side that the task is given and that are cut off.
-    executor : None: threads, one a core; any concurrent.futures executor (processes: "spawn"); a Dask client
-        (written for, but not yet run on one).
-    rounds : how often slabs whose worker died are handed out; errors of the task itself are not tried again.
+    executor : None: threads, one a core; any concurrent.futures executor (processes: "spawn"); a Dask client.
+        A process pool does not outlive the death of a worker: call again with a new one.
+    rounds : how often slabs whose Dask worker died are handed out; errors of the task itself are not tried again.
     verify : compare the bytes of what is done with its marker, after a power failure.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Numbers that are no counts; rows that do not rise; a folder of another run (the message names what differs);
+        a task or source that cannot be pickled for another process.
     """
+    _checked("map_slabs", rows, slab, halo)
+    check.integer("map_slabs", "rounds", rounds, low=1)
     where = Store(Path(out), (len(rows), *shape), str(dtype), min(slab, len(rows)))
-    name = getattr(task, "__qualname__", repr(task))
+    name = _named(task)
     marks = {"format": FORMAT, "task": name, **_cut(rows, where, halo)}
+    if hasattr(source, "raw"):
+        marks |= _source(source.raw.path)
     where.open(marks, {"task": name}, (1.0,) * (1 + len(shape)))
     return _drive(Mapped(task), source, rows, where, halo, executor, rounds, verify, progress)
 
@@ -140,8 +155,7 @@ def reconstruct(
     """
     settings = settings or Settings()
     some = range(scan.shape[1])[rows] if isinstance(rows, slice) else rows
-    if not len(some):
-        raise ValueError(f"reconstruct: rows {rows} are none of the {scan.shape[1]} rows")
+    _checked("reconstruct", some, 1 if slab is None else slab, halo)
     if coupled and scan.raw.distances is not None:
         raise ValueError("reconstruct: coupled=True needs a parallel beam: rows of a fan or cone beam do not separate")
     settings = dataclasses.replace(settings, volume=coupled)
@@ -162,15 +176,36 @@ def reconstruct(
 
 def _common(scan: Any, rows: range, settings: Settings, store: Store, n: int, pixel: float, progress: bool) -> Any:
     """λ, found once and kept in the folder."""
-    kept = store.notes / "scale.pkl"
+    kept = store.notes / "scale.json"
     if settings.prior == "none":
         return single.Scale()
     if not kept.exists():
         side = n + 2 * settings.margin
         with Line("scale", delay=1.0 if progress else float("inf")) as line:
             found = single._scale(scan, rows, Radon((side, side), scan.geometry, pixel), settings, line)
-        put(kept, pickle.dumps(found._replace(choice=None)))
-    return pickle.loads(kept.read_bytes())
+        numbers = {"lam": float(found.lam), "weight": _number(found.weight), "unit": _number(found.unit)}
+        put(kept, json.dumps({**numbers, "row": found.row}).encode())
+    return single.Scale(**json.loads(kept.read_text(encoding="utf-8")))
+
+
+def _number(x: Any) -> float | None:
+    return None if x is None else float(x)
+
+
+def _checked(function: str, rows: range, slab: int, halo: int) -> None:
+    check.integer(function, "slab", slab, low=1)
+    check.integer(function, "halo", halo, low=0)
+    if not len(rows) or rows.step < 1:
+        raise ValueError(f"{function}: rows must be at least one row of the source, in rising order, got {rows}")
+
+
+def _named(task: Any) -> str:
+    """A task in words that are the same in every process: its qualified name, and what a partial has bound."""
+    if isinstance(task, functools.partial):
+        bound = [repr(a) for a in task.args] + [f"{k}={v!r}" for k, v in sorted(task.keywords.items())]
+        return f"{_named(task.func)}({', '.join(bound)})"
+    kind = task if hasattr(task, "__qualname__") else type(task)
+    return f"{kind.__module__}.{kind.__qualname__}"
 
 
 def _cut(rows: range, store: Store, halo: int) -> dict[str, Any]:
@@ -189,77 +224,99 @@ def _source(path: Any) -> dict[str, Any]:
 def _drive(
     work: Any, source: Any, rows: range, store: Store, halo: int, executor: Any, rounds: int, verify: bool, show: bool
 ) -> Job:
-    plan = slabs(len(rows), store.height, check.integer("map_slabs", "halo", halo, low=0))
+    plan = slabs(len(rows), store.height, halo)
     if verify:
         for slab in plan:
             if store.marker(slab) is not None and not store.whole(slab):
                 store.forget(slab)
     found = Job(store, len(plan))
     todo = [s for s in plan if store.marker(s) is None]
-    own = None
+    own = private = None
+    broken = False
     try:
         if todo:
             if executor is None:
                 executor = own = cf.ThreadPoolExecutor(_cores())
             if not isinstance(executor, cf.ThreadPoolExecutor):
-                kept = store.notes / "source.pkl"
-                put(kept, pickle.dumps(source))
-                source = Kept(kept.resolve())
+                content = _pickled(source, "the source")
+                if len(content) > LARGEST // 2:  # through a file that only this user can write, not with every task
+                    private = tempfile.mkdtemp(prefix="varinv-")
+                    source = Kept(Path(private).resolve() / "source", hashlib.sha256(content).hexdigest())
+                    put(source.path, content)
                 store = dataclasses.replace(store, path=store.path.resolve())
             pieces = [Piece(work, source, rows, s, store) for s in todo]
-            if isinstance(source, Kept) and (size := len(pickle.dumps(pieces[0]))) > LARGEST:
-                raise ValueError(f"map_slabs: a task takes {size} bytes, more than {LARGEST}: put data into the source")
+            size = 0 if isinstance(executor, cf.ThreadPoolExecutor) else len(_pickled(pieces[0], "the task"))
+            if size > LARGEST:
+                raise ValueError(f"map_slabs: a task takes {size} bytes, over {LARGEST}: put data into the source")
             with Line("slabs", delay=1.0 if show else float("inf")) as line:
                 for r in range(rounds):
-                    pieces = _round(pieces, executor, r, found, line)
-                    if not pieces:
+                    pieces, broken = _round(pieces, executor, r, found, line)
+                    if broken or not pieces:
                         break
+            words = "its process pool broke (a worker died): call again with a new executor" if broken else ""
             for piece in pieces:
-                found.failed[piece.slab.start] = f"the worker died in each of {rounds} rounds, or its pool is broken"
+                found.failed[rows[piece.slab.start]] = words or f"its worker died in each of {rounds} rounds"
     except KeyboardInterrupt:
         found.interrupted = True
     finally:
-        if own is not None:
-            own.shutdown(wait=True, cancel_futures=True)
+        if own is not None:  # after Ctrl-C it was waited for, long enough
+            own.shutdown(wait=not found.interrupted, cancel_futures=True)
+        if private is not None:
+            shutil.rmtree(private, ignore_errors=True)
     for slab in plan:
         if (marker := store.marker(slab)) is not None:
             found.done += 1
-            found.failed.pop(slab.start, None)
+            found.failed.pop(rows[slab.start], None)
             found.failed |= {int(k): v for k, v in marker.get("failed", {}).items()}
     return found
 
 
-def _round(pieces: list[Piece], executor: Any, number: int, found: Job, line: Line) -> list[Piece]:
-    """Hand all out, twice as many at a time as there are workers; returns those whose worker died."""
+def _pickled(thing: Any, name: str) -> bytes:
+    try:
+        return pickle.dumps(thing)
+    except (pickle.PicklingError, AttributeError, TypeError) as error:
+        raise ValueError(
+            f"map_slabs: {name} must be picklable for other processes ({error}): a function of a module, data that are "
+            "no open file; or leave executor=None"
+        ) from error
+
+
+def _round(pieces: list[Piece], executor: Any, number: int, found: Job, line: Line) -> tuple[list[Piece], bool]:
+    """Hand all out, twice as many at a time as there are workers; those whose worker died, and whether the pool did."""
     dask = hasattr(executor, "scheduler_info")
-    at_once, lost, running = 2 * _workers(executor), [], {}
+    at_once, broken = 2 * _workers(executor), False
+    running: dict[Any, Piece] = {}
+    lost: list[Piece] = []
     waiting: Iterator[Piece] = iter(pieces)
     ended, total = 0, len(pieces)
     try:
         while True:
-            for piece in waiting:
+            while not broken and len(running) < at_once and (piece := next(waiting, None)) is not None:
                 try:
                     running[_submit(executor, piece, number)] = piece
-                except (cf.BrokenExecutor, RuntimeError):
+                except cf.BrokenExecutor:
                     lost.append(piece)
-                if len(running) >= at_once:
-                    break
+                    broken = True
             if not running:
-                return lost
+                found.deaths += broken
+                return lost + list(waiting), broken
             for future in _some(list(running), dask):
                 piece, error = running.pop(future), _error(future)
                 ended += 1
-                if error is not None and _death(error):
+                if isinstance(error, cf.BrokenExecutor):
+                    lost.append(piece)
+                    broken = True
+                elif error is not None and _death(error):
                     found.deaths += 1
                     lost.append(piece)
                 elif error is not None:
-                    found.failed[piece.slab.start] = f"{type(error).__name__}: {error}"
+                    found.failed[piece.rows[piece.slab.start]] = f"{type(error).__name__}: {error}"
                 line.show(f"{ended} of {total}, {found.deaths} deaths", ended / total)
-    except KeyboardInterrupt:
+    except BaseException as error:
         for future in running:
             future.cancel()
-        if not dask:
-            cf.wait(list(running), timeout=30)
+        if isinstance(error, KeyboardInterrupt) and not dask:
+            cf.wait(list(running), timeout=PATIENCE)
         raise
 
 
@@ -294,7 +351,7 @@ def _error(future: Any) -> BaseException | None:
 def _death(error: BaseException) -> bool:
     """Whether a worker was lost, and not the task itself at fault."""
     names = {kind.__name__ for kind in type(error).__mro__}
-    return bool(names & {"KilledWorker", "CancelledError", "FutureCancelledError", "BrokenExecutor", "CommClosedError"})
+    return bool(names & {"KilledWorker", "CancelledError", "FutureCancelledError", "CommClosedError"})
 
 
 def _cores() -> int:
@@ -303,5 +360,5 @@ def _cores() -> int:
 
 def _workers(executor: Any) -> int:
     if hasattr(executor, "scheduler_info"):
-        return max(1, len(executor.scheduler_info(n_workers=-1)["workers"]))
+        return max(1, len(executor.nthreads()))
     return int(getattr(executor, "_max_workers", 1))

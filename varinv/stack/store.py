@@ -9,7 +9,6 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -77,8 +76,6 @@ class Store:
         put(place, whole.tobytes())
         marker = {**facts, "sha256": hashlib.sha256(whole.tobytes()).hexdigest()}
         put(self.notes / f"{slab.start}.json", json.dumps(marker).encode())
-        with suppress(OSError):
-            (self.notes / f"{slab.start}.npz").unlink(missing_ok=True)
         return marker
 
     def open(self, fingerprint: Mapping[str, Any], attributes: Mapping[str, Any], sizes: tuple[float, ...]) -> None:

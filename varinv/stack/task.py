@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import math
 import pickle
 import time
@@ -22,7 +23,7 @@ from varinv.tomography.settings import Settings
 
 @dataclass(frozen=True)
 class Piece:
-    """A slab to be made.  `source` is the data, or the path of a pickle of it that the driver has written."""
+    """A slab to be made.  `source` is the data, or where a private folder of the driver holds a pickle of it."""
 
     work: Callable[[Any, range], tuple[Any, dict[str, Any]]]
     source: Any
@@ -48,14 +49,24 @@ class Piece:
 
 @dataclass(frozen=True)
 class Kept:
-    """A pickle in the folder of the stack, written by the driver."""
+    """A pickle that the driver wrote into a private folder for this run, and the hash of its bytes."""
 
     path: Path
+    sha256: str
 
 
 @functools.lru_cache(maxsize=2)
 def _loaded(kept: Kept) -> Any:
-    return pickle.loads(kept.path.read_bytes())
+    try:
+        content = kept.path.read_bytes()
+    except FileNotFoundError:
+        raise FileNotFoundError(
+            f"reconstruct: {kept.path} is not on the worker's machine: workers elsewhere need a source that they read "
+            "themselves, such as a scan of an HDF5 file on a shared disk"
+        ) from None
+    if hashlib.sha256(content).hexdigest() != kept.sha256:  # not what the driver wrote: never unpickled
+        raise ValueError(f"reconstruct: {kept.path} is not what this run wrote; call again")
+    return pickle.loads(content)
 
 
 @dataclass(frozen=True)
