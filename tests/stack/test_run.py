@@ -91,7 +91,7 @@ def test_same_bits_in_threads_and_processes_and_when_resumed(scan, tmp_path, mon
     assert not whole.failed
     monkeypatch.setattr(stack.tempfile, "tempdir", str(tmp_path))
     monkeypatch.setattr(stack, "LARGEST", 20_000)  # the scan does not travel with the tasks
-    with cf.ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as pool:
+    with cf.ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
         other = vi.reconstruct(scan, tmp_path / "b.zarr", SETTINGS, slab=2, executor=pool)
     assert not other.failed
     assert bits(other) == bits(whole)
