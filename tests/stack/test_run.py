@@ -151,14 +151,14 @@ def test_a_task_is_small(scan, tmp_path):
 
 
 def test_coupled_slabs_are_near_the_coupled_solution(tmp_path):
-    scan, exact = stack_of(24), vi.Settings(weight=0.05, iterations=100, gap=1e-6)
+    scan, exact = stack_of(24), vi.Settings(weight=0.05, iterations=80, gap=1e-6)
     whole = vi.reconstruct(scan, tmp_path / "w.zarr", exact, coupled=True, slab=24, halo=0).volume()[...]
 
     def far(halo):
         job = vi.reconstruct(scan, tmp_path / f"{halo}.zarr", exact, coupled=True, slab=8, halo=halo)
         return float(np.linalg.norm(job.volume()[...] - whole) / np.linalg.norm(whole))
 
-    assert far(4) <= 2e-4 < far(0)  # 1.1e-5 and 3.6e-3 measured; the whole is solved to about 1e-5 itself
+    assert far(4) <= 2e-4 < far(0)  # 2.9e-5 and 3.6e-3 measured; 60 iterations give 9.4e-5, 100 give 1.1e-5
 
 
 def test_an_error_of_any_kind_is_the_task_s_own(tmp_path):
