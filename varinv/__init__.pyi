@@ -175,6 +175,9 @@ from .solvers.sirt import SART as SART
 from .solvers.sirt import SIRT as SIRT
 from .solvers.solve import solve as solve
 from .solvers.spdhg import SPDHG as SPDHG
+from .stack.run import map_slabs as map_slabs
+from .stack.run import reconstruct as reconstruct
+from .tomography.settings import Settings as Settings
 from .warming import warm as warm
 
 __version__: str

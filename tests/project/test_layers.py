@@ -47,6 +47,7 @@ LAYERS: list[tuple[str, ...]] = [
     ("learning", "learning.*"),
     ("priors", "priors.*"),
     ("tomography", "tomography.*"),
+    ("stack", "stack.*"),
     ("testing", "testing.*", "warming", "cli", "cli_*", "interrupts", "__main__"),
 ]
 
