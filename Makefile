@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 SCAN   ?=
 OUT    ?= output
 
-.PHONY: demo test check format benchmark gpu mutants reliability clean
+.PHONY: demo test studies check format benchmark gpu mutants reliability clean
 
 demo: $(VENV)/.core
 ifeq ($(SCAN),)
@@ -17,6 +17,10 @@ endif
 
 test: $(VENV)/.test
 	$(BIN)/python -m pytest -n auto
+
+# the tests that reproduce figures of papers and pages, many seconds each
+studies: $(VENV)/.test
+	$(BIN)/python -m pytest -n auto -m study
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .

@@ -92,6 +92,7 @@ def test_problem_b_is_what_it_says() -> None:
     assert np.allclose(best.x, optimum.theta, atol=5e-3)
 
 
+@pytest.mark.study
 def test_problem_b_costs_about_the_same_from_any_accuracy() -> None:
     """§13-4, -5, -6."""
     family, pairs, theta0, optimum = reference.problem_b()
@@ -122,6 +123,7 @@ def test_problem_b_costs_about_the_same_from_any_accuracy() -> None:
     assert mean >= 25.65
 
 
+@pytest.mark.study
 def test_problem_c_at_equal_work() -> None:
     """§13-7 at 600 iterations (3000 in the benchmark): a field of 67 parameters, MAID against HOAG.
 

@@ -80,7 +80,7 @@ MUTANTS = [
     ("fused/table.py", "test_functionals_fused", "TABLE.get((role, type(form), type(place)))) is not None", "TABLE.get((role, type(form), None))) is not None"),
     ("fused/steps.py", "test_functionals_fused", "if slope is None else (add_scaled(slope, 1.0, last), True)", "if slope is None else (slope, True)"),
     ("fused/steps.py", "test_functionals_fused", "slope, spare = _slope(operators, y, skip=inside)", "slope, spare = _slope(operators, y)"),
-    ("fused/steps.py", "test_functionals_fused", "return new if relaxation == 1 else relaxed(y, new, relaxation)", "return new"),
+    ("fused/steps.py", "test_functionals_fused", "return new if relaxation == 1 else relaxed(y, new, relaxation, spare)", "return new"),
     ("fused/steps.py", "test_functionals_fused", "spare = K.fresh if total is None else True", "spare = True"),
     ("fused/quadratic.py", "test_functionals_fused", "    if f.boxed or f.flat:\n        return None\n", ""),
     ("fused/quadratic.py", "test_joint_steps", "else q - w * away\n", "else q + w * away\n"),

@@ -28,6 +28,7 @@ def of_tv(x, problem):
     return vi.psnr(x, vi.solve(problem, vi.ChambollePock(), stop=vi.iterations(400)).x, data_range=1.0)
 
 
+@pytest.mark.study
 @pytest.mark.parametrize("name", IMAGES)
 def test_inpainting_with_a_network(name, network):
     """Half of the pixels: HQS at least 0.8 dB above exact-data TV, RED-diff at least 2 dB above the nearest pixel."""
@@ -43,6 +44,7 @@ def test_inpainting_with_a_network(name, network):
     assert found["red-diff"] >= vi.psnr(x, nearest, data_range=1.0) + 2
 
 
+@pytest.mark.study
 @pytest.mark.parametrize("name", IMAGES)
 def test_super_resolution_with_a_network(name, network):
     x = IMAGES[name]
@@ -61,6 +63,7 @@ def blurred(x):
     return K, K(x) + s * np.random.default_rng(0).standard_normal(x.shape), s
 
 
+@pytest.mark.study
 @pytest.mark.parametrize("name", IMAGES)
 def test_deblurring_with_a_network(name, network):
     """HQS at least 1 dB above the best total variation."""

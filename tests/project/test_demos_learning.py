@@ -10,6 +10,7 @@ def decibels(words: str) -> list[float]:
     return [float(d) for d in re.findall(r"([\d.]+) dB", words.splitlines()[-1])]
 
 
+@pytest.mark.study
 # measured with --small (noise is seeded):
 # 20.1, 26.4, 26.5, 26.6 dB; 23.1, 27.6 dB; 20.1, 25.8, 26.4 dB; 20.0, 25.2, 24.9 dB
 @pytest.mark.parametrize(
@@ -28,6 +29,7 @@ def test_demo(name, kept, tmp_path):
     assert low <= loss <= high
 
 
+@pytest.mark.study
 def test_the_demo_of_choosing_predicts_unseen_views(tmp_path):
     words = output("ct_choose_tv", tmp_path)
     held, best, fbp = map(float, re.search(r"held-out (\S+), best of seven (\S+), FBP (\S+)$", words, re.M).groups())

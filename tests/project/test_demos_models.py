@@ -12,12 +12,14 @@ def numbers(text, pattern):
     return [tuple(map(float, found.groups())) for found in re.finditer(pattern, text, re.M)]
 
 
+@pytest.mark.study
 def test_weights_of_a_first_image(tmp_path):
     words = output("ct_spacevariant_tv_chambolle_pock", tmp_path)
     assert float(re.search(r"^ratio .* ([\d.]+)$", words, re.M)[1]) <= 0.8  # 0.53 measured
     assert "FBP weights help less: True" in words
 
 
+@pytest.mark.study
 def test_graph_of_a_first_image(tmp_path):
     words = output("ct_graph_laplacian_cg", tmp_path)
     rows = numbers(words, r"([\d.]+) dB, graphLa ([\d.]+) dB, residual/noise ([\d.]+)")

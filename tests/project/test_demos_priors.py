@@ -2,6 +2,7 @@
 
 import re
 
+import pytest
 from test_demos import output
 
 
@@ -9,6 +10,7 @@ def numbers(line):
     return [float(v) for v in re.findall(r"-?[\d.]+\d", line)]
 
 
+@pytest.mark.study
 def test_the_table_of_families(tmp_path):
     words = output("restoration_network_table", tmp_path).splitlines()
     network = "DnCNN" in words[0]

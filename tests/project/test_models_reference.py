@@ -26,6 +26,7 @@ def coule():
         pytest.skip(f"no COULE phantoms under {reference_ct.DATA}")
 
 
+@pytest.mark.study
 def test_weights_of_a_first_solution_gain_what_they_should(coule):
     """E7 on one phantom at the best λ of the grids; a ratio far below the reference's would mean that truth leaks."""
     truth, A, y, _ = reference_ct.scan("ASTRA line", reference_ct.phantom("test_0"), 45, 0.01)
@@ -36,6 +37,7 @@ def test_weights_of_a_first_solution_gain_what_they_should(coule):
     assert 0.37 <= after / before <= 0.75  # 0.37: the reference with weights of the truth itself
 
 
+@pytest.mark.study
 def test_weights_of_a_noisy_back_projection_are_no_miracle(coule):
     """E8 with the reference's FBP.  At its λ = 3 the weights are worse than TV, as there; at λ = 10 they are better.
 

@@ -14,7 +14,8 @@ from faults import FAULTS, alarms, caught, phantoms, real, told
 
 DATA = Path(os.environ.get("VARINV_DATA", Path(__file__).parents[3] / "shared" / "data"))
 KINDS = [f.name for f in FAULTS]
-SIMULATED = dict(phantoms())
+# one beam a phantom here; benchmarks/planted_faults.py has all of them in both
+SIMULATED = {name: m for name, m in phantoms() if name in ("ellipses parallel", "head fan", "discs parallel")}
 # kept for the last check: no limit was chosen by looking at them
 OTHERS = [(seed, name) for seed in (100, 200, 300) for name in SIMULATED]
 
@@ -51,27 +52,20 @@ def test_other_right_scans_raise_no_alarm(seed, name, tmp_path):
     assert alarms(told(dict(phantoms(seed))[name], tmp_path), "$^") == []
 
 
-RESULTS: dict[str, list[tuple[str, bool | None]]] = {}
-
-
-@pytest.mark.parametrize("fault", FAULTS, ids=KINDS)
-def test_planted(fault, measured, before, tmp_path):
-    """Each kind of fault is named in at least half of the scans; those that hide in noise are in docs/checks.md."""
-    found = []
-    for name, m in measured.items():
-        planted = fault.plant(m, np.random.default_rng(7))
-        if planted is not None:
-            found.append((name, caught(fault, told(planted, tmp_path), before[name])))
-    RESULTS[fault.name] = found
-    judged = [hit for _, hit in found if hit is not None]
-    assert judged
-    least = 0.0 if fault.name == "a view dropped" else 0.5  # one step among 180: within the noise of most scans
-    assert np.mean(judged) >= least, found
-
-
-def test_nine_of_ten_are_called_by_their_name():
-    if set(RESULTS) != set(KINDS):
-        pytest.skip("it counts what the tests of the single faults found; run them all")
-    hits = [hit for found in RESULTS.values() for _, hit in found if hit is not None]
-    assert len(hits) > 200
+def test_nine_of_ten_are_called_by_their_name(measured, before, tmp_path):
+    """And each kind of fault in at least half of the scans; those that hide in noise are in docs/checks.md."""
+    hits, weak = [], {}
+    for fault in FAULTS:
+        found = {}
+        for name, m in measured.items():
+            planted = fault.plant(m, np.random.default_rng(7))
+            if planted is not None:
+                hit = caught(fault, told(planted, tmp_path), before[name])
+                found |= {} if hit is None else {name: hit}
+        hits += found.values()
+        least = 0.0 if fault.name == "a view dropped" else 0.5  # one step among 180: within the noise of most scans
+        if not found or np.mean(list(found.values())) < least:
+            weak[fault.name] = found
+    assert not weak
+    assert len(hits) > 80  # without the real scans
     assert np.mean(hits) >= 0.9, f"{sum(hits)} of {len(hits)}"
