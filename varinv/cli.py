@@ -17,6 +17,7 @@ from typer import Argument, Option
 
 from varinv import __version__, first_use, interrupts
 from varinv import cli_options as o
+from varinv.cli_reading import Source, reads
 from varinv.image_files import SUFFIXES
 from varinv.interrupts import INTERRUPTS
 from varinv.progress import Advance, Line
@@ -48,27 +49,15 @@ def _version(version: Annotated[bool, Option("--version", help="Print the versio
 
 
 @app.command()
+@reads
 def info(
-    scan: o.ScanPath,
-    kind: o.KindName = None,
-    angles: o.Angles = None,
-    flats: o.Flats = None,
-    darks: o.Darks = None,
-    axis: o.Axis = None,
-    pitch: o.Pitch = None,
-    distances: o.Distances = None,
-    dataset: o.Dataset = None,
-    angles_dataset: o.AnglesDataset = None,
-    links: o.LinksTo = None,
+    source: Source,
     air: o.Air = False,
     debug: o.Debug = False,
 ) -> None:
     """Print what is in a scan: frames, angles, geometry, rotation axis, transmission, repairs."""
     with guarded(debug):
-        found = o.opened(
-            scan, kind=kind, angles=angles, flats=flats, darks=darks, axis=axis, pixel_size=pitch, distances=distances,
-            dataset=dataset, angles_dataset=angles_dataset, links=links,
-        ).using(air=air)  # fmt: skip
+        found = source.opened().using(air=air)
         with Progress("reading") as line:
             line.show("frames")
             middle = found.shape[1] // 2
@@ -84,28 +73,16 @@ def info(
 
 
 @app.command()
+@reads
 def check(
-    scan: o.ScanPath,
-    kind: o.KindName = None,
-    angles: o.Angles = None,
-    flats: o.Flats = None,
-    darks: o.Darks = None,
-    axis: o.Axis = None,
-    pitch: o.Pitch = None,
-    distances: o.Distances = None,
-    dataset: o.Dataset = None,
-    angles_dataset: o.AnglesDataset = None,
-    links: o.LinksTo = None,
+    source: Source,
     air: o.Air = False,
     row: Annotated[int | None, Option(min=0, help="Detector row to look at; default: the middle one.")] = None,
     debug: o.Debug = False,
 ) -> None:
     """Is this the problem that you have?  Print a table of consistency tests; exit code 1 if one is doubtful."""
     with guarded(debug):
-        found = o.opened(
-            scan, kind=kind, angles=angles, flats=flats, darks=darks, axis=axis, pixel_size=pitch, distances=distances,
-            dataset=dataset, angles_dataset=angles_dataset, links=links,
-        ).using(air=air)  # fmt: skip
+        found = source.opened().using(air=air)
         with Progress("checking") as line:
             line.show(f"row {found.shape[1] // 2 if row is None else row}")
             table = found.check(row)
@@ -115,19 +92,10 @@ def check(
 
 
 @app.command()
+@reads
 def reconstruct(
-    scan: o.ScanPath,
+    source: Source,
     output: o.Output,
-    kind: o.KindName = None,
-    angles: o.Angles = None,
-    flats: o.Flats = None,
-    darks: o.Darks = None,
-    axis: o.Axis = None,
-    pitch: o.Pitch = None,
-    distances: o.Distances = None,
-    dataset: o.Dataset = None,
-    angles_dataset: o.AnglesDataset = None,
-    links: o.LinksTo = None,
     views: o.Views = "::",
     columns: o.Columns = ":",
     bins: o.Bin = 1,
@@ -154,9 +122,9 @@ def reconstruct(
     code 130.  Rows that cannot be reconstructed are named, the others are kept: exit code 3.
     """
     with guarded(debug):
-        o.writable(output, SUFFIXES, scan, angles, flats, darks)
+        o.writable(output, SUFFIXES, *source.files)
         if report is not None:
-            o.writable(report, (".html", ".htm"), scan, angles, flats, darks, output, option="--report", beside=False)
+            o.writable(report, (".html", ".htm"), *source.files, output, option="--report", beside=False)
         if str(prior) == "none" and (weight != "auto" or (counts and str(solver) in ("auto", "fbp"))):
             raise ValueError("--weight and --counts have no meaning with --prior none, which has no objective")
         asked: dict[str, Any] = {
@@ -167,10 +135,7 @@ def reconstruct(
         }
         asked |= {"size": size, "pixel_size": pixel_size, "volume": volume, "gap": gap, "iterations": iterations}
         Settings(**asked)  # complains before anything is read
-        found = o.opened(
-            scan, kind=kind, angles=angles, flats=flats, darks=darks, axis=axis, pixel_size=pitch, distances=distances,
-            dataset=dataset, angles_dataset=angles_dataset, links=links,
-        )  # fmt: skip
+        found = source.opened()
         found = o.selected(found, views, columns, bins, flip, reverse).using(air=air, stripes=stripes)
         chosen = o.rows_of(rows, found.shape[1])
         with Progress("reconstructing") as line:
@@ -193,19 +158,10 @@ def reconstruct(
 
 
 @app.command()
+@reads
 def preview(
-    scan: o.ScanPath,
+    source: Source,
     output: Annotated[Path, Option("-o", "--output", help="The page to write, .html.")],
-    kind: o.KindName = None,
-    angles: o.Angles = None,
-    flats: o.Flats = None,
-    darks: o.Darks = None,
-    axis: o.Axis = None,
-    pitch: o.Pitch = None,
-    distances: o.Distances = None,
-    dataset: o.Dataset = None,
-    angles_dataset: o.AnglesDataset = None,
-    links: o.LinksTo = None,
     views: o.Views = "::",
     columns: o.Columns = ":",
     bins: Annotated[
@@ -219,13 +175,10 @@ def preview(
 ) -> None:
     """Write a page with a slider over the weights of the prior, from small images, before hours are spent."""
     with guarded(debug):
-        o.writable(output, (".html", ".htm"), scan, angles, flats, darks, beside=False)
+        o.writable(output, (".html", ".htm"), *source.files, beside=False)
         if str(prior) == "none":
             raise ValueError("--prior none has no weight to look at")
-        found = o.opened(
-            scan, kind=kind, angles=angles, flats=flats, darks=darks, axis=axis, pixel_size=pitch, distances=distances,
-            dataset=dataset, angles_dataset=angles_dataset, links=links,
-        )  # fmt: skip
+        found = source.opened()
         found = o.selected(found, views, columns, 1, False, False).using(air=air, stripes=stripes)
         (chosen,) = o.rows_of(row, found.shape[1]) or (0,)
         from varinv.tomography.preview import preview as make

@@ -241,7 +241,7 @@ def test_ctrl_c_leaves_complete_files_and_code_130(tmp_path):
 def test_ctrl_c_between_slices_keeps_those_that_are_done(tmp_path, monkeypatch):
     import varinv.tomography.job as job
 
-    measured, calls = job._measured, []
+    measured, calls = job.measured, []
 
     def interrupted(*args):
         calls.append(args)
@@ -249,7 +249,7 @@ def test_ctrl_c_between_slices_keeps_those_that_are_done(tmp_path, monkeypatch):
             raise KeyboardInterrupt
         return measured(*args)
 
-    monkeypatch.setattr(job, "_measured", interrupted)
+    monkeypatch.setattr(job, "measured", interrupted)
     done = call("reconstruct", SCAN, "-o", tmp_path / "x.h5", *SHORT, "--rows", "all")
     assert done.exit_code == 130
     assert image(tmp_path / "x.h5").shape == (2, 64, 64)

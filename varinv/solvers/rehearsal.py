@@ -36,7 +36,10 @@ class Forecast(NamedTuple):
 
 
 def afford(run: Callable[..., Any], problem: Any, solver: Any, stop: Any, seen: bool) -> None:
-    """A MemoryError before the first allocation where a large run would not fit; nothing where that is not known."""
+    """A MemoryError before the first allocation where a large run would not fit; nothing where that is not known.
+
+    Classes of others may not bear to be cut: whatever a rehearsal raises stops no run.
+    """
     try:
         shape = problem.domain
     except ValueError:  # `solve` says what is wrong
@@ -47,7 +50,7 @@ def afford(run: Callable[..., Any], problem: Any, solver: Any, stop: Any, seen: 
         return
     try:
         found = predicted(run, problem, solver, stop, seen)
-    except ValueError:
+    except Exception:
         return
     if not found.fits:
         free, parts = memory_free(), found.parts

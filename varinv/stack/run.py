@@ -182,7 +182,7 @@ def _common(scan: Any, rows: range, settings: Settings, store: Store, n: int, pi
     if not kept.exists():
         side = n + 2 * settings.margin
         with Line("scale", delay=1.0 if progress else float("inf")) as line:
-            found = single._scale(scan, rows, Radon((side, side), scan.geometry, pixel), settings, line)
+            found = single.common_scale(scan, rows, Radon((side, side), scan.geometry, pixel), settings, line)
         numbers = {"lam": float(found.lam), "weight": _number(found.weight), "unit": _number(found.unit)}
         put(kept, json.dumps({**numbers, "row": found.row}).encode())
     return single.Scale(**json.loads(kept.read_text(encoding="utf-8")))

@@ -95,7 +95,7 @@ class Reconstruction:
         A = Radon((side, side), scan.geometry, self.pixel)
         if self.settings.volume:
             A = Radon((len(rows), side, side), scan.geometry, self.pixel)
-            work = job._volume(scan, rows, A, self.settings, self.scale, quiet)
+            work = job.together(scan, rows, A, self.settings, self.scale, quiet)
         else:
             work = self._one_by_one(scan, rows, A, quiet)
         if work.stopped:  # Ctrl-C reached the worker: half a solve is no slab
@@ -103,7 +103,7 @@ class Reconstruction:
         if work.error is not None and not isinstance(work.error, ValueError):  # no fault of the data: to be tried again
             raise work.error
         why = {str(row): result.why for row, result in work.found.items()}
-        image = job._assembled(work, tuple(rows), self.settings)
+        image = job.assembled(work, tuple(rows), self.settings)
         return image.reshape(len(rows), *image.shape[-2:]), {
             "why": why,
             "failed": {str(k): v for k, v in work.failed.items()},
@@ -114,7 +114,7 @@ class Reconstruction:
         work = job.Work()
         for row in rows:
             try:
-                one = job._slices(scan, range(row, row + 1), A, self.settings, self.scale, quiet)
+                one = job.one_by_one(scan, range(row, row + 1), A, self.settings, self.scale, quiet)
             except ValueError as error:
                 work.fail(row, error)
                 continue

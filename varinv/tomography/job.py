@@ -77,18 +77,18 @@ def run(scan: Any, rows: range, settings: Settings, line: Line, checks: tuple[st
     side = n + 2 * settings.margin
     A = Radon((side, side), geometry, pixel)
     line.show("reading")
-    scale = Scale() if settings.prior == "none" else _scale(scan, rows, A, settings, line)
+    scale = Scale() if settings.prior == "none" else common_scale(scan, rows, A, settings, line)
     if settings.volume and not settings.direct and len(rows) > 1:
         A = Radon((len(rows), side, side), geometry, pixel)
-        work = _volume(scan, rows, A, settings, scale, line)
+        work = together(scan, rows, A, settings, scale, line)
     else:
-        work = _slices(scan, rows, A, settings, scale, line)
+        work = one_by_one(scan, rows, A, settings, scale, line)
     done = tuple(work.found) if not settings.volume else tuple(rows)
     done = tuple(sorted((*done, *work.failed))) if not settings.volume else done
     last = work.found[max(work.found)]
     return Outcome(
         last,
-        _assembled(work, done, settings),
+        assembled(work, done, settings),
         A,
         done,
         tuple(work.found[r].why if r in work.found else last.why for r in done),
@@ -106,7 +106,7 @@ def run(scan: Any, rows: range, settings: Settings, line: Line, checks: tuple[st
     )
 
 
-def _scale(scan: Any, rows: range, A: Radon, settings: Settings, line: Line) -> Scale:
+def common_scale(scan: Any, rows: range, A: Radon, settings: Settings, line: Line) -> Scale:
     """λ from the middle row; where that one is useless from another one."""
     middle = len(rows) // 2
     near = sorted(range(len(rows)), key=lambda k: abs(k - middle))
@@ -114,7 +114,7 @@ def _scale(scan: Any, rows: range, A: Radon, settings: Settings, line: Line) -> 
     first: Exception | None = None
     for k in dict.fromkeys(spread):
         try:
-            y, weight, _ = _measured(scan, rows[k], settings)
+            y, weight, _ = measured(scan, rows[k], settings)
             line.show(f"a first image of row {rows[k]} for the scale of grey values")
             unit = parts.unit_weight(A, y)
             if settings.weight is not None:
@@ -129,12 +129,12 @@ def _scale(scan: Any, rows: range, A: Radon, settings: Settings, line: Line) -> 
     raise first
 
 
-def _slices(scan: Any, rows: range, A: Radon, settings: Settings, scale: Scale, line: Line) -> Work:
+def one_by_one(scan: Any, rows: range, A: Radon, settings: Settings, scale: Scale, line: Line) -> Work:
     work = Work()
     for k, row in enumerate(rows):
         prefix = f"row {row} ({k + 1} of {len(rows)}): " if len(rows) > 1 else ""
         try:
-            y, weight, out = _measured(scan, row, settings)
+            y, weight, out = measured(scan, row, settings)
             if settings.direct:
                 line.show(f"{prefix}filtered back-projection", k / len(rows))
                 result = _direct(A, y, settings)
@@ -170,11 +170,11 @@ def _slices(scan: Any, rows: range, A: Radon, settings: Settings, scale: Scale, 
     return work
 
 
-def _volume(scan: Any, rows: range, A: Radon, settings: Settings, scale: Scale, line: Line) -> Work:
+def together(scan: Any, rows: range, A: Radon, settings: Settings, scale: Scale, line: Line) -> Work:
     """All rows at once; rows that cannot be read have weight 0."""
     work = Work()
     try:
-        y, weight, work.excluded = _measured(scan, slice(rows.start, rows.stop, rows.step), settings)
+        y, weight, work.excluded = measured(scan, slice(rows.start, rows.stop, rows.step), settings)
         if work.excluded and not bool(namespace(y).all(namespace(y).any(weight > 0, axis=(1, 2)))):
             work.excluded = 0
             raise ValueError("a row is nowhere valid: one by one, they say why")
@@ -184,7 +184,7 @@ def _volume(scan: Any, rows: range, A: Radon, settings: Settings, scale: Scale, 
         good: Any = None
         for row in rows:
             try:
-                y, weight, out = _measured(scan, row, settings)
+                y, weight, out = measured(scan, row, settings)
                 good, work.excluded = y, work.excluded + out
                 ys, weights = [*ys, y], [*weights, weight + 0 * y]
             except Exception as error:
@@ -241,7 +241,7 @@ def _direct(A: Radon, y: Array, settings: Settings) -> Result:
     return Result(x, Direct(x), "filtered back-projection: direct, no iterations", (), clock() - began, A, "fbp")
 
 
-def _assembled(work: Work, rows: tuple[int, ...], settings: Settings) -> Array:
+def assembled(work: Work, rows: tuple[int, ...], settings: Settings) -> Array:
     """All images of a run: one, or a stack in which rows that failed are NaN; the margin is cut off."""
     some = next(iter(work.found.values())).x
     xp = namespace(some)
@@ -256,7 +256,7 @@ def _assembled(work: Work, rows: tuple[int, ...], settings: Settings) -> Array:
     return x[..., m : x.shape[-2] - m, m : x.shape[-1] - m] if m else x
 
 
-def _measured(scan: Any, rows: Any, settings: Settings) -> tuple[Array, Any, int]:
+def measured(scan: Any, rows: Any, settings: Settings) -> tuple[Array, Any, int]:
     """Line integrals, the weights of the data term, and how many measurements these exclude."""
     which: dict[str, Any] = {"rows": rows} if isinstance(rows, slice) else {"row": rows}
     y, valid = scan.sinogram(**which), scan.valid(**which)
