@@ -56,6 +56,23 @@ def test_it_is_within_a_tenth_of_the_peak(name, shape, monkeypatch):
     assert found.parts["slices"] == shape[0]
 
 
+def cone(slices, views):
+    g = vi.ConeBeam(np.arange(views) * 2 * np.pi / views, (40, 44), 1.5, 400.0, 200.0)
+    shape = (slices, 32, 32)
+    A = vi.Radon(shape, g, 1.0)
+    return vi.L2Squared(A(np.ones(shape, np.float32))) @ A + vi.TV(shape) + vi.NonNegative()
+
+
+def test_a_cone_beam_as_well(monkeypatch):
+    """Its projections are those of the whole scan, whatever the number of slices."""
+    monkeypatch.setattr(watch, "VOXELS", 1)
+    monkeypatch.setattr(forecast_module(), "VOXELS", 1)
+    problem, stop = cone(24, 16), vi.iterations(12)
+    assert abs(vi.forecast(problem, None, stop).bytes / traced(problem, None, stop) - 1) < 0.1
+    with pytest.raises(ValueError, match="cannot be cut into slices"):
+        vi.forecast(cone(24, 24))
+
+
 def forecast_module():
     import sys
 

@@ -222,3 +222,14 @@ def test_failed_slices_are_named_by_row_whatever_the_slabs(tmp_path):
     data = np.ones((8, 2, 3), "f4")
     job = vi.map_slabs(wrong, data, tmp_path / "a.zarr", rows=range(3, 8), shape=(2, 3), slab=2)
     assert job.failed == {3: "ValueError: bad row"}
+
+
+def test_the_volume_says_how_far_slices_and_pixels_are(tmp_path, scan):
+    import json
+
+    angles = scan.angles
+    wide = vi.read(scan.sinogram(rows=slice(None)).swapaxes(0, 1), kind="line integrals", angles=angles, pixel_size=0.5,
+                   axis=(N - 1) / 2)  # fmt: skip
+    vi.reconstruct(wide, tmp_path / "a.zarr", vi.Settings(prior="none"), rows=range(0, 6, 2), slab=3)
+    said = json.loads((tmp_path / "a.zarr" / ".zattrs").read_text())["multiscales"][0]
+    assert said["datasets"][0]["coordinateTransformations"][0]["scale"] == [1.0, 0.5, 0.5]

@@ -32,7 +32,7 @@ def forecast(problem: Any, solver: Solver | None = None, stop: Any = None) -> Fo
         A problem that is none.
     ValueError
         A problem that cannot be cut into slices: an image of fewer than three axes, an operator of your own that is no
-        dataclass with a field `shape`, or one that couples slices with views.
+        dataclass with a field `shape`, or a cone beam with as many views as slices.
     """
     given = as_problem(problem)
     if given is None or not given.terms:

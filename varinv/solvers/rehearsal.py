@@ -7,6 +7,7 @@ import dataclasses
 import gc
 import math
 import tracemalloc
+import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -83,7 +84,12 @@ def _rehearsed(
     run: Callable[..., Any], problem: Problem, slices: int, n: int, solver: Any, stop: Any, lean: bool
 ) -> int:
     """The traced peak of a second run on n slices: the first one finds norms and compiles."""
-    small = cut(problem, slices, n)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a cone beam sees more than a few slices
+        try:
+            small = cut(problem, slices, n)
+        except ValueError as error:  # parts that no longer fit each other
+            raise ValueError(f"forecast: {problem} cannot be cut into slices") from error
     data = [(t.f.data(), t.K) for t in small.coupled]
     uneven = any(K.domain[0] != n or (y is not None and tuple(y.shape) != tuple(K.codomain)) for y, K in data)
     if small.domain[0] != n or uneven:

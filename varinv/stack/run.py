@@ -24,6 +24,7 @@ from varinv.stack.store import FORMAT, Store, put
 from varinv.stack.task import Kept, Mapped, Piece, Reconstruction
 from varinv.tomography import job as single
 from varinv.tomography import reconstruct as parts
+from varinv.tomography.outcome import slice_distance
 from varinv.tomography.settings import Settings
 
 LARGEST = 100_000  # bytes of a pickled task; a source of up to half of it travels with it
@@ -168,7 +169,8 @@ def reconstruct(
     axis = hashlib.sha256(repr(scan.axis).encode()).hexdigest()[:16] if hasattr(scan.axis, "shape") else scan.axis
     marks = {"format": FORMAT, **_source(scan.raw.path), "middle row (sha256)": witness, "axis": axis,
              "pixel": pixel, **dataclasses.asdict(settings), **_cut(some, where, halo)}  # fmt: skip
-    where.open(marks, {"settings": dataclasses.asdict(settings), "geometry": type(geometry).__name__}, (pixel,) * 3)
+    where.open(marks, {"settings": dataclasses.asdict(settings), "geometry": type(geometry).__name__},
+               (slice_distance(scan, geometry, some), pixel, pixel), scan.unit)  # fmt: skip
     work = Reconstruction(settings, _common(scan, some, settings, where, size, pixel, progress), size, pixel)
     found = _drive(work, scan, some, where, halo, executor, 5, verify, progress)
     return dataclasses.replace(found, coupled=coupled, halo=halo)

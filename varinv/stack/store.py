@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from varinv.files import replaced
+from varinv.image_files import OME
 from varinv.stack.plan import Slab
 
 FORMAT = 1  # of the folder: another one is another run
@@ -78,7 +79,13 @@ class Store:
         put(self.notes / f"{slab.start}.json", json.dumps(marker).encode())
         return marker
 
-    def open(self, fingerprint: Mapping[str, Any], attributes: Mapping[str, Any], sizes: tuple[float, ...]) -> None:
+    def open(
+        self,
+        fingerprint: Mapping[str, Any],
+        attributes: Mapping[str, Any],
+        sizes: tuple[float, ...],
+        unit: str = "pixel",
+    ) -> None:
         """Create the folder, or go on in it.
 
         Raises
@@ -97,7 +104,8 @@ class Store:
                 "0", shape=self.shape, dtype=self.dtype, chunks=(self.height, *self.shape[1:]), compressors=None,
                 fill_value=_fill(self.dtype), chunk_key_encoding={"name": "v2", "separator": "/"}, overwrite=True,
             )  # fmt: skip
-            axes = [{"name": n, "type": "space"} for n in "zyx"[3 - len(self.shape) :]]
+            known = {"unit": OME[unit]} if unit in OME else {}
+            axes = [{"name": n, "type": "space", **known} for n in "zyx"[3 - len(self.shape) :]]
             levels = [{"path": "0", "coordinateTransformations": [{"type": "scale", "scale": list(sizes)}]}]
             root.attrs["multiscales"] = [{"version": "0.4", "name": "image", "axes": axes, "datasets": levels}]
             root.attrs["varinv"] = dict(attributes)

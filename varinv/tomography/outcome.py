@@ -49,12 +49,7 @@ class Outcome:
     def pixel_size(self, scan: Any) -> list[float]:
         """Distance of pixels along each axis of the image, in `scan.unit`; of slices: that of the detector's rows."""
         h = float(self.A.pixel_size)
-        if self.x.ndim == 2:
-            return [h, h]
-        g = self.A.geometry
-        pitch = float(scan.raw.spacing) / (g.magnification if isinstance(g, FanBeam) else 1.0)
-        step = self.rows[1] - self.rows[0] if len(self.rows) > 1 else 1
-        return [pitch * step, h, h]
+        return [h, h] if self.x.ndim == 2 else [slice_distance(scan, self.A.geometry, self.rows), h, h]
 
     def metadata(self, scan: Any) -> dict[str, Any]:
         """Geometry, settings, checks and what was repaired, to be written beside the image."""
@@ -221,3 +216,9 @@ def residuals(choice: Choice, ring: str = "the least") -> dict[str, Any]:
     series = [{"name": "held-out residual", "points": list(choice.table)}]
     words = f"Relative residual on the views that were held out, for each weight of the prior; the ring is {ring}"
     return page.chart(series, "weight of the prior", words, logx=True, mark=best)
+
+
+def slice_distance(scan: Any, geometry: Any, rows: Any) -> float:
+    """Distance of the slices of these rows, at the rotation axis; detector pixels are square."""
+    pitch = float(scan.raw.spacing) / (geometry.magnification if isinstance(geometry, FanBeam) else 1.0)
+    return pitch * (rows[1] - rows[0] if len(rows) > 1 else 1)
