@@ -71,3 +71,19 @@ def test_the_page_of_checks_finds_nothing_in_the_scan_of_the_package(capsys: pyt
     exec(compile(snippet("docs/checks.md"), "docs/checks.md", "exec"), {})
     assert "ok" in capsys.readouterr().out
     assert not vi.read(demo.path()).check().doubtful
+
+
+def test_the_page_of_stacks_fills_a_volume(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On the embedded scan: three rows where the page has six hundred, and every twelfth view."""
+    pytest.importorskip("zarr")
+    few = f"{str(demo.path())!r}).views(slice(None, None, 12)).bin(4)"
+    code = snippet("docs/volumes.md").replace('"scan.h5")', few)
+    code = code.replace("slice(200, 800)", "slice(0, 3)").replace("[100]", "[1]")
+    monkeypatch.chdir(tmp_path)
+    found: dict[str, Any] = {}
+    exec(compile(code, "docs/volumes.md", "exec"), found)
+    assert "all slabs done" in capsys.readouterr().out
+    truth = demo.truth(1).reshape(64, 4, 64, 4).mean((1, 3))
+    assert vi.psnr(np.asarray(found["some"]), truth) > 30  # 15 views: 36.0 measured, filtered back-projection 23.2
