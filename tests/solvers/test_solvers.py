@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import itertools
 import math
 import pickle
+import pkgutil
 import warnings
 from collections.abc import Iterator
 from typing import Any
@@ -17,6 +19,7 @@ from skimage.data import camera
 from skimage.restoration import denoise_tv_chambolle
 
 import varinv as vi
+import varinv.solvers
 from varinv.backend import POOL
 from varinv.functionals.base import Scaled
 from varinv.linalg import norm
@@ -42,13 +45,14 @@ def small(seed: int) -> tuple[Any, np.ndarray]:
 
 
 def test_every_solver_has_examples_that_it_solves() -> None:
-    vi.ChambollePock()  # registers it
+    for _, name, _ in pkgutil.iter_modules(varinv.solvers.__path__):
+        importlib.import_module(f"varinv.solvers.{name}")  # registers what is in it
     kinds = [cls for cls in Solver.kinds if cls.__module__.startswith("varinv.solvers.")]
     assert vi.ChambollePock in kinds
     for cls in kinds:
         cls()  # every solver constructs without arguments
         for solver, problem in cls.examples():
-            x = vi.solve(problem, solver, stop=vi.iterations(1000)).x
+            x = vi.solve(problem, solver, stop=vi.residual(1e-11) | vi.iterations(3000)).x
             assert np.isfinite(problem(x))
             rng = np.random.default_rng(0)
             for scale in np.logspace(-4, 0, 20):  # nothing nearby is better
