@@ -65,6 +65,7 @@ def test_operators_take_shape_by_name(make) -> None:
     assert make(shape=(4, 6)).domain == (4, 6)
 
 
+@pytest.mark.study
 def test_default_steps_suit_more_than_tomography() -> None:
     """Iterations to 1 % of the optimum: 3000 were not enough with a constant made for tomography."""
     rng = np.random.default_rng(0)

@@ -141,6 +141,7 @@ def test_stacks_slice_by_slice_and_as_a_volume(tmp_path):
     assert not np.allclose(volume, stack, atol=1e-4)  # coupled across slices: another problem
 
 
+@pytest.mark.study
 def test_auto_finds_a_weight_that_is_nearly_the_best(tmp_path):
     args = ["--views", "::6", "--bin", "2", "--iterations", "300"]
     done = call("reconstruct", SCAN, "-o", tmp_path / "x.h5", *args)

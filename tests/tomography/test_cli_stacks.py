@@ -131,6 +131,7 @@ def test_columns_in_the_air_are_no_truncation(tmp_path):
 PRIORS = {"tv": 30.0, "svtv": 30.0, "tgv": 30.0, "wavelet": 27.0}
 
 
+@pytest.mark.study
 @pytest.mark.parametrize("prior", PRIORS)
 def test_every_prior_beats_filtered_back_projection(tmp_path, prior):
     truth = demo.truth(1).reshape(64, 4, 64, 4).mean((1, 3))
@@ -159,6 +160,7 @@ def test_methods_without_a_prior(tmp_path, solver):
         assert f["settings"].attrs["solver"] == solver
 
 
+@pytest.mark.study
 @pytest.mark.parametrize("solver", ["chambolle-pock", "condat-vu", "admm"])
 def test_solvers_agree_on_the_image_of_total_variation(tmp_path, solver):
     options = [*SHORT[:-2], "--iterations", "1500", "--gap", "1e-3"]
